@@ -1,0 +1,129 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From resolved values to the desired state of a host: the files that make it outlast a boot. Pure."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import List, Optional, Sequence, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
+    Desired,
+    DesiredFile,
+    DesiredKey,
+    DesiredQdisc,
+    Interface,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import boot_script
+from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import token
+from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS
+
+MANAGED = "# Managed by netfleet.tcp: the next run finds and undoes what is changed here."
+QDISC_SCRIPT = "/etc/netfleet-tcp/qdisc.tc"
+QDISC_UNIT = "/etc/systemd/system/netfleet-tcp-qdisc.service"
+QDISC_UNIT_LINK = "/etc/systemd/system/multi-user.target.wants/netfleet-tcp-qdisc.service"
+_QDISC_UNIT_TEXT = """\
+%s
+# An interface that comes up before systemd-sysctl has set net.core.default_qdisc keeps the qdisc from before.
+[Unit]
+Description=Queueing disciplines of network interfaces (netfleet.tcp)
+After=systemd-sysctl.service network.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=-/sbin/tc -force -batch %s
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def declaration_name(file_name: str) -> str:
+    """The name of the declaration whose sysctl.d file has this name."""
+    return posixpath.splitext(file_name)[0]
+
+
+def sysctl_path(file_name: str) -> str:
+    """Where the sysctl.d file of this name stands on a host."""
+    return "/etc/sysctl.d/" + file_name
+
+
+def secrets_path(file_name: str) -> str:
+    """Where the values that not everybody may read stand."""
+    return "/etc/sysctl.d/%s-secret.conf" % declaration_name(file_name)
+
+
+def modules_path(file_name: str) -> str:
+    """Where the modules that the next boot shall load stand."""
+    return "/etc/modules-load.d/%s.conf" % declaration_name(file_name)
+
+
+def managed_paths(file_name: str) -> Tuple[str, ...]:
+    """Every path that a declaration may own on a host."""
+    own = (sysctl_path(file_name), secrets_path(file_name), modules_path(file_name))
+    return (*own, QDISC_SCRIPT, QDISC_UNIT, QDISC_UNIT_LINK)
+
+
+def render_sysctl_file(keys: Sequence[DesiredKey]) -> str:
+    """A sysctl.d file with each value's reason above it. The role uses its template instead, which says more."""
+    lines = [MANAGED]
+    for key in keys:
+        lines += ["", "# %s" % key.reason] if key.reason else [""]
+        lines.append("%s = %s" % (key.name, key.value))
+    return "\n".join(lines) + "\n"
+
+
+def build(
+    file_name: str,
+    text: str,
+    keys: Sequence[DesiredKey],
+    modules: Sequence[str] = (),
+    qdiscs: Sequence[DesiredQdisc] = (),
+    interfaces: Sequence[Interface] = (),
+    congestion_control: str = "",
+    boot_conflict: str = "fail",
+    systemd: bool = True,
+) -> Desired:
+    """The desired state whose sysctl.d file has this text. No keys, modules and qdiscs: nothing is desired."""
+    public = [key for key in keys if key.name not in SECRET_KEYS]
+    files: List[Optional[DesiredFile]] = [
+        DesiredFile(sysctl_path(file_name), 0o644, text, reason="sets the keys at boot") if public else None,
+        _secrets_file(file_name, keys),
+        _modules_file(file_name, modules),
+        *(_qdisc_files(qdiscs, interfaces) if qdiscs and systemd else ()),
+    ]
+    return Desired(
+        name=declaration_name(file_name),
+        keys=tuple(keys),
+        files=tuple(entry for entry in files if entry is not None),
+        modules=tuple(modules),
+        qdiscs=tuple(qdiscs),
+        congestion_control=congestion_control,
+        boot_conflict=boot_conflict,
+    )
+
+
+def _secrets_file(file_name: str, keys: Sequence[DesiredKey]) -> Optional[DesiredFile]:
+    lines = ["%s = %s" % (key.name, token(key.name)) for key in keys if key.name in SECRET_KEYS]
+    if not lines:
+        return None
+    text = "\n".join([MANAGED, *lines]) + "\n"
+    return DesiredFile(secrets_path(file_name), 0o600, text, reason="sets secret keys at boot")
+
+
+def _modules_file(file_name: str, modules: Sequence[str]) -> Optional[DesiredFile]:
+    if not modules:
+        return None
+    text = "\n".join([MANAGED, *modules]) + "\n"
+    return DesiredFile(modules_path(file_name), 0o644, text, reason="loads modules before sysctl.d is applied")
+
+
+def _qdisc_files(qdiscs: Sequence[DesiredQdisc], interfaces: Sequence[Interface]) -> Tuple[DesiredFile, ...]:
+    reason = "sets the qdisc of interfaces at boot"
+    script = boot_script({qdisc.interface: qdisc.kind for qdisc in qdiscs}, interfaces)
+    return (
+        DesiredFile(QDISC_SCRIPT, 0o644, script, reason=reason),
+        DesiredFile(QDISC_UNIT, 0o644, _QDISC_UNIT_TEXT % (MANAGED, QDISC_SCRIPT), reason=reason),
+        DesiredFile(QDISC_UNIT_LINK, target="../netfleet-tcp-qdisc.service", reason=reason),
+    )

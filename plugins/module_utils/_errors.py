@@ -1,0 +1,47 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The errors that this collection raises. Modules and action plugins turn them into a failed result in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterable, List
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: where it stands, what is wrong with it, and what would be right."""
+
+    path: str
+    problem: str
+    cure: str = ""
+
+    def __str__(self) -> str:
+        text = "%s: %s" % (self.path, self.problem) if self.path else self.problem
+        return "%s (%s)" % (text, self.cure) if self.cure else text
+
+
+class NetfleetError(Exception):
+    """Base of every error that a user may see; carries all the problems that were found, not just the first."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: List[Problem] = list(problems)
+        super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+class InputError(NetfleetError):
+    """What the user wrote cannot be meant. Raised before anything is written."""
+
+
+class HostError(NetfleetError):
+    """The host refused, or lacks something. The message says what was restored, if anything had been changed."""
+
+
+def input_error(path: str, problem: str, cure: str = "") -> InputError:
+    """An InputError of a single problem."""
+    return InputError([Problem(path, problem, cure)])
+
+
+def host_error(path: str, problem: str, cure: str = "") -> HostError:
+    """A HostError of a single problem."""
+    return HostError([Problem(path, problem, cure)])

@@ -1,0 +1,252 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The collection's vocabulary as data: what was observed on a host, what is desired, what would change.
+
+Pure. Every class travels between controller and host as JSON by to_wire and from_wire, so fields are annotated with
+classes that Python 3.8 can evaluate (typing.Tuple, not tuple[...]).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any, Dict, Optional, Tuple, Type, TypeVar, Union, get_type_hints
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One line of a sysctl.d file that gives a key a value at boot (value None: excludes it).
+
+    rank sorts files by their order of application; glob: the line names a pattern, which an explicit line beats.
+    """
+
+    file: str
+    line: int
+    value: Optional[str]
+    rank: str
+    glob: bool = False
+
+    @property
+    def place(self) -> str:
+        """file:line, for people."""
+        return "%s:%d" % (self.file, self.line)
+
+
+@dataclass(frozen=True)
+class KeyState:
+    """A sysctl key on a host. running is None where the kernel has no such key or it may not be read.
+
+    limit says why it cannot be written, in words for people; empty where it can.
+    """
+
+    name: str
+    running: Optional[str]
+    limit: str = ""
+    boot: Tuple[Assignment, ...] = ()
+
+
+@dataclass(frozen=True)
+class FileState:
+    """What stands at a path: kind is absent, file, symlink or other; text is masked where it holds secrets."""
+
+    path: str
+    kind: str = "absent"
+    mode: int = 0
+    text: str = ""
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class ModuleState:
+    """A kernel module: loaded or built in, or (loadable) ready to be loaded by this user."""
+
+    name: str
+    loaded: bool = False
+    builtin: bool = False
+    loadable: bool = False
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A network interface: qdisc is the root's kind, leaves the kinds below an mq root, one per transmit queue.
+
+    physical: backed by a device (a NIC, virtio, SR-IOV), as opposed to tunnels, bridges and veth.
+    handle: the root's handle as tc prints it; "0:" marks a qdisc that the kernel attached by default.
+    """
+
+    name: str
+    up: bool
+    physical: bool
+    mtu: int
+    queues: int
+    qdisc: str
+    handle: str = "0:"
+    leaves: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What stood on the host before this collection changed it, by subject; secrets are masked off the host."""
+
+    keys: Dict[str, str] = field(default_factory=dict)
+    files: Dict[str, FileState] = field(default_factory=dict)
+    modules: Tuple[str, ...] = ()
+    qdiscs: Dict[str, str] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is recorded."""
+        return not (self.keys or self.files or self.modules or self.qdiscs)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A host's whole state, from one visit.
+
+    reader: who applies sysctl.d at boot (systemd-sysctl, procps, nobody). child_netns: the host is a container with a
+    network namespace of its own. listeners: local TCP ports with a listening socket.
+    new_socket_congestion_control: what the kernel gave to a socket made just now.
+    """
+
+    kernel: str
+    memory: int
+    root: bool
+    systemd: bool
+    reader: str
+    child_netns: bool
+    keys: Dict[str, KeyState]
+    files: Dict[str, FileState]
+    modules: Dict[str, ModuleState]
+    interfaces: Tuple[Interface, ...] = ()
+    qdisc_kinds: Dict[str, bool] = field(default_factory=dict)
+    available_congestion_control: Tuple[str, ...] = ()
+    allowed_congestion_control: Tuple[str, ...] = ()
+    new_socket_congestion_control: str = ""
+    listeners: Tuple[int, ...] = ()
+    baseline: Baseline = field(default_factory=Baseline)
+    warnings: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DesiredKey:
+    """A key as it shall be, now and after each boot. takes_effect: now, new sockets, new listeners or reboot."""
+
+    name: str
+    value: str
+    reason: str = ""
+    takes_effect: str = "now"
+
+
+@dataclass(frozen=True)
+class DesiredFile:
+    """A file (text) or a symbolic link (target) as it shall be. Secrets in text are tokens (see _secrets)."""
+
+    path: str
+    mode: int = 0o644
+    text: str = ""
+    target: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class DesiredQdisc:
+    """The qdisc that an interface shall have; under mq, the one of each of its leaves."""
+
+    interface: str
+    kind: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Desired:
+    """All that one declaration wants on a host; name identifies the declaration (and its baseline) there.
+
+    An empty Desired of the same name takes the declaration back. boot_conflict: fail or warn.
+    """
+
+    name: str
+    keys: Tuple[DesiredKey, ...] = ()
+    files: Tuple[DesiredFile, ...] = ()
+    modules: Tuple[str, ...] = ()
+    qdiscs: Tuple[DesiredQdisc, ...] = ()
+    congestion_control: str = ""
+    boot_conflict: str = "fail"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference between desired and running that an application removes. subject: module, sysctl, qdisc, file."""
+
+    subject: str
+    key: str
+    want: str
+    running: Optional[str]
+    boot: Optional[str] = None
+    source: str = ""
+    reason: str = ""
+    takes_effect: str = "now"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a host that no application removes by itself: a limit, a conflict with another owner.
+
+    severity: error (nothing is applied), warning (said, and gone on) or note.
+    """
+
+    subject: str
+    key: str
+    severity: str
+    reason: str
+    intended: Optional[str] = None
+    running: Optional[str] = None
+    boot: Optional[str] = None
+    source: str = ""
+    takes_effect: str = ""
+    cure: str = ""
+
+    def __str__(self) -> str:
+        text = "%s: %s" % (self.key, self.reason)
+        return "%s (%s)" % (text, self.cure) if self.cure else text
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an application would do, in order, and what stands in its way."""
+
+    changes: Tuple[Change, ...] = ()
+    findings: Tuple[Finding, ...] = ()
+
+    def by_severity(self, severity: str) -> Tuple[Finding, ...]:
+        """The findings of one severity."""
+        return tuple(finding for finding in self.findings if finding.severity == severity)
+
+
+def to_wire(value: Any) -> Dict[str, Any]:
+    """A dataclass as plain JSON data."""
+    wire: Dict[str, Any] = asdict(value)
+    return wire
+
+
+def from_wire(cls: Type[_T], data: Any) -> _T:
+    """The inverse of to_wire. Unknown fields are refused: they mean that controller and host run different versions."""
+    known = {entry.name for entry in fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise ValueError("%s has no field %s" % (cls.__name__, ", ".join(unknown)))
+    hints = get_type_hints(cls)
+    return cls(**{name: _value_from_wire(hints[name], value) for name, value in data.items()})
+
+
+def _value_from_wire(hint: Any, value: Any) -> Any:
+    origin = getattr(hint, "__origin__", None)
+    if origin is Union:
+        return None if value is None else _value_from_wire(hint.__args__[0], value)
+    if origin is tuple:
+        return tuple(_value_from_wire(hint.__args__[0], item) for item in value)
+    if origin is dict:
+        return {str(key): _value_from_wire(hint.__args__[1], item) for key, item in value.items()}
+    if isinstance(hint, type) and is_dataclass(hint):
+        return from_wire(hint, value)
+    return value

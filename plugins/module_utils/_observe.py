@@ -1,0 +1,199 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One read-only visit to a host: everything that a plan needs, by the standard library and at most one run of tc."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Dict, Iterable, Iterator, List, Sequence, Set, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
+    Assignment,
+    Baseline,
+    FileState,
+    Interface,
+    KeyState,
+    ModuleState,
+    Observed,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import parse_tc
+from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
+from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import (
+    NOBODY,
+    PROCPS,
+    SYSCTL_CONF,
+    SYSCTL_DIRECTORIES,
+    SYSTEMD,
+    assignments,
+    files_in_order,
+    parse,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_path
+
+CONGESTION_CONTROL_KEY = "net.ipv4.tcp_congestion_control"
+_AVAILABLE = "net.ipv4.tcp_available_congestion_control"
+_ALLOWED = "net.ipv4.tcp_allowed_congestion_control"
+# Every kernel with TCP has it, and no network namespace but the first shows it.
+_ONLY_IN_INIT_NETNS = "net.ipv4.tcp_mem"
+_SYSTEMD_READERS = ("/usr/lib/systemd/systemd-sysctl", "/lib/systemd/systemd-sysctl")
+_LISTEN = "0A"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to look at. qdiscs: whether interfaces matter; qdisc_kinds: which kinds the host should be asked for."""
+
+    keys: Tuple[str, ...] = ()
+    files: Tuple[str, ...] = ()
+    modules: Tuple[str, ...] = ()
+    qdiscs: bool = False
+    qdisc_kinds: Tuple[str, ...] = ()
+    listeners: bool = False
+
+
+def load_vault(system: System, name: str, wanted: Dict[str, str]) -> Tuple[Baseline, Vault]:
+    """The unmasked baseline of a declaration, and a vault that knows the secrets in it."""
+    path = _baseline.baseline_path(name)
+    baseline = _baseline.load(path, system.read(path))
+    return baseline, Vault(wanted, baseline.keys)
+
+
+def observe(system: System, request: Request, baseline: Baseline, vault: Vault) -> Observed:
+    """The host's state, with secrets masked. baseline: the unmasked one, from load_vault."""
+    names = sorted(set(request.keys) | set(baseline.keys))
+    paths = sorted(set(request.files) | set(baseline.files))
+    reader = _boot_reader(system)
+    facts = system.facts()
+    modules = sorted(set(request.modules) | set(baseline.modules))
+    return Observed(
+        kernel=facts["kernel"],
+        memory=_memory(system),
+        root=bool(facts["root"]),
+        systemd=reader == SYSTEMD,
+        reader=reader,
+        child_netns=system.read("/proc/sys/" + key_path(_ONLY_IN_INIT_NETNS)) is None,
+        keys=_keys(system, names, reader, vault),
+        files={path: _masked(system.file_state(path), vault) for path in paths},
+        modules=_modules(system, modules, facts),
+        interfaces=_interfaces(system) if request.qdiscs or baseline.qdiscs else (),
+        qdisc_kinds=_qdisc_kinds(system, request.qdisc_kinds, facts),
+        available_congestion_control=_words(system, _AVAILABLE),
+        allowed_congestion_control=_words(system, _ALLOWED),
+        new_socket_congestion_control=system.new_socket_congestion_control(),
+        listeners=tuple(_listeners(system)) if request.listeners else (),
+        baseline=_baseline.masked(baseline, vault),
+    )
+
+
+def _masked(state: FileState, vault: Vault) -> FileState:
+    if not state.text:
+        return state
+    return FileState(state.path, state.kind, state.mode, vault.mask_text(state.text), state.target)
+
+
+def _memory(system: System) -> int:
+    match = re.search(r"^MemTotal:\s+(\d+) kB", system.read("/proc/meminfo") or "", re.MULTILINE)
+    return int(match.group(1)) * 1024 if match else 0
+
+
+def _words(system: System, name: str) -> Tuple[str, ...]:
+    return tuple((system.read("/proc/sys/" + key_path(name)) or "").split())
+
+
+def _boot_reader(system: System) -> str:
+    if system.names("/run/systemd/system") or system.file_state("/run/systemd/system").kind != "absent":
+        if any(system.file_state(path).kind != "absent" for path in _SYSTEMD_READERS):
+            return SYSTEMD
+    return PROCPS if system.file_state("/etc/init.d/procps").kind != "absent" else NOBODY
+
+
+def _keys(system: System, names: Sequence[str], reader: str, vault: Vault) -> Dict[str, KeyState]:
+    boot = assignments(names, _parsed(system, reader))
+    states = {}
+    for name in names:
+        limit = system.sysctl_limit(name)
+        running = system.read("/proc/sys/" + key_path(name))
+        masked = vault.mask(name, " ".join(running.split())) if running is not None else None
+        entries = tuple(
+            Assignment(entry.file, entry.line, vault.mask(name, entry.value), entry.rank, entry.glob)
+            for entry in boot[name]
+        )
+        states[name] = KeyState(name, masked, limit, entries)
+    return states
+
+
+def _parsed(system: System, reader: str) -> Iterator[Tuple[str, Assignment]]:
+    listing = {directory: system.names(directory) for directory in SYSCTL_DIRECTORIES}
+    has_sysctl_conf = system.file_state(SYSCTL_CONF).kind != "absent"
+    for path in files_in_order(listing, reader, has_sysctl_conf):
+        yield from parse(path, (system.read(path) or "").split("\n"))
+
+
+def _modules(system: System, names: Sequence[str], facts: Dict[str, str]) -> Dict[str, ModuleState]:
+    if not names:
+        return {}
+    loaded = {line.split(" ", 1)[0] for line in (system.read("/proc/modules") or "").splitlines()}
+    missing = [name for name in names if name not in loaded]
+    directory = "/lib/modules/%s" % facts["kernel"]
+    builtin = _mentioned(missing, system.read(directory + "/modules.builtin") or "") if missing else set()
+    # modules.dep is the largest file of this visit: read only where something has yet to be found.
+    missing = [name for name in missing if name not in builtin]
+    may_load = bool(facts["root"] and facts["init_user_namespace"])
+    loadable = _mentioned(missing, system.read(directory + "/modules.dep") or "") if missing and may_load else set()
+    return {name: ModuleState(name, name in loaded, name in builtin, name in loadable) for name in names}
+
+
+def _mentioned(names: Iterable[str], index: str) -> Set[str]:
+    return {name for name in names if re.search(r"(^|/)%s\.ko(\.\w+)?(:|$)" % re.escape(name), index, re.MULTILINE)}
+
+
+def _interfaces(system: System) -> Tuple[Interface, ...]:
+    status, output, error = system.run(["tc", "-j", "qdisc", "show"])
+    if status != 0:
+        raise host_error("tc -j qdisc show", error.strip() or "exit status %d" % status, "is iproute2 installed?")
+    roots = parse_tc(output)
+    found: List[Interface] = []
+    for name in system.names("/sys/class/net"):
+        base = "/sys/class/net/" + name
+        kind, handle, leaves = roots.get(name, ("noqueue", "0:", ()))
+        flags = int((system.read(base + "/flags") or "0").strip(), 16)
+        found.append(
+            Interface(
+                name=name,
+                up=bool(flags & 1),
+                physical=system.file_state(base + "/device").kind != "absent",
+                mtu=int((system.read(base + "/mtu") or "0").strip()),
+                queues=sum(1 for queue in system.names(base + "/queues") if queue.startswith("tx-")),
+                qdisc=kind,
+                handle=handle,
+                leaves=leaves,
+            )
+        )
+    return tuple(found)
+
+
+def _qdisc_kinds(system: System, kinds: Sequence[str], facts: Dict[str, str]) -> Dict[str, bool]:
+    """Which qdisc kinds the host has. Read from its modules; where those are not visible (a container), tried."""
+    states = _modules(system, ["sch_" + kind for kind in kinds], facts)
+    known = {kind: states["sch_" + kind] for kind in kinds}
+    has = {kind: state.loaded or state.builtin or state.loadable for kind, state in known.items()}
+    modules_visible = system.read("/lib/modules/%s/modules.dep" % facts["kernel"]) is not None
+    for kind in kinds:
+        if not has[kind] and not modules_visible:
+            # A throwaway network namespace shows it without touching the host's own interfaces.
+            has[kind] = system.run(["unshare", "-n", "tc", "qdisc", "add", "dev", "lo", "root", kind])[0] == 0
+    return has
+
+
+def _listeners(system: System) -> List[int]:
+    ports = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in (system.read(table) or "").splitlines()[1:]:
+            fields = line.split()
+            if len(fields) > 3 and fields[3] == _LISTEN:
+                ports.add(int(fields[1].rsplit(":", 1)[1], 16))
+    return sorted(ports)

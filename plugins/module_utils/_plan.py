@@ -1,0 +1,206 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""(desired, observed) -> plan. The same pure code decides on the controller what would change and on the host what does."""
+
+from __future__ import annotations
+
+from typing import Iterator, List, Optional
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
+    Assignment,
+    Change,
+    Desired,
+    DesiredFile,
+    DesiredKey,
+    FileState,
+    Finding,
+    Interface,
+    KeyState,
+    Observed,
+    Plan,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import state_name, wanted_name
+from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import rank_of, winner
+from ansible_collections.netfleet.tcp.plugins.module_utils._values import same_value
+
+BEFORE = "value from before netfleet.tcp; no longer declared"
+LOADED = "loaded"
+UNLOADED = "unloaded"
+ABSENT = "absent"
+
+
+def make_plan(desired: Desired, observed: Observed) -> Plan:
+    """Every change that brings the host to the desired state, in the order of application, and what conflicts with it."""
+    findings = [finding for key in desired.keys for finding in _key_findings(key, desired, observed)]
+    changes: List[Change] = []
+    changes += _load_changes(desired, observed)
+    changes += [change for key in desired.keys for change in _key_changes(key, desired, observed)]
+    changes += _key_restores(desired, observed)
+    changes += _qdisc_changes(desired, observed)
+    changes += _file_changes(desired, observed)
+    changes += _unload_changes(desired, observed)
+    findings += _leftover_findings(desired, observed)
+    return Plan(tuple(changes), tuple(findings))
+
+
+def boot_winner(state: KeyState, desired: Desired) -> Optional[Assignment]:
+    """The line of somebody else's file that decides the key at the next boot once the desired files are in place.
+
+    None where ours decides. Files of ours, and files that ours hide by having the same name, do not count.
+    """
+    own_paths = {wanted.path for wanted in desired.files}
+    own_ranks = {rank_of(path) for path in own_paths}
+    others = [entry for entry in state.boot if entry.file not in own_paths and entry.rank not in own_ranks]
+    top_own = max((rank for rank in own_ranks), default="")
+    decisive = winner(entry for entry in others if entry.rank > top_own)
+    excluded = [entry for entry in others if entry.rank > top_own and not entry.glob and entry.value is None]
+    if excluded and decisive is None:
+        return excluded[-1]
+    return decisive if decisive and not decisive.glob else None
+
+
+def _current_boot(state: KeyState) -> Optional[Assignment]:
+    return winner(state.boot)
+
+
+def _key_changes(key: DesiredKey, desired: Desired, observed: Observed) -> Iterator[Change]:
+    state = observed.keys[key.name]
+    boot = _current_boot(state)
+    if not same_value(key.name, state.running, key.value):
+        yield Change(
+            subject="sysctl",
+            key=key.name,
+            want=key.value,
+            running=state.running,
+            boot=boot.value if boot else None,
+            source=boot.place if boot else "",
+            reason=key.reason,
+            takes_effect=key.takes_effect,
+        )
+
+
+def _key_findings(key: DesiredKey, desired: Desired, observed: Observed) -> Iterator[Finding]:
+    state = observed.keys[key.name]
+    if state.limit and not same_value(key.name, state.running, key.value):
+        yield Finding(
+            "sysctl", key.name, "error", state.limit, key.value, state.running, cure="see tcp_tuning_unsupported"
+        )
+    other = boot_winner(state, desired)
+    if other and not same_value(key.name, other.value, key.value):
+        effect = "sets %s" % other.value if other.value is not None else "excludes it"
+        yield Finding(
+            subject="sysctl",
+            key=key.name,
+            severity="error" if desired.boot_conflict == "fail" else "warning",
+            reason="%s %s and would win at the next boot over %s" % (other.place, effect, key.value),
+            intended=key.value,
+            running=state.running,
+            boot=other.value,
+            source=other.place,
+            takes_effect="reboot",
+            cure="remove that line, or choose a file name for ours that sorts after it",
+        )
+
+
+def _key_restores(desired: Desired, observed: Observed) -> Iterator[Change]:
+    wanted = {key.name for key in desired.keys}
+    for name, before in sorted(observed.baseline.keys.items()):
+        state = observed.keys.get(name)
+        if name in wanted or state is None or same_value(name, state.running, before):
+            continue
+        boot = _current_boot(state)
+        yield Change(
+            "sysctl", name, before, state.running, boot.value if boot else None, boot.place if boot else "", BEFORE
+        )
+
+
+def _load_changes(desired: Desired, observed: Observed) -> Iterator[Change]:
+    for name in desired.modules:
+        state = observed.modules.get(name)
+        if state and not state.loaded and not state.builtin:
+            yield Change("module", name, LOADED, UNLOADED, reason="needed by a desired value")
+
+
+def _unload_changes(desired: Desired, observed: Observed) -> Iterator[Change]:
+    for name in observed.baseline.modules:
+        state = observed.modules.get(name)
+        if name not in desired.modules and state and state.loaded:
+            yield Change("module", name, UNLOADED, LOADED, reason="was loaded by netfleet.tcp; no longer needed")
+
+
+def _qdisc_changes(desired: Desired, observed: Observed) -> Iterator[Change]:
+    interfaces = {interface.name: interface for interface in observed.interfaces}
+    wanted = {qdisc.interface: qdisc for qdisc in desired.qdiscs}
+    for name, qdisc in sorted(wanted.items()):
+        if not _has_qdisc(interfaces[name], qdisc.kind):
+            yield Change(
+                "qdisc",
+                name,
+                wanted_name(interfaces[name], qdisc.kind),
+                state_name(interfaces[name]),
+                reason=qdisc.reason,
+            )
+    for name, before in sorted(observed.baseline.qdiscs.items()):
+        if name not in wanted and name in interfaces and state_name(interfaces[name]) != before:
+            yield Change("qdisc", name, before, state_name(interfaces[name]), reason=BEFORE)
+
+
+def _has_qdisc(interface: Interface, kind: str) -> bool:
+    if interface.qdisc == "mq":
+        return len(interface.leaves) >= interface.queues and all(leaf == kind for leaf in interface.leaves)
+    return interface.qdisc == kind
+
+
+def describe_file(state: FileState) -> str:
+    """A file's state in a few words."""
+    if state.kind == "symlink":
+        return "link to %s" % state.target
+    return state.kind if state.kind != "file" else "file of mode %04o, %d bytes" % (state.mode, len(state.text))
+
+
+def desired_state(wanted: DesiredFile) -> FileState:
+    """The state that a DesiredFile asks for."""
+    if wanted.target:
+        return FileState(wanted.path, "symlink", target=wanted.target)
+    return FileState(wanted.path, "file", wanted.mode, wanted.text)
+
+
+def same_file(left: FileState, right: FileState) -> bool:
+    """Whether two states are the same to a reader. A link's own mode means nothing."""
+    if left.kind != right.kind:
+        return False
+    if left.kind == "symlink":
+        return left.target == right.target
+    return left.kind == "absent" or (left.mode == right.mode and left.text == right.text)
+
+
+def file_targets(desired: Desired, observed: Observed) -> List[FileState]:
+    """The state that each file shall have: the desired ones, and what stood there before for those given up."""
+    wanted = {entry.path: desired_state(entry) for entry in desired.files}
+    for path, before in observed.baseline.files.items():
+        wanted.setdefault(path, before)
+    return [wanted[path] for path in sorted(wanted)]
+
+
+def _file_changes(desired: Desired, observed: Observed) -> Iterator[Change]:
+    reasons = {entry.path: entry.reason for entry in desired.files}
+    for target in file_targets(desired, observed):
+        present = observed.files.get(target.path, FileState(target.path))
+        if not same_file(present, target):
+            yield Change(
+                subject="file",
+                key=target.path,
+                want=describe_file(target),
+                running=describe_file(present),
+                reason=reasons.get(target.path, BEFORE),
+                takes_effect="reboot",
+            )
+
+
+def _leftover_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
+    """Interfaces that were changed once and are gone now: nothing to restore, but worth a word."""
+    present = {interface.name for interface in observed.interfaces}
+    wanted = {qdisc.interface for qdisc in desired.qdiscs}
+    for name in sorted(observed.baseline.qdiscs):
+        if name not in wanted and name not in present and observed.interfaces:
+            yield Finding("qdisc", name, "note", "the interface whose qdisc was recorded is gone; nothing to restore")

@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Queueing disciplines of live interfaces: reading tc's JSON, and the tc commands that change one. Pure.
+
+A multi-queue NIC has the root qdisc mq, which spreads over one leaf per transmit queue. Replacing that root by fq would
+funnel all queues into one, so mq stays and its leaves change.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Interface
+
+MQ = "mq"
+# What a kernel or a tuning attaches by itself. Anything else (htb, tbf, netem, cake with a rate ...) somebody built on
+# purpose for that interface: it is replaced only where the user names the interface.
+REPLACEABLE = frozenset(["pfifo_fast", "pfifo", "bfifo", "fq", "fq_codel", "sfq", "codel"])
+KINDS = ("fq", "fq_codel", "pfifo_fast", "sfq", "cake")
+
+
+def parse_tc(text: str) -> Dict[str, Tuple[str, str, Tuple[str, ...]]]:
+    """From the output of ``tc -j qdisc show``: interface -> (root kind, root handle, kinds of mq's leaves by queue)."""
+    try:
+        entries: List[Dict[str, Any]] = json.loads(text) if text.strip() else []
+    except ValueError as error:
+        raise host_error(
+            "tc -j qdisc show", "its output is not JSON: %s" % error, "is iproute2 older than 4.17?"
+        ) from error
+    roots: Dict[str, Tuple[str, str]] = {}
+    leaves: Dict[str, List[Tuple[int, str]]] = {}
+    for entry in entries:
+        device = entry.get("dev", "")
+        if entry.get("root"):
+            roots[device] = (entry["kind"], entry.get("handle", "0:"))
+        elif entry.get("parent") and entry["kind"] not in ("ingress", "clsact"):
+            major, _colon, minor = entry["parent"].partition(":")
+            leaves.setdefault(device, []).append((int(minor or "0", 16), entry["kind"]))
+    return {
+        device: (kind, handle, tuple(leaf for _minor, leaf in sorted(leaves.get(device, []))) if kind == MQ else ())
+        for device, (kind, handle) in roots.items()
+    }
+
+
+def state_name(interface: Interface) -> str:
+    """An interface's queueing in a word or two: ``fq``, ``mq fq``, or ``mq fq,fq_codel`` where leaves differ."""
+    if interface.qdisc != MQ:
+        return interface.qdisc
+    return "%s %s" % (MQ, ",".join(sorted(set(interface.leaves))) or "?")
+
+
+def wanted_name(interface: Interface, kind: str) -> str:
+    """What state_name says once the interface has the kind."""
+    return "%s %s" % (MQ, kind) if interface.qdisc == MQ else kind
+
+
+def commands(interface: Interface, kind: str) -> List[str]:
+    """The lines of a tc batch that give the interface the kind, keeping mq."""
+    if interface.qdisc != MQ:
+        return ["qdisc replace dev %s root %s" % (interface.name, kind)]
+    handle = interface.handle
+    lines = []
+    if handle.rstrip(":") in ("", "0"):
+        # The kernel's own mq has handle 0:, below which no leaf can be addressed.
+        handle = "1:"
+        lines.append("qdisc replace dev %s root handle 1: mq" % interface.name)
+    lines += [
+        "qdisc replace dev %s parent %s%x %s" % (interface.name, handle, queue, kind)
+        for queue in range(1, interface.queues + 1)
+    ]
+    return lines
+
+
+def restore_commands(interface: Interface, before: str, default_qdisc: Optional[str]) -> List[str]:
+    """The lines of a tc batch that give back what stood before (a state_name).
+
+    Where the kernel's default stood there, the root is removed and the kernel attaches its default again; elsewhere
+    the kind is named. A qdisc with parameters comes back with its kind's defaults.
+    """
+    root, _space, leaf = before.partition(" ")
+    changed_by_us = interface.handle.rstrip(":") not in ("", "0")
+    if changed_by_us and (leaf or root) == (default_qdisc or leaf or root):
+        return ["qdisc del dev %s root" % interface.name]
+    if root == MQ:
+        return commands(replace(interface, qdisc=MQ), leaf.split(",")[0])
+    return ["qdisc replace dev %s root %s" % (interface.name, root)]
+
+
+def boot_script(kinds: Mapping[str, str], interfaces: Sequence[Interface]) -> str:
+    """A tc batch file that gives each of the interfaces (name -> kind) its qdisc again after a boot."""
+    lines = [
+        "# Managed by netfleet.tcp: queueing disciplines of interfaces that are up before net.core.default_qdisc is set."
+    ]
+    for interface in interfaces:
+        if interface.name in kinds:
+            # At boot the root is the kernel's own, whatever handle it has by now.
+            fresh = replace(interface, handle="0:")
+            lines += commands(fresh, kinds[interface.name])
+    return "\n".join(lines) + "\n"

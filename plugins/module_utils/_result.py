@@ -1,0 +1,119 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one shape of a result (changed, before, after, changes, findings, warnings, diff) and the one place of failure."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Optional
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
+    Change,
+    Desired,
+    Finding,
+    Observed,
+    Plan,
+    to_wire,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._plan import describe_file, file_targets
+from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import state_name
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Outcome
+
+_SUBJECTS = ("module", "sysctl", "qdisc", "file")
+
+
+def failure(error: NetfleetError) -> Dict[str, Any]:
+    """The result of a run that an error ended."""
+    return {"msg": str(error), "problems": [str(problem) for problem in error.problems]}
+
+
+def run_module(module: Any, function: Callable[[], Dict[str, Any]]) -> None:
+    """Run a module's work and exit with its result; every error of ours becomes fail_json here and nowhere else."""
+    try:
+        result = function()
+    except NetfleetError as error:
+        module.fail_json(**failure(error))
+    module.exit_json(**result)
+
+
+def snapshot(desired: Desired, observed: Observed) -> Dict[str, Dict[str, Any]]:
+    """What runs on the host of all that the declaration manages, by subject and key."""
+    keys = {key.name for key in desired.keys} | set(observed.baseline.keys)
+    interfaces = {qdisc.interface for qdisc in desired.qdiscs} | set(observed.baseline.qdiscs)
+    paths = {entry.path for entry in desired.files} | set(observed.baseline.files)
+    modules = set(desired.modules) | set(observed.baseline.modules)
+    return {
+        "sysctl": {name: observed.keys[name].running for name in sorted(keys) if name in observed.keys},
+        "qdisc": {entry.name: state_name(entry) for entry in observed.interfaces if entry.name in interfaces},
+        "module": {name: observed.modules[name].loaded for name in sorted(modules) if name in observed.modules},
+        "file": {path: describe_file(observed.files[path]) for path in sorted(paths) if path in observed.files},
+    }
+
+
+def planned(desired: Desired, observed: Observed, plan: Plan) -> Dict[str, Dict[str, Any]]:
+    """The snapshot that an application of the plan would leave."""
+    after = snapshot(desired, observed)
+    for change in plan.changes:
+        after[change.subject][change.key] = change.want == "loaded" if change.subject == "module" else change.want
+    return after
+
+
+def result(
+    desired: Desired,
+    observed: Observed,
+    plan: Plan,
+    after: Optional[Observed] = None,
+    warnings: Optional[List[str]] = None,
+) -> Dict[str, Any]:
+    """The result of a run; after is None where the plan was not applied (check mode, or nothing to do)."""
+    said = [str(finding) for finding in plan.by_severity("warning")] + list(warnings or [])
+    return {
+        "changed": bool(plan.changes),
+        "before": snapshot(desired, observed),
+        "after": snapshot(desired, after) if after else planned(desired, observed, plan),
+        "changes": [to_wire(change) for change in plan.changes],
+        "findings": [to_wire(finding) for finding in plan.findings],
+        "warnings": said,
+        "diff": diff(desired, observed, plan),
+    }
+
+
+def outcome_result(desired: Desired, outcome: Outcome, check_mode: bool) -> Dict[str, Any]:
+    """The result of a transaction, or of its inspection in check mode."""
+    after = None if check_mode else outcome.after
+    return result(desired, outcome.observed, outcome.plan, after, list(outcome.warnings))
+
+
+def diff(desired: Desired, observed: Observed, plan: Plan) -> List[Dict[str, str]]:
+    """What ansible --diff shows: the running kernel as lines of key = value, then each file."""
+    kernel = [change for change in plan.changes if change.subject != "file"]
+    shown = []
+    if kernel:
+        shown.append(
+            {
+                "before_header": "running kernel",
+                "after_header": "running kernel",
+                "before": "".join(_line(change, change.running) for change in kernel),
+                "after": "".join(_line(change, change.want) for change in kernel),
+            }
+        )
+    targets = {target.path: target for target in file_targets(desired, observed)}
+    for change in plan.changes:
+        if change.subject == "file":
+            present, target = observed.files[change.key], targets[change.key]
+            shown.append(
+                {
+                    "before_header": "%s (%s)" % (change.key, describe_file(present)),
+                    "after_header": "%s (%s)" % (change.key, describe_file(target)),
+                    "before": present.text or (present.target and present.target + "\n"),
+                    "after": target.text or (target.target and target.target + "\n"),
+                }
+            )
+    return shown
+
+
+def _line(change: Change, value: Optional[str]) -> str:
+    if value is None:
+        return ""
+    name = change.key if change.subject == "sysctl" else "%s %s" % (change.subject, change.key)
+    return "%s = %s\n" % (name, value)

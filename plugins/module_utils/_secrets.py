@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keeps secret values (the fast open keys) out of everything that is compared, returned, logged or shown.
+
+On a host, a secret is replaced by a token as soon as it is read, and a token by its secret at the moment of writing.
+Between the two, the model, the plan and the results see tokens alone, which still compare as the secrets would.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Mapping, Optional
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, key_name, same_value
+
+_TOKEN = re.compile(r"<secret (?P<key>[a-z0-9_.]+)(?P<which>| from before)>")
+
+
+def token(name: str) -> str:
+    """Stands for the value that the declaration gives to a secret key."""
+    return "<secret %s>" % name
+
+
+def token_before(name: str) -> str:
+    """Stands for the value that a secret key had before the declaration."""
+    return "<secret %s from before>" % name
+
+
+class Vault:
+    """The secrets of one visit: wanted comes with the declaration, before from the baseline on the host."""
+
+    def __init__(self, wanted: Optional[Mapping[str, str]] = None, before: Optional[Mapping[str, str]] = None) -> None:
+        self._wanted = dict(wanted or {})
+        self._before = {name: value for name, value in (before or {}).items() if name in SECRET_KEYS}
+
+    def mask(self, name: str, value: Optional[str]) -> Optional[str]:
+        """The value itself, or for a secret key the token that stands for it."""
+        if name not in SECRET_KEYS or not value:
+            return value
+        if same_value(name, value, self._wanted.get(name)):
+            return token(name)
+        if same_value(name, value, self._before.get(name)):
+            return token_before(name)
+        return "<another secret %s>" % name
+
+    def mask_text(self, text: str) -> str:
+        """A sysctl.d file's text with the value of each secret key masked."""
+        if not any(name.rsplit(".", 1)[-1] in text for name in SECRET_KEYS):
+            return text
+        return "".join(self._mask_line(line) for line in text.splitlines(keepends=True))
+
+    def _mask_line(self, line: str) -> str:
+        left, equals, value = line.partition("=")
+        name = key_name(left.strip().lstrip("-"))
+        if not equals or name not in SECRET_KEYS:
+            return line
+        ending = "\n" if line.endswith("\n") else ""
+        return "%s= %s%s" % (left, self.mask(name, value.strip()), ending)
+
+    def reveal(self, text: str) -> str:
+        """The text with each token replaced by its secret. Only for the moment of writing."""
+        return _TOKEN.sub(self._secret, text)
+
+    def _secret(self, match: "re.Match[str]") -> str:
+        name = match.group("key")
+        store = self._before if match.group("which") else self._wanted
+        if name not in store:
+            raise host_error(name, "its value did not come with this run", "give tcp_tuning_fast_open_key")
+        return store[name]

@@ -1,0 +1,219 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only place where a host is read or written. Everything else takes a System, so that tests can hand in a fake."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import stat
+import subprocess
+import time
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+
+try:
+    from typing import Protocol
+except ImportError:  # pragma: no cover - Python 3.7 and older are not supported, but must not fail obscurely
+    Protocol = object  # type: ignore[assignment]
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
+from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_path
+
+LOCK_PATH = "/run/netfleet-tcp.lock"
+_TCP_CONGESTION = 13  # linux/tcp.h
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class System(Protocol):
+    """What this collection needs of a host. Reads return None for what is not there; writes raise OSError."""
+
+    def read(self, path: str) -> Optional[str]:
+        """A file's text (undecodable bytes are kept by surrogateescape); None if it is absent or may not be read."""
+
+    def names(self, directory: str) -> List[str]:
+        """The names in a directory, sorted; none if it is absent or may not be read."""
+
+    def file_state(self, path: str) -> FileState:
+        """What stands at a path, without following a symbolic link."""
+
+    def sysctl_limit(self, name: str) -> str:
+        """Why a key cannot be written, in words; empty where it can."""
+
+    def write_sysctl(self, name: str, value: str) -> None:
+        """Give a key a value in the running kernel."""
+
+    def write_file(self, path: str, text: str, mode: int) -> None:
+        """Put a file in place at once: a reader sees the old one or the new one, and so does a power failure."""
+
+    def make_private_directory(self, path: str) -> None:
+        """Make a directory that only root may enter, where there is none."""
+
+    def write_link(self, path: str, target: str) -> None:
+        """Put a symbolic link in place at once."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file or link; nothing happens where there is none."""
+
+    def run(self, argv: Sequence[str], stdin: str = "") -> Tuple[int, str, str]:
+        """Exit status, standard output and standard error of a program; 127 where it is not installed."""
+
+    def lock(self, seconds: float) -> "contextlib.AbstractContextManager[None]":
+        """Hold the host's lock of this collection; HostError, naming the holder, if it is not free in time."""
+
+    def new_socket_congestion_control(self) -> str:
+        """The congestion control that the kernel gives to a new TCP socket."""
+
+    def facts(self) -> Dict[str, str]:
+        """kernel release, root and init_user_namespace ('yes' or '')."""
+
+
+class LinuxSystem:
+    """The host that this process runs on."""
+
+    def read(self, path: str) -> Optional[str]:
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
+                return stream.read()
+        except OSError:
+            return None
+
+    def names(self, directory: str) -> List[str]:
+        try:
+            return sorted(os.listdir(directory))
+        except OSError:
+            return []
+
+    def file_state(self, path: str) -> FileState:
+        try:
+            status = os.lstat(path)
+        except OSError as error:
+            return FileState(path, "absent" if error.errno in (errno.ENOENT, errno.ENOTDIR) else "other")
+        mode = stat.S_IMODE(status.st_mode)
+        if stat.S_ISLNK(status.st_mode):
+            return FileState(path, "symlink", mode, target=os.readlink(path))
+        text = self.read(path) if stat.S_ISREG(status.st_mode) else None
+        return FileState(path, "other" if text is None else "file", mode, text or "")
+
+    def sysctl_limit(self, name: str) -> str:
+        path = "/proc/sys/" + key_path(name)
+        try:
+            writable_bits = os.stat(path).st_mode & 0o222
+            mounted_read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+        except FileNotFoundError:
+            return "this kernel has no such key here"
+        except OSError as error:
+            return os.strerror(error.errno or 0)
+        if mounted_read_only:
+            return "/proc/sys is mounted read-only"
+        if not writable_bits:
+            return "the key is read-only here"
+        return "" if os.access(path, os.W_OK) else "this user may not write it"
+
+    def write_sysctl(self, name: str, value: str) -> None:
+        # One write(2) for the whole value: the kernel parses each write on its own.
+        handle = os.open("/proc/sys/" + key_path(name), os.O_WRONLY)
+        try:
+            os.write(handle, (value + "\n").encode())
+        finally:
+            os.close(handle)
+
+    def write_file(self, path: str, text: str, mode: int) -> None:
+        directory = os.path.dirname(path)
+        os.makedirs(directory, exist_ok=True)
+        temporary = "%s/.%s.%d.netfleet-tcp" % (directory, os.path.basename(path), os.getpid())
+        # Created closed to others, and given its mode before its content.
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+                os.fchmod(stream.fileno(), mode)
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            self.remove(temporary)
+            raise
+        self._sync_directory(directory)
+
+    def make_private_directory(self, path: str) -> None:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+        os.chmod(path, 0o700)
+
+    def write_link(self, path: str, target: str) -> None:
+        directory = os.path.dirname(path)
+        os.makedirs(directory, exist_ok=True)
+        temporary = "%s/.%s.%d.netfleet-tcp" % (directory, os.path.basename(path), os.getpid())
+        os.symlink(target, temporary)
+        try:
+            os.replace(temporary, path)
+        except BaseException:
+            self.remove(temporary)
+            raise
+        self._sync_directory(directory)
+
+    def remove(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+            self._sync_directory(os.path.dirname(path))
+
+    @staticmethod
+    def _sync_directory(directory: str) -> None:
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def run(self, argv: Sequence[str], stdin: str = "") -> Tuple[int, str, str]:
+        environment = {"PATH": _PATH, "LC_ALL": "C"}
+        try:
+            done = subprocess.run(
+                list(argv), input=stdin, capture_output=True, text=True, errors="replace", env=environment, check=False
+            )
+        except FileNotFoundError:
+            return 127, "", "%s is not installed" % argv[0]
+        return done.returncode, done.stdout, done.stderr
+
+    @contextlib.contextmanager
+    def lock(self, seconds: float) -> Iterator[None]:
+        # An flock(2) dies with its holder, so a run that was killed never locks the host for ever.
+        handle = os.open(LOCK_PATH, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            deadline = time.monotonic() + seconds
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= deadline:
+                        holder = os.pread(handle, 100, 0).decode(errors="replace").strip() or "unknown"
+                        raise host_error(
+                            LOCK_PATH, "held by another run (%s)" % holder, "try again when it is done"
+                        ) from None
+                    time.sleep(0.1)
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, ("pid %d" % os.getpid()).encode(), 0)
+            yield
+        finally:
+            os.close(handle)
+
+    def new_socket_congestion_control(self) -> str:
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+                return probe.getsockopt(socket.IPPROTO_TCP, _TCP_CONGESTION, 16).split(b"\0", 1)[0].decode()
+        except OSError:
+            return ""
+
+    def facts(self) -> Dict[str, str]:
+        # The initial user namespace maps every id onto itself; only there may modules be loaded.
+        mapping = (self.read("/proc/self/uid_map") or "").split()
+        return {
+            "kernel": os.uname().release,
+            "root": "yes" if os.geteuid() == 0 else "",
+            "init_user_namespace": "yes" if mapping == ["0", "0", "4294967295"] else "",
+        }
