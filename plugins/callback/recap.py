@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Says at the end of a run what changed on which hosts, what they run now, and which hosts could not be asked."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: recap
+type: aggregate
+short_description: What a tuning run changed, by change and not by host
+version_added: 0.1.0
+author:
+  - netfleet.tcp contributors (@netfleet)
+description:
+  - Groups hosts by what changed on them, so that a thousand hosts with the same change are one entry, then says what
+    the kernels run now, and names the hosts that failed or could not be reached.
+  - Says nothing where no task of M(netfleet.tcp.tcp_tuning) ran.
+requirements:
+  - enabled by C(callbacks_enabled = netfleet.tcp.recap) in ansible.cfg
+"""
+
+from typing import Any, Dict, List, Tuple
+
+from ansible.plugins.callback import CallbackBase
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._recap import HostResult, recap_lines
+
+_ACTIONS = frozenset(["netfleet.tcp.tcp_tuning", "tcp_tuning"])
+_COLOURS = {"title": None, "changed": "yellow", "ok": "green", "failed": "red", "plain": None}
+
+
+class CallbackModule(CallbackBase):
+    """Collects the results of tcp_tuning and prints them once."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "netfleet.tcp.recap"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._results: Dict[str, HostResult] = {}
+        self._check_mode = False
+        self._ran = False
+
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
+        """Remember that there is something to report, and whether it is for real."""
+        if task.action in _ACTIONS:
+            self._ran = True
+            self._check_mode = bool(task.check_mode)
+
+    def _keep(self, result: Any, status: str) -> None:
+        # _task_fields and _host are the callback API of every supported ansible-core; 2.19 added public names.
+        name = result._host.get_name()
+        answer: Dict[str, Any] = result._result
+        if status == "unreachable" or result._task.action in _ACTIONS:
+            self._results[name] = HostResult(
+                status=status,
+                changes=_changes(answer),
+                running=(answer.get("after") or {}),
+                message=str(answer.get("msg", "")),
+                problems=tuple(str(problem) for problem in answer.get("problems") or ()),
+            )
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """A host that is as declared, or now is."""
+        self._keep(result, "changed" if result._result.get("changed") else "ok")
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """A host that refused; an earlier success of it no longer counts."""
+        self._keep(result, "failed")
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """A host that could not be asked."""
+        self._keep(result, "unreachable")
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        """Print it."""
+        if not self._ran:
+            return
+        self._display.banner("TCP")
+        for style, text in recap_lines(self._results, self._check_mode):
+            self._display.display(text, color=_COLOURS[style])
+
+
+def _changes(answer: Dict[str, Any]) -> Tuple[Tuple[str, str, str], ...]:
+    found: List[Tuple[str, str, str]] = []
+    for change in answer.get("changes") or ():
+        found.append((str(change["key"]), str(change["running"]), str(change["want"])))
+    return tuple(found)

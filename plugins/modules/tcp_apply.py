@@ -1,0 +1,101 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Brings a host to a desired state as one transaction."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: tcp_apply
+short_description: Bring a host's keys, modules, qdiscs and files to a desired state, all or nothing
+version_added: 0.1.0
+author:
+  - netfleet.tcp contributors (@netfleet)
+description:
+  - Takes the host's lock, records what stands there, loads modules, writes only the keys that differ, sets qdiscs,
+    writes the files that decide the next boot, and reads everything back. If any part fails, all is restored.
+  - The desired state is computed on the controller by M(netfleet.tcp.tcp_tuning), which is what you want to use;
+    this module is the part of it that runs on the host.
+extends_documentation_fragment:
+  - netfleet.tcp.attributes
+  - netfleet.tcp.attributes.changes
+  - netfleet.tcp.attributes.result_notes
+options:
+  desired:
+    description:
+      - The desired state - C(name) of the declaration, C(keys), C(files), C(modules), C(qdiscs).
+      - A desired state with a name alone takes the declaration back and restores what stood there before it.
+    type: dict
+    required: true
+  secrets:
+    description: Values of the secret keys, which O(desired) names by token only.
+    type: dict
+    default: {}
+seealso:
+  - module: netfleet.tcp.tcp_tuning
+  - module: netfleet.tcp.tcp_facts
+"""
+
+EXAMPLES = r"""
+- name: Give back what stood there before the declaration 90-netfleet-tcp
+  netfleet.tcp.tcp_apply:
+    desired:
+      name: 90-netfleet-tcp
+"""
+
+RETURN = r"""
+before:
+  description: What ran before, by subject (sysctl, qdisc, module, file) and key.
+  returned: success
+  type: dict
+  sample: {sysctl: {net.ipv4.tcp_congestion_control: cubic}}
+after:
+  description: The same after the run, read back from the kernel (in check mode - as planned).
+  returned: success
+  type: dict
+  sample: {sysctl: {net.ipv4.tcp_congestion_control: bbr}}
+changes:
+  description: Each difference that was removed, with C(subject), C(key), C(want), C(running), C(boot), C(source),
+    C(reason) and C(takes_effect).
+  returned: success
+  type: list
+  elements: dict
+findings:
+  description: What stands in the way or deserves a word, with C(severity), C(reason), C(source) and C(cure).
+  returned: success
+  type: list
+  elements: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired, from_wire
+from ansible_collections.netfleet.tcp.plugins.module_utils._result import outcome_result, run_module
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply, inspect
+
+
+def main() -> None:
+    """Specification, plan, apply, exit."""
+    module = AnsibleModule(
+        argument_spec=dict(
+            desired=dict(type="dict", required=True),
+            secrets=dict(type="dict", default={}, no_log=True),
+        ),
+        supports_check_mode=True,
+    )
+
+    def work() -> dict:
+        try:
+            desired = from_wire(Desired, module.params["desired"])
+        except (TypeError, ValueError) as error:
+            raise input_error("desired", "is not a desired state: %s" % error, "use netfleet.tcp.tcp_tuning") from error
+        transaction = inspect if module.check_mode else apply
+        outcome = transaction(LinuxSystem(), desired, module.params["secrets"])
+        return outcome_result(desired, outcome, module.check_mode)
+
+    run_module(module, work)
+
+
+if __name__ == "__main__":
+    main()
