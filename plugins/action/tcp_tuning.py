@@ -29,7 +29,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_pla
 from ansible_collections.netfleet.tcp.plugins.module_utils._policy import (
     FAST_OPEN_KEY,
     Intent,
-    absent_intent,
+    bare_intent,
     compose,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._resolve import (
@@ -86,7 +86,7 @@ class ActionModule(ActionBase):
 
     def _converge(self, arguments: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         absent = arguments["state"] == "absent"
-        intent = absent_intent(arguments) if absent else compose(arguments)
+        intent = bare_intent(arguments["file"], boot_conflict="warn") if absent else compose(arguments)
         key = arguments.get("fast_open_key")
         secrets = {FAST_OPEN_KEY: fast_open_key(key) or ""} if key and not absent else {}
         answer = self._observe(intent, secrets, task_vars)

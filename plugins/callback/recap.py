@@ -4,6 +4,12 @@
 
 from __future__ import annotations
 
+from typing import Any, Dict, Tuple
+
+from ansible.plugins.callback import CallbackBase
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._recap import HostResult, recap_lines
+
 DOCUMENTATION = r"""
 name: recap
 type: aggregate
@@ -18,12 +24,6 @@ description:
 requirements:
   - enabled by C(callbacks_enabled = netfleet.tcp.recap) in ansible.cfg
 """
-
-from typing import Any, Dict, List, Tuple
-
-from ansible.plugins.callback import CallbackBase
-
-from ansible_collections.netfleet.tcp.plugins.module_utils._recap import HostResult, recap_lines
 
 _ACTIONS = frozenset(["netfleet.tcp.tcp_tuning", "tcp_tuning"])
 _COLOURS = {"title": None, "changed": "yellow", "ok": "green", "failed": "red", "plain": None}
@@ -43,7 +43,7 @@ class CallbackModule(CallbackBase):
         self._check_mode = False
         self._ran = False
 
-    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002 - the API
         """Remember that there is something to report, and whether it is for real."""
         if task.action in _ACTIONS:
             self._ran = True
@@ -54,19 +54,19 @@ class CallbackModule(CallbackBase):
         name = result._host.get_name()
         answer: Dict[str, Any] = result._result
         if status == "unreachable" or result._task.action in _ACTIONS:
+            problems = answer.get("problems") or ([answer["msg"]] if answer.get("msg") else [])
             self._results[name] = HostResult(
                 status=status,
                 changes=_changes(answer),
-                running=(answer.get("after") or {}),
-                message=str(answer.get("msg", "")),
-                problems=tuple(str(problem) for problem in answer.get("problems") or ()),
+                running=answer.get("after") or {},
+                problems=tuple(str(problem) for problem in problems),
             )
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """A host that is as declared, or now is."""
         self._keep(result, "changed" if result._result.get("changed") else "ok")
 
-    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:  # noqa: ARG002 - the API
         """A host that refused; an earlier success of it no longer counts."""
         self._keep(result, "failed")
 
@@ -74,7 +74,7 @@ class CallbackModule(CallbackBase):
         """A host that could not be asked."""
         self._keep(result, "unreachable")
 
-    def v2_playbook_on_stats(self, stats: Any) -> None:
+    def v2_playbook_on_stats(self, stats: Any) -> None:  # noqa: ARG002 - the API
         """Print it."""
         if not self._ran:
             return
@@ -83,8 +83,8 @@ class CallbackModule(CallbackBase):
             self._display.display(text, color=_COLOURS[style])
 
 
-def _changes(answer: Dict[str, Any]) -> Tuple[Tuple[str, str, str], ...]:
-    found: List[Tuple[str, str, str]] = []
-    for change in answer.get("changes") or ():
-        found.append((str(change["key"]), str(change["running"]), str(change["want"])))
-    return tuple(found)
+def _changes(answer: Dict[str, Any]) -> Tuple[Tuple[str, str, str, str], ...]:
+    changes = answer.get("changes") or ()
+    return tuple(
+        (str(entry["subject"]), str(entry["key"]), str(entry["running"]), str(entry["want"])) for entry in changes
+    )

@@ -74,11 +74,10 @@ def grown(
     recorded (the state directory was lost), stays unrecorded: its present value is ours, not the one from before.
     """
     ours: Set[str] = set()
-    for wanted in desired.files:
-        state = observed.files.get(wanted.path)
-        if state and state.kind == "file" and wanted.path not in baseline.files and baseline.empty:
-            if state.text.startswith("# Managed by netfleet.tcp"):
-                ours.update(name for name, _entry in parse(wanted.path, state.text.splitlines()))
+    states = [observed.files.get(wanted.path) for wanted in desired.files] if baseline.empty else []
+    for state in states:
+        if state and state.text.startswith("# Managed by netfleet.tcp"):
+            ours.update(name for name, _entry in parse(state.path, state.text.splitlines()))
     keys = {wanted.name: raw_keys[wanted.name] for wanted in desired.keys if wanted.name in raw_keys}
     keys = {name: value for name, value in keys.items() if name not in ours}
     files = {wanted.path: raw_files[wanted.path] for wanted in desired.files if wanted.path in raw_files}
@@ -88,8 +87,8 @@ def grown(
         for wanted in desired.qdiscs
         if wanted.interface in interfaces
     }
-    states = [observed.modules.get(module) for module in desired.modules]
-    loaded_by_us = [state.name for state in states if state and not state.loaded and not state.builtin]
+    modules = [observed.modules.get(module) for module in desired.modules]
+    loaded_by_us = [state.name for state in modules if state and not state.loaded and not state.builtin]
     return Baseline(
         keys={**keys, **baseline.keys},
         files={**files, **baseline.files},

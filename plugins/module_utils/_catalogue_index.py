@@ -105,12 +105,12 @@ def _check_word(key: Key, text: str) -> Tuple[str, str]:
     return text, "" if _WORD.match(text) else "is not a name of %s" % key.unit
 
 
-def _check_ports(key: Key, text: str) -> Tuple[str, str]:
+def _check_ports(_key: Key, text: str) -> Tuple[str, str]:
     ranges = port_ranges(text)
     return ("", "is not a set of ports") if ranges is None else (format_port_ranges(ranges), "")
 
 
-def _check_secret(key: Key, text: str) -> Tuple[str, str]:
+def _check_secret(_key: Key, text: str) -> Tuple[str, str]:
     normal = fast_open_key(text)
     return ("", "is not a fast open key") if normal is None else (normal, "")
 

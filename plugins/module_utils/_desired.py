@@ -14,14 +14,12 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     DesiredQdisc,
     Interface,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import boot_script
+from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import boot_commands
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import token
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS
 
 MANAGED = "# Managed by netfleet.tcp: the next run finds and undoes what is changed here."
-QDISC_SCRIPT = "/etc/netfleet-tcp/qdisc.tc"
-QDISC_UNIT = "/etc/systemd/system/netfleet-tcp-qdisc.service"
-QDISC_UNIT_LINK = "/etc/systemd/system/multi-user.target.wants/netfleet-tcp-qdisc.service"
+_UNIT_DIRECTORY = "/etc/systemd/system"
 _QDISC_UNIT_TEXT = """\
 %s
 # An interface that comes up before systemd-sysctl has set net.core.default_qdisc keeps the qdisc from before.
@@ -32,7 +30,7 @@ After=systemd-sysctl.service network.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=-/sbin/tc -force -batch %s
+%s
 
 [Install]
 WantedBy=multi-user.target
@@ -59,10 +57,21 @@ def modules_path(file_name: str) -> str:
     return "/etc/modules-load.d/%s.conf" % declaration_name(file_name)
 
 
+def qdisc_unit(file_name: str) -> str:
+    """The name of the systemd unit that sets qdiscs at boot."""
+    return "%s-qdisc.service" % declaration_name(file_name)
+
+
+def qdisc_paths(file_name: str) -> Tuple[str, str]:
+    """Where that unit stands, and the link that enables it."""
+    unit = qdisc_unit(file_name)
+    return "%s/%s" % (_UNIT_DIRECTORY, unit), "%s/multi-user.target.wants/%s" % (_UNIT_DIRECTORY, unit)
+
+
 def managed_paths(file_name: str) -> Tuple[str, ...]:
     """Every path that a declaration may own on a host."""
     own = (sysctl_path(file_name), secrets_path(file_name), modules_path(file_name))
-    return (*own, QDISC_SCRIPT, QDISC_UNIT, QDISC_UNIT_LINK)
+    return (*own, *qdisc_paths(file_name))
 
 
 def render_sysctl_file(keys: Sequence[DesiredKey]) -> str:
@@ -91,7 +100,7 @@ def build(
         DesiredFile(sysctl_path(file_name), 0o644, text, reason="sets the keys at boot") if public else None,
         _secrets_file(file_name, keys),
         _modules_file(file_name, modules),
-        *(_qdisc_files(qdiscs, interfaces) if qdiscs and systemd else ()),
+        *(_qdisc_files(file_name, qdiscs, interfaces) if qdiscs and systemd else ()),
     ]
     return Desired(
         name=declaration_name(file_name),
@@ -119,11 +128,15 @@ def _modules_file(file_name: str, modules: Sequence[str]) -> Optional[DesiredFil
     return DesiredFile(modules_path(file_name), 0o644, text, reason="loads modules before sysctl.d is applied")
 
 
-def _qdisc_files(qdiscs: Sequence[DesiredQdisc], interfaces: Sequence[Interface]) -> Tuple[DesiredFile, ...]:
+def _qdisc_files(
+    file_name: str, qdiscs: Sequence[DesiredQdisc], interfaces: Sequence[Interface]
+) -> Tuple[DesiredFile, ...]:
     reason = "sets the qdisc of interfaces at boot"
-    script = boot_script({qdisc.interface: qdisc.kind for qdisc in qdiscs}, interfaces)
+    commands = boot_commands({qdisc.interface: qdisc.kind for qdisc in qdiscs}, interfaces)
+    # The leading - : an interface that is gone must not leave the host degraded.
+    text = _QDISC_UNIT_TEXT % (MANAGED, "\n".join("ExecStart=-/sbin/tc " + command for command in commands))
+    unit_path, link_path = qdisc_paths(file_name)
     return (
-        DesiredFile(QDISC_SCRIPT, 0o644, script, reason=reason),
-        DesiredFile(QDISC_UNIT, 0o644, _QDISC_UNIT_TEXT % (MANAGED, QDISC_SCRIPT), reason=reason),
-        DesiredFile(QDISC_UNIT_LINK, target="../netfleet-tcp-qdisc.service", reason=reason),
+        DesiredFile(unit_path, 0o644, text, reason=reason),
+        DesiredFile(link_path, target="../" + qdisc_unit(file_name), reason=reason),
     )

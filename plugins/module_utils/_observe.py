@@ -105,9 +105,9 @@ def _words(system: System, name: str) -> Tuple[str, ...]:
 
 
 def _boot_reader(system: System) -> str:
-    if system.names("/run/systemd/system") or system.file_state("/run/systemd/system").kind != "absent":
-        if any(system.file_state(path).kind != "absent" for path in _SYSTEMD_READERS):
-            return SYSTEMD
+    booted = system.file_state("/run/systemd/system").kind != "absent"
+    if booted and any(system.file_state(path).kind != "absent" for path in _SYSTEMD_READERS):
+        return SYSTEMD
     return PROCPS if system.file_state("/etc/init.d/procps").kind != "absent" else NOBODY
 
 

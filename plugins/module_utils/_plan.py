@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""(desired, observed) -> plan. The same pure code decides on the controller what would change and on the host what does."""
+"""(desired, observed) -> plan. The same pure code says on the controller what would change, on the host what does."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ ABSENT = "absent"
 
 
 def make_plan(desired: Desired, observed: Observed) -> Plan:
-    """Every change that brings the host to the desired state, in the order of application, and what conflicts with it."""
+    """Every change that brings the host to the desired state, in order of application, and what conflicts with it."""
     findings = [finding for key in desired.keys for finding in _key_findings(key, desired, observed)]
     changes: List[Change] = []
     changes += _load_changes(desired, observed)
-    changes += [change for key in desired.keys for change in _key_changes(key, desired, observed)]
+    changes += [change for key in desired.keys for change in _key_changes(key, observed)]
     changes += _key_restores(desired, observed)
     changes += _qdisc_changes(desired, observed)
     changes += _file_changes(desired, observed)
@@ -63,7 +63,7 @@ def _current_boot(state: KeyState) -> Optional[Assignment]:
     return winner(state.boot)
 
 
-def _key_changes(key: DesiredKey, desired: Desired, observed: Observed) -> Iterator[Change]:
+def _key_changes(key: DesiredKey, observed: Observed) -> Iterator[Change]:
     state = observed.keys[key.name]
     boot = _current_boot(state)
     if not same_value(key.name, state.running, key.value):

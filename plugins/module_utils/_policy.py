@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import (
     POSITION,
@@ -19,7 +19,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index impo
     check_value,
     suggestion,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem, input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._profiles import (
     BASE,
     FAST_OPEN,
@@ -32,6 +32,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._profiles import (
 from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import KINDS
 from ansible_collections.netfleet.tcp.plugins.module_utils._sizing import parse_bandwidth, parse_rtt
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import (
+    SECRET_KEYS,
     fast_open_key,
     format_port_ranges,
     key_name,
@@ -263,12 +264,11 @@ class _Composer:
         return kind, "feature qdisc"
 
     def _interfaces(self) -> Tuple[str, ...]:
-        named = [str(name) for name in self._list("qdisc_interfaces")] or [AUTO]
-        for index, name in enumerate(named):
-            if not _INTERFACE.match(name) or name in (".", ".."):
-                path = self._path("qdisc_interfaces", "[%d]" % index)
-                self._wrong(path, "%r is not the name of an interface" % name, "such as eth0, or auto")
-        return tuple(named)
+        try:
+            return checked_interfaces(self._list("qdisc_interfaces"), self._path("qdisc_interfaces"))
+        except InputError as error:
+            self._problems += error.problems
+            return (AUTO,)
 
     def _link(self, profile_name: str, profile: Profile) -> Tuple[float, float, str]:
         bandwidth_text = str(self._policy.get("bandwidth") or "")
@@ -303,14 +303,79 @@ class _Composer:
 
     def _file_name(self) -> str:
         name = str(self._policy.get("file") or "90-netfleet-tcp.conf")
-        if not _FILE_NAME.match(name):
-            self._wrong(
-                self._path("file"), "%r is not a name for a sysctl.d file" % name, "such as 90-netfleet-tcp.conf"
-            )
-        return name
+        try:
+            return checked_file_name(name, self._path("file"))
+        except InputError as error:
+            self._problems += error.problems
+            return name
 
 
-def absent_intent(policy: Mapping[str, Any], prefix: str = "tcp_tuning_") -> Intent:
-    """The intent of ``state: absent``: nothing is declared; only the file's name and the limits matter."""
-    composed = compose({"profile": "local", "file": policy.get("file"), "boot_conflict": "warn"}, prefix)
-    return replace(composed, choices=(), congestion_control=(), qdisc="", wide_ports=False, profile="")
+def bare_intent(file_name: str, unsupported: str = "fail", boot_conflict: str = "fail", force: bool = False) -> Intent:
+    """An intent that declares nothing but its file: what ``state: absent`` means, and what modules build upon."""
+    return Intent(
+        profile="",
+        workloads=(),
+        choices=(),
+        congestion_control=(),
+        congestion_control_layer="declared",
+        qdisc="",
+        qdisc_layer="declared",
+        qdisc_interfaces=(AUTO,),
+        bandwidth=0.0,
+        rtt=0.0,
+        link_layer="",
+        memory_share=0.0,
+        wide_ports=False,
+        reserved_ports="",
+        fast_open_key=False,
+        unsupported=unsupported,
+        boot_conflict=boot_conflict,
+        force=force,
+        file_name=checked_file_name(file_name, "file"),
+    )
+
+
+def checked_file_name(name: str, path: str) -> str:
+    """The name, if it can be that of a sysctl.d file; InputError otherwise."""
+    if not _FILE_NAME.match(name):
+        raise input_error(path, "%r is not a name for a sysctl.d file" % name, "such as 90-netfleet-tcp.conf")
+    return name
+
+
+def checked_interfaces(names: Sequence[Any], path: str) -> Tuple[str, ...]:
+    """The names, or auto where there is none; InputError if one cannot be that of an interface."""
+    problems = [
+        Problem("%s[%d]" % (path, index), "%r is not the name of an interface" % (name,), "such as eth0, or auto")
+        for index, name in enumerate(names)
+        if not _INTERFACE.match(str(name)) or str(name) in (".", "..")
+    ]
+    if problems:
+        raise InputError(problems)
+    return tuple(str(name) for name in names) or (AUTO,)
+
+
+def values_intent(intent: Intent, values: Mapping[str, Any], path: str) -> Intent:
+    """The intent with keys added, each a value or a mapping of value and reason. InputError with all problems."""
+    problems: List[Problem] = []
+    choices: Dict[str, Choice] = {}
+    for written, entry in values.items():
+        here, name = "%s[%s]" % (path, written), key_name(str(written))
+        value, reason = (entry.get("value"), entry.get("reason")) if isinstance(entry, Mapping) else (entry, None)
+        if name in SECRET_KEYS:
+            problems.append(Problem(here, "is a secret", "use the fast_open_key of netfleet.tcp.tcp_tuning"))
+            continue
+        refused = check_key(name, here)
+        text, wrong = ("", [refused]) if refused else check_value(name, value, here)
+        problems += wrong
+        if "\n" in str(reason or ""):
+            problems.append(Problem(here, "the reason has more than one line", "shorten it"))
+        choices[name] = Choice(name, text, str(reason or ""), "", "declared")
+    problems += [] if problems else check_order({name: choice.value for name, choice in choices.items()}, path)
+    if problems:
+        raise InputError(problems)
+    algorithm = choices.pop("net.ipv4.tcp_congestion_control", None)
+    return replace(
+        intent,
+        choices=tuple(sorted(choices.values(), key=lambda choice: POSITION[choice.key])),
+        congestion_control=(algorithm.value,) if algorithm else (),
+    )

@@ -37,7 +37,7 @@ def parse_tc(text: str) -> Dict[str, Tuple[str, str, Tuple[str, ...]]]:
         if entry.get("root"):
             roots[device] = (entry["kind"], entry.get("handle", "0:"))
         elif entry.get("parent") and entry["kind"] not in ("ingress", "clsact"):
-            major, _colon, minor = entry["parent"].partition(":")
+            minor = entry["parent"].partition(":")[2]
             leaves.setdefault(device, []).append((int(minor or "0", 16), entry["kind"]))
     return {
         device: (kind, handle, tuple(leaf for _minor, leaf in sorted(leaves.get(device, []))) if kind == MQ else ())
@@ -89,14 +89,11 @@ def restore_commands(interface: Interface, before: str, default_qdisc: Optional[
     return ["qdisc replace dev %s root %s" % (interface.name, root)]
 
 
-def boot_script(kinds: Mapping[str, str], interfaces: Sequence[Interface]) -> str:
-    """A tc batch file that gives each of the interfaces (name -> kind) its qdisc again after a boot."""
-    lines = [
-        "# Managed by netfleet.tcp: queueing disciplines of interfaces that are up before net.core.default_qdisc is set."
-    ]
+def boot_commands(kinds: Mapping[str, str], interfaces: Sequence[Interface]) -> List[str]:
+    """The tc arguments that give each of the interfaces (name -> kind) its qdisc again after a boot."""
+    lines: List[str] = []
     for interface in interfaces:
         if interface.name in kinds:
             # At boot the root is the kernel's own, whatever handle it has by now.
-            fresh = replace(interface, handle="0:")
-            lines += commands(fresh, kinds[interface.name])
-    return "\n".join(lines) + "\n"
+            lines += commands(replace(interface, handle="0:"), kinds[interface.name])
+    return lines

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Mapping, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 _WIDTH = 118
 # What a reader wants to see confirmed first; the rest is in the result of the task (-v).
@@ -17,76 +17,92 @@ _HEADLINES = (
     ("net.ipv4.tcp_rmem", "tcp_rmem"),
     ("net.ipv4.tcp_wmem", "tcp_wmem"),
 )
-_BRACKETS = {"absent": "", "None": "(no such key)"}
 
 
 @dataclass(frozen=True)
 class HostResult:
-    """What became of a host. status: ok, changed, failed or unreachable; changes: (key, from, to)."""
+    """What became of a host. status: ok, changed, failed or unreachable; changes: (subject, key, from, to)."""
 
     status: str
-    changes: Tuple[Tuple[str, str, str], ...] = ()
+    changes: Tuple[Tuple[str, str, str, str], ...] = ()
     running: Mapping[str, Any] = field(default_factory=dict)
-    message: str = ""
     problems: Tuple[str, ...] = ()
 
 
 def recap_lines(results: Mapping[str, HostResult], check_mode: bool) -> Iterator[Tuple[str, str]]:
     """(style, line) of the recap; style is one of title, changed, ok, failed, plain."""
-    for hosts, result in _groups(results, "changed"):
-        verb = "would change" if check_mode else "changed"
-        yield "changed", "%s: %s %d" % (_names(hosts), verb, len(result.changes))
-        width = max(len(key) for key, _before, _after in result.changes) if result.changes else 0
-        for key, before, after in result.changes:
-            yield "plain", _clip("    %-*s  %s -> %s" % (width, key, _BRACKETS.get(before, before) or "nothing", after))
-    for hosts, _result in _groups(results, "ok"):
+    for hosts in _groups(results, "changed"):
+        yield "changed", "%s: %s" % (_names(hosts), "would change" if check_mode else "changed")
+        for line in _change_lines([results[host] for host in hosts]):
+            yield "plain", _clip("    " + line)
+    for hosts in _groups(results, "ok"):
         yield "ok", "%s: as declared, nothing to change" % _names(hosts)
     for status in ("failed", "unreachable"):
-        for hosts, result in _groups(results, status):
+        for hosts in _groups(results, status):
             yield "failed", "%s: %s" % (_names(hosts), status)
-            for problem in result.problems or (result.message,):
+            for problem in results[hosts[0]].problems:
                 yield "failed", "    " + problem
     if not check_mode:
         yield from _running(results)
 
 
+def _change_lines(group: Sequence[HostResult]) -> Iterator[str]:
+    """A line for each change that the hosts of a group share; where they came from different values, two are shown."""
+    changes = group[0].changes
+    width = max([len(key) for subject, key, _before, _after in changes if subject != "file"] or [0])
+    for index, (subject, key, _before, after) in enumerate(changes):
+        if subject == "file":
+            continue
+        befores = list(dict.fromkeys(result.changes[index][2] for result in group))
+        shown = " | ".join(befores[:2]) + (" | ..." if len(befores) > 2 else "")
+        yield "%-7s %-*s  %s -> %s" % (subject, width, key, shown, after)
+    for _subject, key, before, after in (change for change in changes if change[0] == "file"):
+        verb = "removed" if after == "absent" else "created" if before == "absent" else "rewritten"
+        yield "%-7s %s  %s" % ("file", key, verb)
+
+
 def _running(results: Mapping[str, HostResult]) -> Iterator[Tuple[str, str]]:
-    by_text: Dict[str, List[str]] = {}
+    by_text: Dict[Tuple[str, ...], List[str]] = {}
     for host, result in results.items():
-        text = "; ".join(_headlines(result.running))
+        text = tuple(_headlines(result.running))
         if text:
             by_text.setdefault(text, []).append(host)
-    if by_text:
-        yield "title", "What the kernels run now:"
     for text, hosts in by_text.items():
-        yield "plain", "    %s: %s" % (_names(hosts), text)
+        yield "title", "%s: running now" % _names(hosts)
+        for line in text:
+            yield "plain", "    " + line
 
 
 def _headlines(running: Mapping[str, Any]) -> Iterator[str]:
     keys = running.get("sysctl") or {}
     for key, title in _HEADLINES:
         if keys.get(key) is not None:
-            yield "%s %s" % (title, keys[key])
-    for interface, qdisc in (running.get("qdisc") or {}).items():
-        yield "%s %s" % (interface, qdisc)
+            yield "%-18s  %s" % (title, keys[key])
+    qdiscs = running.get("qdisc") or {}
+    if qdiscs:
+        yield "%-18s  %s" % ("qdisc", ", ".join("%s %s" % (name, kind) for name, kind in sorted(qdiscs.items())))
 
 
-def _groups(results: Mapping[str, HostResult], status: str) -> List[Tuple[List[str], HostResult]]:
-    groups: Dict[Any, Tuple[List[str], HostResult]] = {}
+def _groups(results: Mapping[str, HostResult], status: str) -> List[List[str]]:
+    """Hosts of a status that share the same outcome: the same keys brought to the same values, the same problems."""
+    groups: Dict[Any, List[str]] = {}
     for host, result in results.items():
         if result.status == status:
-            identity = (result.changes, result.problems or (result.message,)) if status != "ok" else ()
-            groups.setdefault(identity, ([], result))[0].append(host)
+            outcome = tuple((subject, key, after) for subject, key, _before, after in result.changes)
+            groups.setdefault((outcome, result.problems) if status != "ok" else (), []).append(host)
     return list(groups.values())
 
 
 def _names(hosts: List[str]) -> str:
-    ordered = sorted(
-        hosts, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
-    )
+    ordered = sorted(hosts, key=_natural)
     if len(ordered) <= 8:
         return ", ".join(ordered)
     return "%s and %d more (%d hosts)" % (", ".join(ordered[:6]), len(ordered) - 6, len(ordered))
+
+
+def _natural(name: str) -> List[Tuple[int, str]]:
+    # host2 before host10; pairs, so that a number never meets a word in a comparison.
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def _clip(line: str) -> str:

@@ -173,6 +173,7 @@ class _Resolver:
         preferences = self._intent.congestion_control
         if not preferences:
             return ""
+        self._choices.pop(CONGESTION_CONTROL, None)
         for algorithm in preferences:
             if self._has_algorithm(algorithm):
                 passed = preferences[: preferences.index(algorithm)]

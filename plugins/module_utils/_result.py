@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one shape of a result (changed, before, after, changes, findings, warnings, diff) and the one place of failure."""
+"""The one shape of a result (changed, before, after, changes, findings, warnings, diff), the one place of failure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import Netfle
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Change,
     Desired,
-    Finding,
     Observed,
     Plan,
     to_wire,
@@ -33,6 +32,8 @@ def run_module(module: Any, function: Callable[[], Dict[str, Any]]) -> None:
         result = function()
     except NetfleetError as error:
         module.fail_json(**failure(error))
+    for warning in result.pop("warnings", ()):
+        module.warn(warning)
     module.exit_json(**result)
 
 

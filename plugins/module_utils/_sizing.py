@@ -21,7 +21,7 @@ _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
 def parse_bandwidth(text: str) -> Optional[float]:
-    """Bit/s from a text such as ``10Gbit`` or ``500 Mbit/s``; None where it is not one or not from 64 kbit to 1 Tbit."""
+    """Bit/s from a text such as ``10Gbit`` or ``500 Mbit/s``; None where it is not one, or not in 64 kbit to 1 Tbit."""
     match = _BANDWIDTH.match(text.strip())
     rate = float(match.group(1)) * _UNITS[match.group(2).lower()] if match else 0.0
     return rate if 64e3 <= rate <= 1e12 else None

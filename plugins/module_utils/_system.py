@@ -52,6 +52,9 @@ class System(Protocol):
     def make_private_directory(self, path: str) -> None:
         """Make a directory that only root may enter, where there is none."""
 
+    def remove_empty_directory(self, path: str) -> None:
+        """Remove a directory; nothing happens where it is not empty, or absent."""
+
     def write_link(self, path: str, target: str) -> None:
         """Put a symbolic link in place at once."""
 
@@ -68,7 +71,7 @@ class System(Protocol):
         """The congestion control that the kernel gives to a new TCP socket."""
 
     def facts(self) -> Dict[str, str]:
-        """kernel release, root and init_user_namespace ('yes' or '')."""
+        """Release of the kernel, root and init_user_namespace ('yes' or '')."""
 
 
 class LinuxSystem:
@@ -143,6 +146,10 @@ class LinuxSystem:
         with contextlib.suppress(FileExistsError):
             os.mkdir(path, 0o700)
         os.chmod(path, 0o700)
+
+    def remove_empty_directory(self, path: str) -> None:
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
 
     def write_link(self, path: str, target: str) -> None:
         directory = os.path.dirname(path)

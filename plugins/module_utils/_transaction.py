@@ -87,6 +87,7 @@ def _record(system: System, desired: Desired, old: Baseline, new: Baseline) -> N
     path = _baseline.baseline_path(desired.name)
     if new.empty:
         system.remove(path)
+        system.remove_empty_directory(_baseline.STATE_DIRECTORY)
     else:
         system.make_private_directory(_baseline.STATE_DIRECTORY)
         system.write_file(path, _baseline.dump(new), 0o600)

@@ -68,6 +68,7 @@ findings:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired, from_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._result import outcome_result, run_module

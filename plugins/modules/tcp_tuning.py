@@ -47,7 +47,7 @@ options:
     type: raw
     default: profile
   fast_open_key:
-    description: The key that hosts behind one load balancer share; two, with a comma between, while one replaces another.
+    description: The key that hosts behind one load balancer share; two (comma between) while one replaces another.
     type: str
   bandwidth:
     description: Bandwidth of one flow, such as V(10Gbit). Empty for the profile's.
