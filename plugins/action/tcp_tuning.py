@@ -20,7 +20,6 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, NetfleetError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Desired,
-    Finding,
     Observed,
     from_wire,
     to_wire,
@@ -97,8 +96,8 @@ class ActionModule(ActionBase):
         desired = self._desired(intent, observed, resolved, arguments, task_vars)
         plan = make_plan(desired, observed)
         findings = [*resolved.findings, *plan.findings]
-        _refuse(findings)
-        if plan.changes and not self._task.check_mode:
+        errors = [finding for finding in findings if finding.severity == "error"]
+        if plan.changes and not errors and not self._task.check_mode:
             answer = self._execute_module(
                 module_name="netfleet.tcp.tcp_apply",
                 module_args={"desired": to_wire(desired), "secrets": secrets},
@@ -107,6 +106,11 @@ class ActionModule(ActionBase):
             answer.pop("invocation", None)
         else:
             answer = result(desired, observed, plan)
+        if errors:
+            refused = HostError(Problem(finding.key, finding.reason, finding.cure) for finding in errors)
+            # What runs has not changed: before and after would bury the reason.
+            answer = {key: value for key, value in answer.items() if key not in ("before", "after")}
+            answer.update(failed=True, changed=False, **failure(refused))
         answer["findings"] = [to_wire(finding) for finding in findings]
         said = [str(finding) for finding in resolved.findings if finding.severity == "warning"]
         answer["warnings"] = said + list(answer.get("warnings") or [])
@@ -166,9 +170,3 @@ class ActionModule(ActionBase):
         lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
         rendered: Tuple[Any, ...] = tuple(lookup.run([path], variables=task_vars, template_vars=template_vars))
         return str(rendered[0])
-
-
-def _refuse(findings: List[Finding]) -> None:
-    errors = [finding for finding in findings if finding.severity == "error"]
-    if errors:
-        raise HostError(Problem(finding.key, finding.reason, finding.cure) for finding in errors)

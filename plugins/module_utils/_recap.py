@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 _WIDTH = 118
+_SECRET = re.compile(r"<(another )?secret [^>]*>")
 # What a reader wants to see confirmed first; the rest is in the result of the task (-v).
 _HEADLINES = (
     ("net.ipv4.tcp_congestion_control", "congestion control"),
@@ -42,6 +43,10 @@ def recap_lines(results: Mapping[str, HostResult], check_mode: bool) -> Iterator
             yield "failed", "%s: %s" % (_names(hosts), status)
             for problem in results[hosts[0]].problems:
                 yield "failed", "    " + problem
+            if results[hosts[0]].changes:
+                yield "plain", "    and, had it gone on:"
+                for line in _change_lines([results[host] for host in hosts]):
+                    yield "plain", _clip("        " + line)
     if not check_mode:
         yield from _running(results)
 
@@ -55,7 +60,7 @@ def _change_lines(group: Sequence[HostResult]) -> Iterator[str]:
             continue
         befores = list(dict.fromkeys(result.changes[index][2] for result in group))
         shown = " | ".join(befores[:2]) + (" | ..." if len(befores) > 2 else "")
-        yield "%-7s %-*s  %s -> %s" % (subject, width, key, shown, after)
+        yield _SECRET.sub(r"<\1secret>", "%-7s %-*s  %s -> %s" % (subject, width, key, shown, after))
     for _subject, key, before, after in (change for change in changes if change[0] == "file"):
         verb = "removed" if after == "absent" else "created" if before == "absent" else "rewritten"
         yield "%-7s %s  %s" % ("file", key, verb)

@@ -23,7 +23,10 @@ _SUBJECTS = ("module", "sysctl", "qdisc", "file")
 
 def failure(error: NetfleetError) -> Dict[str, Any]:
     """The result of a run that an error ended."""
-    return {"msg": str(error), "problems": [str(problem) for problem in error.problems]}
+    problems = [str(problem) for problem in error.problems]
+    more = len(problems) - 1
+    msg = "%s; and %d more, see problems" % (problems[0], more) if more > 0 else str(error)
+    return {"msg": msg, "problems": problems}
 
 
 def run_module(module: Any, function: Callable[[], Dict[str, Any]]) -> None:
