@@ -35,7 +35,7 @@ options:
   name:
     description: Name of the declaration on the host, and of its file below C(/etc/sysctl.d).
     type: str
-    default: 90-netfleet-tcp-qdisc
+    default: 80-netfleet-qdisc
   state:
     description: V(absent) restores what stood there before.
     type: str
@@ -101,7 +101,7 @@ def main() -> None:
         argument_spec=dict(
             kind=dict(type="str", choices=["fq", "fq_codel", "pfifo_fast", "sfq", "cake"]),
             interfaces=dict(type="list", elements="str", default=["auto"]),
-            name=dict(type="str", default="90-netfleet-tcp-qdisc"),
+            name=dict(type="str", default="80-netfleet-qdisc"),
             state=dict(type="str", choices=["present", "absent"], default="present"),
             unsupported=dict(type="str", choices=["fail", "warn", "skip"], default="fail"),
             boot_conflict=dict(type="str", choices=["fail", "warn"], default="fail"),

@@ -1,0 +1,56 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role's variables agree wherever they are named: defaults, argument_specs, tasks, action plugin, module docs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ansible_collections.netfleet.tcp.plugins.action import tcp_tuning as action
+from ansible_collections.netfleet.tcp.plugins.modules import tcp_tuning as module
+
+ROLE = Path(__file__).resolve().parents[3] / "roles" / "tcp_tuning"
+PREFIX = "tcp_tuning_"
+
+
+def _yaml(path: str) -> Any:
+    return yaml.safe_load((ROLE / path).read_text(encoding="utf-8"))
+
+
+def _specification() -> dict[str, Any]:
+    options: dict[str, Any] = _yaml("meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    return options
+
+
+def test_every_default_is_specified_with_the_same_default() -> None:
+    assert {name: option["default"] for name, option in _specification().items()} == _yaml("defaults/main.yml")
+
+
+def test_the_task_hands_every_variable_over() -> None:
+    arguments = _yaml("tasks/main.yml")[0]["netfleet.tcp.tcp_tuning"]
+    assert arguments == {name.removeprefix(PREFIX): f"{{{{ {name} }}}}" for name in _specification()}
+
+
+def test_the_action_takes_what_the_role_gives() -> None:
+    expected = {name.removeprefix(PREFIX): option["type"] for name, option in _specification().items()}
+    assert {name: option["type"] for name, option in action._ARGUMENTS.items()} == expected
+
+
+def test_choices_and_secrets_agree() -> None:
+    for name, option in _specification().items():
+        argument = action._ARGUMENTS[name.removeprefix(PREFIX)]
+        assert argument.get("choices") == option.get("choices"), name
+        assert argument.get("no_log", False) == option.get("no_log", False), name
+
+
+def test_the_module_documents_what_the_action_takes() -> None:
+    documented = yaml.safe_load(module.DOCUMENTATION)["options"]
+    assert {name: option["type"] for name, option in documented.items()} == {
+        name: option["type"] for name, option in action._ARGUMENTS.items()
+    }
+    for name, option in documented.items():
+        assert option.get("default") == action._ARGUMENTS[name].get("default"), name
+        assert option.get("choices") == action._ARGUMENTS[name].get("choices"), name
