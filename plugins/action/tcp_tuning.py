@@ -17,7 +17,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
     declaration_name,
     managed_paths,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, NetfleetError, Problem
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, NetfleetError, Problem, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Desired,
     Observed,
@@ -92,6 +92,9 @@ class ActionModule(ActionBase):
         if answer.get("failed") or "ansible_facts" not in answer:
             return answer
         observed = from_wire(Observed, answer["ansible_facts"]["netfleet_tcp"])
+        if not observed.root:
+            # What an earlier run recorded is readable by root alone: without it, nothing below would be true.
+            raise host_error("", "this user is not root on the host", "use become")
         resolved = Resolved() if absent else resolve(intent, observed)
         desired = self._desired(intent, observed, resolved, arguments, task_vars)
         plan = make_plan(desired, observed)

@@ -53,7 +53,7 @@ class CallbackModule(CallbackBase):
         # _task_fields and _host are the callback API of every supported ansible-core; 2.19 added public names.
         name = result._host.get_name()
         answer: Dict[str, Any] = result._result
-        if status == "unreachable" or result._task.action in _ACTIONS:
+        if status in ("failed", "unreachable") or result._task.action in _ACTIONS:
             problems = answer.get("problems") or ([answer["msg"]] if answer.get("msg") else [])
             self._results[name] = HostResult(
                 status=status,
@@ -66,9 +66,10 @@ class CallbackModule(CallbackBase):
         """A host that is as declared, or now is."""
         self._keep(result, "changed" if result._result.get("changed") else "ok")
 
-    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:  # noqa: ARG002 - the API
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         """A host that refused; an earlier success of it no longer counts."""
-        self._keep(result, "failed")
+        if not ignore_errors:
+            self._keep(result, "failed")
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """A host that could not be asked."""

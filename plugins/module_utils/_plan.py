@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional
+from typing import Dict, Iterator, List, Optional
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Assignment,
@@ -20,18 +20,19 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Plan,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import state_name, wanted_name
-from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import rank_of, winner
+from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import parse, rank_of, winner
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import same_value
 
 BEFORE = "value from before netfleet.tcp; no longer declared"
 LOADED = "loaded"
 UNLOADED = "unloaded"
-ABSENT = "absent"
+_SYSCTL_D = "/etc/sysctl.d/"
 
 
 def make_plan(desired: Desired, observed: Observed) -> Plan:
     """Every change that brings the host to the desired state, in order of application, and what conflicts with it."""
-    findings = [finding for key in desired.keys for finding in _key_findings(key, desired, observed)]
+    own = own_assignments(desired)
+    findings = [finding for key in desired.keys for finding in _key_findings(key, own.get(key.name), desired, observed)]
     changes: List[Change] = []
     changes += _load_changes(desired, observed)
     changes += [change for key in desired.keys for change in _key_changes(key, observed)]
@@ -43,20 +44,25 @@ def make_plan(desired: Desired, observed: Observed) -> Plan:
     return Plan(tuple(changes), tuple(findings))
 
 
-def boot_winner(state: KeyState, desired: Desired) -> Optional[Assignment]:
+def own_assignments(desired: Desired) -> Dict[str, Assignment]:
+    """What the desired files themselves set at boot, by key. A template may leave a key out; then so does this."""
+    texts = [entry for entry in desired.files if entry.path.startswith(_SYSCTL_D)]
+    found: Dict[str, Assignment] = {}
+    for entry in sorted(texts, key=lambda entry: rank_of(entry.path)):
+        found.update(parse(entry.path, entry.text.splitlines()))
+    return found
+
+
+def boot_winner(state: KeyState, own: Assignment, desired: Desired) -> Optional[Assignment]:
     """The line of somebody else's file that decides the key at the next boot once the desired files are in place.
 
     None where ours decides. Files of ours, and files that ours hide by having the same name, do not count.
     """
-    own_paths = {wanted.path for wanted in desired.files}
-    own_ranks = {rank_of(path) for path in own_paths}
+    own_paths = {entry.path for entry in desired.files}
+    own_ranks = {rank_of(path) for path in own_paths if path.startswith(_SYSCTL_D)}
     others = [entry for entry in state.boot if entry.file not in own_paths and entry.rank not in own_ranks]
-    top_own = max((rank for rank in own_ranks), default="")
-    decisive = winner(entry for entry in others if entry.rank > top_own)
-    excluded = [entry for entry in others if entry.rank > top_own and not entry.glob and entry.value is None]
-    if excluded and decisive is None:
-        return excluded[-1]
-    return decisive if decisive and not decisive.glob else None
+    later = [entry for entry in others if entry.rank > own.rank and not entry.glob]
+    return max(later, key=lambda entry: (entry.rank, entry.line)) if later else None
 
 
 def _current_boot(state: KeyState) -> Optional[Assignment]:
@@ -79,13 +85,19 @@ def _key_changes(key: DesiredKey, observed: Observed) -> Iterator[Change]:
         )
 
 
-def _key_findings(key: DesiredKey, desired: Desired, observed: Observed) -> Iterator[Finding]:
+def _key_findings(
+    key: DesiredKey, own: Optional[Assignment], desired: Desired, observed: Observed
+) -> Iterator[Finding]:
     state = observed.keys[key.name]
     if state.limit and not same_value(key.name, state.running, key.value):
         yield Finding(
             "sysctl", key.name, "error", state.limit, key.value, state.running, cure="see tcp_tuning_unsupported"
         )
-    other = boot_winner(state, desired)
+    if own is None or not same_value(key.name, own.value, key.value):
+        reason = "the file of this declaration does not set it to %s, so the next boot would not" % key.value
+        yield Finding("sysctl", key.name, "error", reason, key.value, state.running, cure="mend the template")
+        return
+    other = boot_winner(state, own, desired)
     if other and not same_value(key.name, other.value, key.value):
         effect = "sets %s" % other.value if other.value is not None else "excludes it"
         yield Finding(

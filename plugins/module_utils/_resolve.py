@@ -30,6 +30,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._sizing import (
     format_bytes,
     memory_limit,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import NOBODY
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import (
     format_port_ranges,
     kernel_integer,
@@ -103,6 +104,11 @@ class _Resolver:
         self._keep_what_is_higher()
         self._drop_what_the_host_cannot()
         chosen = self._choices.get(CONGESTION_CONTROL)
+        if algorithm and not chosen:
+            self._modules = [name for name in self._modules if name != "tcp_" + algorithm]
+        if self._choices and self._observed.reader == NOBODY:
+            text = "nothing on this host applies sysctl.d at boot; the values last until the next one"
+            self._findings.append(Finding("boot", "sysctl.d", "note", text))
         return Resolved(
             choices=tuple(sorted(self._choices.values(), key=lambda choice: POSITION[choice.key])),
             modules=tuple(sorted(self._modules)),

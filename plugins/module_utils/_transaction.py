@@ -118,7 +118,8 @@ class _Transaction:
             for change in plan.changes:
                 steps[change.subject](change)
             after = self._verify(grown)
-        except (OSError, HostError) as error:
+        except BaseException as error:
+            # Whatever it was, an interrupt or a fault of ours included: never leave a host half changed.
             raise self._restored(error, grown) from error
         _record(self._system, self._desired, grown, _baseline.shrunk(grown, self._desired))
         return Outcome(plan, self._observed, after, tuple(self._warnings))
@@ -214,9 +215,9 @@ class _Transaction:
             raise HostError(problems)
         return after
 
-    def _restored(self, error: Exception, grown: Baseline) -> HostError:
+    def _restored(self, error: BaseException, grown: Baseline) -> HostError:
         """Undo every step, last first, and say so; what could not be undone is named."""
-        problems = list(error.problems) if isinstance(error, HostError) else [Problem("", str(error))]
+        problems = list(error.problems) if isinstance(error, HostError) else [Problem("", str(error) or repr(error))]
         failed = []
         for name, undo in reversed(self._undo):
             try:
