@@ -1,0 +1,115 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The way in for people and for CI. Each target is one line of work; the work itself is in tools/ and lab/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.DEFAULT_GOAL := help
+
+# ansible-core 2.19 runs on Python 3.11 to 3.13. A version manager's shim may stand on PATH and not run: hence the attempt.
+# What is printed is the interpreter itself, not a shim, nor the .venv that a user has activated.
+ifeq ($(origin PYTHON), undefined)
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do "$$p" -c 'import os, sys; \
+	(3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit(1); print(os.path.realpath(sys._base_executable))' \
+	2>/dev/null && break; done)
+endif
+VENV := $(CURDIR)/.venv
+RUN := $(VENV)/bin/python -m
+export PATH := $(VENV)/bin:$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+# The tests have an instance of the lab of their own, beside that of the demo.
+TEST_LAB := NETFLEET_LAB_OFFSET=1 NETFLEET_LAB_DIR=$(CURDIR)/.lab/test
+
+.PHONY: help
+help: ## Say what can be made
+	@sed -nE 's/^([a-z][a-z-]*):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+##@ Preparation
+.PHONY: python deps venv collection-link lock
+python:
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11, 3.12 or 3.13 found on PATH (ansible-core 2.19 runs on these); install one," \
+		"or name it: make PYTHON=/path/to/python3.13 ..." >&2; exit 1; }
+
+deps: python ## Install the Debian packages that are missing (requirements/debian.txt)
+	@$(PYTHON) -m tools.deps requirements/debian.txt
+
+venv: python ## Make .venv from the locked requirements
+	@$(PYTHON) -m tools.venv .venv requirements/dev.txt
+
+collection-link: ## Let this repository be found as the collection netfleet.tcp
+	@mkdir -p .cache/collections/ansible_collections/netfleet
+	@ln -sfn ../../../.. .cache/collections/ansible_collections/netfleet/tcp
+
+lock: venv ## Lock requirements/*.in anew
+	@$(RUN) tools.lock
+
+##@ Use
+.PHONY: demo lab-up lab-down lab-restore bench
+demo: deps venv collection-link ## Start the lab fleet and tune it
+	@$(RUN) lab up
+	@ansible-playbook tune.yml -l cloud
+	@ansible-playbook tune.yml -l local
+
+lab-up: venv collection-link ## Start the lab fleet
+	@$(RUN) lab up
+
+lab-down: venv ## Stop and remove the lab fleet, and that of the tests
+	@$(RUN) tools.lab_down
+
+lab-restore: venv ## Put the lab fleet back to its clean state
+	@$(RUN) lab restore
+
+bench: venv collection-link ## Measure us, ping and our peers on the same hosts
+	@$(RUN) tools.bench
+
+##@ Tests
+.PHONY: test lint types unit sanity collection controllers target-pythons molecule test-kernel docs format
+test: venv collection-link ## Run every part below and say how each went (some: make test PARTS="lint unit")
+	@$(RUN) tools.parts $(PARTS)
+
+lint: venv collection-link ## Format, ruff, yamllint, ansible-lint, changelog, headers
+	@$(RUN) tools.lint
+
+types: venv collection-link ## mypy
+	@mypy lab tools tests molecule .cache/collections/ansible_collections/netfleet/tcp/plugins
+
+unit: venv collection-link ## Unit tests
+	@pytest tests/unit -n 2
+
+sanity: venv ## ansible-test sanity on what is shipped
+	@$(RUN) tools.sanity
+
+collection: venv ## Build the collection, install it elsewhere and use it there
+	@$(RUN) tools.collection
+
+controllers: venv ## Unit tests and a run with the current ansible-core on a newer Python
+	@$(RUN) tools.controllers
+
+target-pythons: venv ## What runs on hosts, under each Python 3.8 to 3.14 that is found
+	@$(RUN) tools.target_pythons
+
+molecule: venv collection-link ## Molecule scenario `default`, in containers
+	@$(TEST_LAB) molecule test -s default
+
+test-kernel: venv collection-link ## Molecule scenario `kernel`, on virtual machines
+	@$(TEST_LAB) molecule test -s kernel
+
+docs: venv collection-link ## Write the generated pages of docs/ anew
+	@$(RUN) tools.reference
+
+format: venv ## Format the Python sources
+	@ruff format . && ruff check --fix .
+
+##@ Cleaning
+.PHONY: clean distclean
+clean: ## Remove what the tests and tools made; the lab and .venv stay
+	@rm -rf .ansible .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.tar.gz
+	@find .cache -mindepth 1 -maxdepth 1 ! -name bootstrap -exec rm -rf {} + 2>/dev/null || true
+	@find lab tools plugins tests molecule -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+distclean: ## Stop the lab, and remove everything that git does not know of
+	@if [ -x $(VENV)/bin/python ] && [ -d .lab ]; then $(RUN) tools.lab_down; fi
+	@$(MAKE) clean
+	@rm -rf .cache .lab .venv .venv-*

@@ -1,0 +1,272 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`make bench`: what our runs cost beside a ping and beside our peers, on the same hosts in the same session.
+
+Twelve containers (inventories/bench), an instance of the lab of their own. Each run is repeated, all kinds in turn, and
+its median is told: wall seconds, CPU seconds of the controller (ansible and its ssh connections) and of the hosts, and
+how many modules were executed on a host. Ends with 1 where a budget of the design is exceeded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tools import bench_report, cpu_time, venv
+from tools.instances import INSTANCES
+from tools.shared import CACHE, COLLECTIONS, ROOT, ToolError, clean_environment, finish, run
+
+INVENTORY = ROOT / "inventories" / "bench"
+FOLDER = ROOT / ".venv-bench"
+WORK = CACHE / "bench"
+RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=0\s+failed=0\b", re.MULTILINE)
+OUR_FILE = "/etc/sysctl.d/90-netfleet-tcp.conf"
+# Before ours in the order of files, so that it stays without effect on our own runs.
+PEER_FILE = "/etc/sysctl.d/10-bench-peer.conf"
+
+PEER = f"""\
+# What `make bench` compares with: ansible.posix.sysctl in a loop over the keys that our own role has set.
+- name: Set the same keys with ansible.posix.sysctl
+  hosts: all
+  gather_facts: false
+  tasks:
+    - name: Set each key
+      ansible.posix.sysctl:
+        name: "{{{{ item.key }}}}"
+        value: "{{{{ item.value }}}}"
+        sysctl_file: {PEER_FILE}
+        sysctl_set: true
+      loop: "{{{{ bench_keys[inventory_hostname] | dict2items }}}}"
+      loop_control: {{label: "{{{{ item.key }}}}"}}
+"""
+
+
+@dataclass
+class Kind:
+    """A kind of run and what its repetitions cost."""
+
+    name: str
+    command: list[str]
+    before: list[list[str]] = field(default_factory=list)  # bring the hosts to where the run begins; not measured
+    changes: bool | None = None  # whether it must change something on every host, or nothing on any; None: no matter
+    modules: int = 0  # executed on a host
+    visits: int = 0  # commands over ssh to a host
+    wall: list[float] = field(default_factory=list)
+    controller: list[float] = field(default_factory=list)
+    hosts: list[float] = field(default_factory=list)
+
+    def figures(self) -> bench_report.Figures:
+        """The medians."""
+        return bench_report.Figures(
+            name=self.name,
+            rounds=len(self.wall),
+            wall=statistics.median(self.wall),
+            controller=statistics.median(self.controller),
+            hosts=statistics.median(self.hosts),
+            modules=self.modules,
+            visits=self.visits,
+        )
+
+
+class Bench:
+    """The fleet, and how to run something on it and measure that."""
+
+    def __init__(self) -> None:
+        # The same ansible-core for all; the peers' collections come with the package ansible.
+        path = f"{FOLDER / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        self.env = clean_environment(
+            **INSTANCES["bench"],
+            NETFLEET_LAB_BACKEND="container",
+            ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"),
+            ANSIBLE_COLLECTIONS_PATH=str(COLLECTIONS),
+            ANSIBLE_INVENTORY=str(INVENTORY),
+            ANSIBLE_NOCOLOR="1",
+        )
+        self.env["PATH"] = path
+        self.names: list[str] = []
+        self.roots: dict[str, int] = {}
+
+    def lab(self, verb: str) -> None:
+        """Let the lab start the fleet (up) or take it down."""
+        command = [sys.executable, "-m", "lab", verb, "--inventory", str(INVENTORY)]
+        run(command, f"lab {verb} of the bench fleet", env=self.env, show=True)
+
+    def start(self) -> None:
+        """Start the fleet and find its processes."""
+        self.lab("up")
+        listed = json.loads(run(["ansible-inventory", "--list"], "reading inventories/bench", env=self.env))
+        self.names = sorted(listed["_meta"]["hostvars"])
+        self.roots = cpu_time.container_roots(self.names)
+
+    def execute(self, command: list[str], env: dict[str, str] | None = None) -> str:
+        """Run a command to its end; its output goes to a file and is returned. Its orphans stay ours."""
+        log = WORK / "last.log"
+        with log.open("w", encoding="utf-8") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=env or self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            status = process.wait()
+        cpu_time.collect_orphans()
+        text = log.read_text(encoding="utf-8", errors="replace")
+        if status:
+            end = "\n".join(text.splitlines()[-40:])
+            raise ToolError(f"{' '.join(command)}: exit status {status}\n{end}\nthe whole output: {log}")
+        return text
+
+    def measure(self, kind: Kind) -> None:
+        """One repetition of a kind of run."""
+        for command in kind.before:
+            self.execute(command)
+        controller, hosts = cpu_time.of_trees([os.getpid()]), cpu_time.of_trees(self.roots.values())
+        started = time.monotonic()
+        told = self.execute(kind.command)
+        kind.wall.append(time.monotonic() - started)
+        kind.controller.append(cpu_time.of_trees([os.getpid()]) - controller)
+        kind.hosts.append(cpu_time.of_trees(self.roots.values()) - hosts)
+        if kind.changes is not None:
+            check_changes(kind, told, self.names)
+
+    def count(self, kind: Kind) -> None:
+        """Run on one host with -vvv, in which Ansible names each module that it sends and each command over ssh."""
+        one_host = ["--limit", self.names[0]]
+        for command in kind.before:
+            self.execute([*command, *one_host])
+        told = self.execute([*kind.command, *one_host, "-vvv"]).splitlines()
+        kind.modules = sum("Using module file" in line for line in told)
+        kind.visits = sum(line.startswith("<") and "> SSH: EXEC" in line for line in told)
+        if not kind.modules:
+            raise ToolError(f"{kind.name}: Ansible's -vvv names no module; can it still be counted so?")
+
+    def keys(self) -> dict[str, dict[str, str]]:
+        """The keys and values of our own file on each host, which the peers are to set too."""
+        command = [
+            "ansible",
+            "all",
+            "-m",
+            "ansible.builtin.slurp",
+            "-a",
+            f"src={OUR_FILE}",
+            "--tree",
+            str(WORK / "slurped"),
+        ]
+        self.execute(command)
+        return {name: read_keys(WORK / "slurped" / name) for name in self.names}
+
+
+def check_changes(kind: Kind, told: str, names: list[str]) -> None:
+    """Raise ToolError where a run did not do on every host what its figures are meant for."""
+    recap = {host: int(number) for host, number in RECAP.findall(told)}
+    wrong = [name for name in names if name not in recap or (recap[name] > 0) is not kind.changes]
+    if wrong:
+        wanted = "change something" if kind.changes else "change nothing"
+        raise ToolError(f"{kind.name} should {wanted} on {', '.join(wrong)}; the whole output: {WORK / 'last.log'}")
+
+
+def read_keys(path: Path) -> dict[str, str]:
+    """Keys and values of a sysctl.d file, as slurp returned it into the file at `path`."""
+    import base64
+
+    text = base64.b64decode(json.loads(path.read_text(encoding="utf-8"))["content"]).decode()
+    lines = (line.split("#", 1)[0].strip() for line in text.splitlines())
+    pairs = (line.partition("=") for line in lines if "=" in line)
+    return {key.strip().lstrip("-"): value.strip() for key, _, value in pairs}
+
+
+def our_kinds() -> list[Kind]:
+    """A ping, and our own runs. The order matters: the converged run finds what the first application left."""
+    tune = ["ansible-playbook", "tune.yml"]
+    # The fleet is of containers, which lack some keys; that is to be no error here.
+    tune += ["-e", "tcp_tuning_unsupported=warn"]
+    return [
+        Kind("ansible -m ping", ["ansible", "all", "-m", "ansible.builtin.ping"]),
+        Kind("tune.yml, first application", tune, before=[[*tune, "-e", "tcp_tuning_state=absent"]], changes=True),
+        Kind("tune.yml, converged", tune, changes=False),
+        Kind("tune.yml --check --diff, converged", [*tune, "--check", "--diff"], changes=False),
+    ]
+
+
+def peer_kinds(bench: Bench) -> list[Kind]:
+    """The peer over the keys that our file holds now, on untuned hosts and on converged ones."""
+    keys = bench.keys()
+    if not all(keys.values()):
+        raise ToolError(f"{OUR_FILE} holds no key on {', '.join(name for name in keys if not keys[name])}")
+    (WORK / "peer.yml").write_text(PEER, encoding="utf-8")
+    (WORK / "peer.json").write_text(json.dumps({"bench_keys": keys}), encoding="utf-8")
+    play = ["ansible-playbook", str(WORK / "peer.yml"), "-e", f"@{WORK / 'peer.json'}"]
+    number = max(len(values) for values in keys.values())
+    forget = ["ansible", "all", "-m", "ansible.builtin.file", "-a", f"path={PEER_FILE} state=absent"]
+    undo = [*our_kinds()[1].before, forget]
+    return [
+        Kind(f"ansible.posix.sysctl, {number} keys, first", play, undo, changes=True),
+        Kind(f"ansible.posix.sysctl, {number} keys, converged", play, changes=False),
+    ]
+
+
+def repeat(bench: Bench, kinds: list[Kind], rounds: int, tell: Callable[[str], None]) -> None:
+    """Measure each kind in turn, `rounds` times over: what else the machine does meanwhile falls on all alike."""
+    for number in range(rounds):
+        for kind in kinds:
+            bench.measure(kind)
+            tell(f"round {number + 1}: {kind.name:<45} {kind.wall[-1]:6.1f} s")
+
+
+def measure_all(bench: Bench, rounds: int, peer_rounds: int) -> list[Kind]:
+    """Start the fleet and measure everything on it."""
+    bench.start()
+    cpu_time.keep_orphans()  # not before: the containers' processes are to be nobody's children
+    kinds = our_kinds()
+    bench.execute(kinds[0].command)  # finds cold caches and opens the connections
+    for kind in kinds:
+        bench.count(kind)
+    repeat(bench, kinds, rounds, print)
+    if peer_rounds:
+        peers = peer_kinds(bench)
+        for kind in peers:
+            bench.count(kind)
+        repeat(bench, peers, peer_rounds, print)
+        kinds += peers
+    return kinds
+
+
+def main() -> int:
+    """Measure, print the table, write docs/bench.md; 1 where a budget is exceeded."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="repetitions of our own runs (default: %(default)s)")
+    parser.add_argument("--peer-rounds", type=int, default=2, help="of the peers', 0: without (default: %(default)s)")
+    parser.add_argument("--keep", action="store_true", help="leave the fleet running, for the next time")
+    parser.add_argument("--write", type=Path, default=ROOT / "docs" / "bench.md", help="page whose table is replaced")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        raise ToolError("the hosts' CPU time is read from /proc, as root alone can: sudo -E make bench")
+    venv.ensure(FOLDER, ROOT / "requirements" / "bench.txt")
+    WORK.mkdir(parents=True, exist_ok=True)
+    bench = Bench()
+    try:
+        kinds = measure_all(bench, options.rounds, options.peer_rounds)
+    finally:
+        if not options.keep:
+            bench.lab("down")
+    report = bench_report.Report([kind.figures() for kind in kinds], len(bench.names))
+    print(report.table())
+    report.write(options.write)
+    for line in report.exceeded():
+        print(f"budget exceeded: {line}", file=sys.stderr)
+    return 1 if report.exceeded() else 0
+
+
+if __name__ == "__main__":
+    finish(main)

@@ -1,0 +1,135 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of `make bench`: as text, on its page in docs/, and against the budgets of the design."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.shared import ToolError
+
+BEGIN = "<!-- bench: begin (written by `make bench`) -->"
+END = "<!-- bench: end -->"
+PAGE = f"""# What a run costs
+
+`make bench` starts twelve containers (ssh, systemd, Debian 12 and 13), and measures on them, in one session and in
+turn, a ping, our own runs, and `ansible.posix.sysctl` in a loop over the keys that our role has set. CPU is what
+counts: wall time on a shared machine is noise. Controller is Ansible with its ssh connections, hosts is everything
+inside the containers.
+
+{BEGIN}
+{END}
+"""
+
+# Start of a kind's name: most CPU relative to a ping, most modules executed on a host (design.md).
+BUDGETS = {
+    "tune.yml, first application": (6.0, 6),
+    "tune.yml, converged": (1.6, 2),
+    "tune.yml --check --diff, converged": (1.6, 2),
+}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Medians of one kind of run over the whole fleet, and what was counted on one host."""
+
+    name: str
+    rounds: int
+    wall: float
+    controller: float
+    hosts: float
+    modules: int
+    visits: int
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds of controller and hosts."""
+        return self.controller + self.hosts
+
+
+class Report:
+    """What was measured; the first figures are those of the ping that all others are compared with."""
+
+    HEAD = (
+        "run",
+        "repeated",
+        "wall s",
+        "x ping",
+        "controller CPU s",
+        "hosts CPU s",
+        "CPU x ping",
+        "modules a host",
+        "ssh commands a host",
+    )
+
+    def __init__(self, figures: Sequence[Figures], hosts: int) -> None:
+        if not figures or figures[0].cpu <= 0:
+            raise ToolError("nothing was measured for the ping that all else is compared with")
+        self.figures = figures
+        self.hosts = hosts
+
+    @property
+    def _ping(self) -> Figures:
+        return self.figures[0]
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """One row of text for each kind of run."""
+        return [
+            (
+                figures.name,
+                str(figures.rounds),
+                f"{figures.wall:.1f}",
+                f"{figures.wall / self._ping.wall:.2f}",
+                f"{figures.controller:.1f}",
+                f"{figures.hosts:.1f}",
+                f"{figures.cpu / self._ping.cpu:.2f}",
+                str(figures.modules),
+                str(figures.visits),
+            )
+            for figures in self.figures
+        ]
+
+    def table(self) -> str:
+        """The table, in Markdown that reads well as plain text too."""
+        lines = [self.HEAD, *self.rows()]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(self.HEAD))]
+
+        def text(line: Sequence[str]) -> str:
+            cells = [
+                line[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)),
+            ]
+            return "| " + " | ".join(cells) + " |"
+
+        rule = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]) + "|"
+        return "\n".join([text(self.HEAD), rule, *(text(line) for line in lines[1:])])
+
+    def exceeded(self) -> list[str]:
+        """Which budgets of the design were exceeded, and by what."""
+        found = []
+        for figures in self.figures:
+            if figures.name not in BUDGETS:
+                continue
+            cpu, modules = BUDGETS[figures.name]
+            if figures.cpu > cpu * self._ping.cpu:
+                found.append(f"{figures.name}: {figures.cpu / self._ping.cpu:.2f} x the CPU of a ping, budget {cpu}")
+            if figures.modules > modules:
+                found.append(f"{figures.name}: {figures.modules} modules executed on a host, budget {modules}")
+        return found
+
+    def write(self, page: Path) -> None:
+        """Replace the table on its page; the page is made if it is not there."""
+        text = page.read_text(encoding="utf-8") if page.exists() else PAGE
+        before, begin, rest = text.partition(BEGIN)
+        _, end, after = rest.partition(END)
+        if not begin or not end:
+            raise ToolError(f"{page}: the lines {BEGIN} and {END}, between which the table goes, are not there")
+        where = f"{self.hosts} containers on {os.cpu_count()} cores, Linux {platform.release().split('-')[0]}"
+        told = f"Medians, {where}, {datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}; `make bench` on yours:"
+        page.parent.mkdir(exist_ok=True)
+        page.write_text(f"{before}{BEGIN}\n{told}\n\n{self.table()}\n{END}{after}", encoding="utf-8")

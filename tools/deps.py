@@ -1,0 +1,80 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Install the Debian packages that are missing: `python3 -m tools.deps requirements/debian.txt`.
+
+Standard library only. Nothing is asked of apt, nor of sudo, where every package is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.shared import ToolError, finish, run
+
+
+def wanted_packages(text: str) -> list[str]:
+    """The packages that a list names: one a line, comments from # on."""
+    names = (line.partition("#")[0].strip() for line in text.splitlines())
+    return [name for name in names if name]
+
+
+def missing_packages(wanted: list[str], dpkg_output: str) -> list[str]:
+    """Those of `wanted` that dpkg-query's lines of "status package" do not call installed."""
+    installed = {
+        fields[1]
+        for fields in (line.split() for line in dpkg_output.splitlines())
+        if len(fields) == 2 and fields[0] == "ii"
+    }
+    return [name for name in wanted if name not in installed]
+
+
+def query(packages: list[str]) -> str:
+    """What dpkg knows of these packages; a package that it does not know is no error."""
+    if not shutil.which("dpkg-query") or not shutil.which("apt-get"):
+        raise ToolError(
+            "this machine has no apt-get: install the counterparts of the packages in requirements/debian.txt by hand"
+            " and start the next target (make venv, make lab-up, make test) by itself"
+        )
+    # dpkg-query exits with 1 when one package is unknown, which is exactly what is asked here.
+    command = ["dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package}\n", *packages]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def privileged() -> list[str]:
+    """What to put before a command so that it runs as root."""
+    if os.geteuid() == 0:
+        return []
+    if shutil.which("sudo"):
+        return ["sudo"]
+    raise ToolError("neither root nor sudo: run `make deps` as root once, or install the packages named above by hand")
+
+
+def main() -> int:
+    """Command line; 0 when nothing is missing any more."""
+    parser = argparse.ArgumentParser(prog="python3 -m tools.deps", description=__doc__)
+    parser.add_argument("list", type=Path, help="the list of packages")
+    wanted = wanted_packages(parser.parse_args().list.read_text(encoding="utf-8"))
+    missing = missing_packages(wanted, query(wanted))
+    if not missing:
+        return 0
+    print(f"deps: installing {' '.join(missing)}", flush=True)
+    apt = [*privileged(), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet=2"]
+    try:
+        run([*apt, "update"], "apt-get update", show=True)
+    except ToolError as error:
+        # An unreachable third source must not stop what the others can give; what is really missing shows next.
+        print(f"note: {error}", file=sys.stderr)
+    run([*apt, "install", "--yes", "--no-install-recommends", *missing], "installing Debian packages", show=True)
+    still = missing_packages(wanted, query(wanted))
+    if still:
+        raise ToolError(f"apt-get was content, yet dpkg does not call these installed: {' '.join(still)}")
+    return 0
+
+
+if __name__ == "__main__":
+    finish(main)

@@ -1,0 +1,111 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the parts of `make test` are shown: live lines on a terminal, plain lines in a log, a table at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from tools.parts import Part
+
+TAIL = 40  # lines of a failing part's log
+HEARTBEAT = 60  # seconds between two signs of life in a log
+STYLES = {"waiting": "dim", "running": "cyan", "passed": "green", "failed": "bold red", "skipped": "yellow"}
+
+
+@contextlib.contextmanager
+def display(parts: Sequence[Part]) -> Iterator[Callable[[], None]]:
+    """Give a function that shows how the parts stand now; call it often."""
+    console = Console(highlight=False, soft_wrap=True)
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=4, transient=True) as live:
+            told = _Told(console)
+
+            def show() -> None:
+                told.tell_finished(parts)
+                live.update(_live_lines(parts))
+
+            yield show
+    else:
+        told = _Told(console)
+
+        def show_plainly() -> None:
+            told.tell_started(parts)
+            told.tell_finished(parts)
+
+        yield show_plainly
+
+
+class _Told:
+    """Says each thing once."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._finished: set[str] = set()
+        self._last_sign: dict[str, float] = {}
+
+    def tell_started(self, parts: Sequence[Part]) -> None:
+        """A line when a part begins, and one each minute while it runs."""
+        for part in parts:
+            if part.outcome.value != "running":
+                continue
+            now = time.monotonic()
+            if part.name not in self._last_sign:
+                self._last_sign[part.name] = now
+                self._console.print(f"{part.name:<15} started")
+            elif now - self._last_sign[part.name] > HEARTBEAT:
+                self._last_sign[part.name] = now
+                self._console.print(f"{part.name:<15} {part.elapsed():5.0f} s  {_last_line(part)}", markup=False)
+
+    def tell_finished(self, parts: Sequence[Part]) -> None:
+        """A line when a part ends; with the end of its log if it failed."""
+        for part in parts:
+            if part.outcome.value in ("waiting", "running") or part.name in self._finished:
+                continue
+            self._finished.add(part.name)
+            self._console.print(_line(part))
+            if part.outcome.value == "failed":
+                for line in part.lines()[-TAIL:]:
+                    self._console.print(f"  | {line}", markup=False)
+                self._console.print(f"  the whole log: {part.log}", markup=False)
+
+
+def _last_line(part: Part) -> str:
+    return next(reversed(part.lines()), "")[:90]
+
+
+def _line(part: Part) -> Text:
+    line = Text(f"{part.name:<15} ")
+    line.append(f"{part.outcome.value:<8}", STYLES[part.outcome.value])
+    line.append(f" {part.elapsed():7.1f} s  ")
+    line.append(part.why or (_last_line(part) if part.outcome.value == "running" else ""), "dim")
+    return line
+
+
+def _live_lines(parts: Sequence[Part]) -> Table:
+    lines = Table.grid()
+    for part in parts:
+        if part.outcome.value in ("waiting", "running"):
+            lines.add_row(_line(part))
+    return lines
+
+
+def table(parts: Sequence[Part], seconds: float) -> None:
+    """Print which parts ran, how each went and how long it took, and the count as the last line."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print()
+    for part in parts:
+        console.print(_line(part))
+    minutes, rest = divmod(round(seconds), 60)
+    counts = {name: sum(part.outcome.value == name for part in parts) for name in ("passed", "failed", "skipped")}
+    console.print(f"{'all together':<15} {minutes} min {rest} s")
+    console.print(", ".join(f"{number} {name}" for name, number in counts.items()))

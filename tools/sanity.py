@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`ansible-test sanity` on exactly what is shipped: `python -m tools.sanity [OPTION of ansible-test sanity ...]`.
+
+ansible-test wants to stand in .../ansible_collections/netfleet/tcp, without symbolic links. It gets the built
+collection unpacked there, so that it judges what users get and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from tools import artifact, interpreters
+from tools.shared import CACHE, ToolError, clean_environment, finish, program, run
+
+WORK = CACHE / "sanity"
+# The Pythons that ansible-test of ansible-core 2.19 knows.
+KNOWN = [(3, minor) for minor in range(8, 14)]
+
+# ansible-test makes its virtual environments with a get-pip script from the network; this one stands in for it, since
+# the interpreter brings pip along, and pip knows where this machine gets packages from.
+GET_PIP = """\
+import runpy
+import subprocess
+import sys
+
+subprocess.check_call([sys.executable, "-m", "ensurepip", "--upgrade"])
+# Called as get-pip is: options of pip and of its own, then the packages.
+sys.argv = ["pip", "install"] + [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+PIP_OF_ANSIBLE_TEST = "24.2"
+# A run in which it finds nothing to test ends well too; some forty tests run on a whole collection.
+FEWEST_TESTS = 20
+
+
+def provide_pip(home: Path) -> None:
+    """Put our get-pip where ansible-test looks before it asks the network."""
+    script = home / ".ansible" / "test" / "cache" / f"get_pip_{PIP_OF_ANSIBLE_TEST.replace('.', '_')}.py"
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text(GET_PIP, encoding="utf-8")
+
+
+def interpreter_folder() -> Path:
+    """A folder of links to the Pythons of this machine, by the names under which ansible-test looks for them."""
+    folder = WORK / "bin"
+    folder.mkdir(parents=True, exist_ok=True)
+    for version, python in interpreters.find().items():
+        if version in KNOWN:
+            link = folder / f"python{interpreters.text(version)}"
+            link.unlink(missing_ok=True)
+            link.symlink_to(python)
+    return folder
+
+
+def prepare_tree(built: Path) -> Path:
+    """Unpack the built collection where ansible-test wants it, with the environments that earlier runs made there."""
+    kept = WORK / "output"
+    tree = WORK / "collections" / "ansible_collections" / artifact.NAMESPACE / artifact.NAME
+    if (tree / "tests" / "output").exists():
+        if kept.exists():
+            shutil.rmtree(kept)
+        (tree / "tests" / "output").rename(kept)
+    artifact.unpack(built, WORK / "collections")
+    if kept.exists():
+        (tree / "tests").mkdir()
+        kept.rename(tree / "tests" / "output")
+    # ansible-test asks git which files there are; the repository around the tree would say none, as it ignores .cache.
+    run(["git", "init", "--quiet", str(tree)], "git init")
+    # Its own output is no file of the collection's.
+    (tree / ".git" / "info" / "exclude").write_text("/tests/output/\n", encoding="utf-8")
+    return tree
+
+
+def main() -> int:
+    """Unpack the built collection and let ansible-test judge it."""
+    built = artifact.build(WORK / "built")
+    tree = prepare_tree(built)
+    provide_pip(artifact.home())
+    env = clean_environment(HOME=str(artifact.home()))
+    env["PATH"] = f"{interpreter_folder()}{os.pathsep}{env['PATH']}"
+    command = [program("ansible-test"), "sanity", "--venv", "--requirements", "--color", "no", *sys.argv[1:]]
+    told = run(command, "ansible-test sanity", cwd=tree, env=env, tail=200)
+    print(told)
+    ran = told.count("Running sanity test")
+    if "All targets skipped" in told or ran < FEWEST_TESTS:
+        raise ToolError(f"ansible-test sanity ran {ran} tests only, and may have looked at no file of ours (see above)")
+    print(f"ansible-test sanity: {ran} tests on {built.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    finish(main)
