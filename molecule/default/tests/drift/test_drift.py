@@ -1,0 +1,119 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whatever somebody changes by hand, the next `--check --diff` names it and changes nothing; the next run mends it.
+
+Each host has its own kind of drift, so that one run shows them all:
+  cloud1  a running value            cloud2  a line of our file
+  local1  another file that wins at the next boot            local2  nothing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.molecule.hosts import Target
+from tests.molecule.playbook import Run, run_playbook
+
+ALL = ["cloud1", "cloud2", "local1", "local2"]
+KEY = "net.ipv4.tcp_mtu_probing"
+OWN_FILE = "/etc/sysctl.d/90-netfleet-tcp.conf"
+OTHER_FILE = "/etc/sysctl.d/99-somebody.conf"
+
+
+def running(host: Target) -> str:
+    return str(host.connection.check_output("cat /proc/sys/net/ipv4/tcp_mtu_probing"))
+
+
+def own_lines(host: Target) -> list[str]:
+    return [line for line in host.connection.file(OWN_FILE).content_string.splitlines() if line.startswith(KEY)]
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def untouched(targets: dict[str, Target], scratch: Path) -> Run:
+    """A check of the converged fleet."""
+    assert sorted(targets) == ALL
+    return run_playbook(scratch, "--check", "--diff")
+
+
+@pytest.fixture(scope="module")
+def drifted(untouched: Run, targets: dict[str, Target], scratch: Path) -> Iterator[Run]:
+    """A check after each host was changed in its way."""
+    del untouched
+    targets["cloud1"].connection.check_output("sysctl -w %s=0", KEY)
+    targets["cloud2"].connection.check_output("sed -i 's/^%s = 1/%s = 2/' %s", KEY, KEY, OWN_FILE)
+    targets["local1"].connection.check_output("printf '# not ours\\n%s = 0\\n' > %s", KEY, OTHER_FILE)
+    yield run_playbook(scratch, "--check", "--diff")
+    targets["local1"].connection.check_output("rm -f %s", OTHER_FILE)
+
+
+@pytest.fixture(scope="module")
+def state_after_check(drifted: Run, targets: dict[str, Target]) -> dict[str, object]:
+    """What the drifted hosts run and have after the check, before anything mends them."""
+    del drifted
+    return {"cloud1": running(targets["cloud1"]), "cloud2": own_lines(targets["cloud2"])}
+
+
+@pytest.fixture(scope="module")
+def mended(state_after_check: dict[str, object], scratch: Path) -> Run:
+    """A run for real after that."""
+    del state_after_check
+    return run_playbook(scratch)
+
+
+def test_a_converged_fleet_has_nothing_to_report(untouched: Run) -> None:
+    assert sorted(untouched.results) == ALL
+    assert (untouched.status, untouched.changed, untouched.failed) == (0, [], [])
+
+
+def test_only_the_hosts_that_drifted_are_reported(drifted: Run) -> None:
+    assert sorted(drifted.results) == ALL
+    assert drifted.changed == ["cloud1", "cloud2"]
+    assert drifted.failed == ["local1"]
+
+
+def test_a_running_value_is_named_alone(drifted: Run) -> None:
+    assert drifted.changes("cloud1") == [KEY]
+    assert KEY in drifted.diff("cloud1")
+
+
+def test_a_line_of_our_file_is_named(drifted: Run) -> None:
+    assert any(OWN_FILE in name or name == KEY for name in drifted.changes("cloud2"))
+    assert f"{KEY} = 2" in drifted.diff("cloud2")
+
+
+def test_a_file_that_wins_at_boot_is_named_with_its_line(drifted: Run) -> None:
+    assert drifted.status != 0
+    result = drifted.results["local1"]
+    said = f"{result['msg']} {result.get('problems')}"
+    assert f"{OTHER_FILE}:2" in said
+    assert KEY in said
+
+
+def test_the_check_changed_nothing(state_after_check: dict[str, object]) -> None:
+    assert state_after_check == {"cloud1": "0", "cloud2": [f"{KEY} = 2"]}
+
+
+def test_the_next_run_mends_what_is_ours(mended: Run, targets: dict[str, Target]) -> None:
+    assert mended.changed == ["cloud1", "cloud2"]
+    assert [running(targets[name]) for name in ALL] == ["1"] * len(ALL)
+    assert own_lines(targets["cloud2"]) == [f"{KEY} = 1"]
+
+
+def test_a_file_of_somebody_else_is_never_edited(mended: Run, targets: dict[str, Target]) -> None:
+    assert mended.failed == ["local1"]
+    assert targets["local1"].connection.file(OTHER_FILE).content_string == f"# not ours\n{KEY} = 0\n"
+
+
+def test_it_can_be_a_warning_instead(mended: Run, scratch: Path) -> None:
+    del mended
+    run = run_playbook(scratch, "--check", "--limit=local1", "--extra-vars=tcp_tuning_boot_conflict=warn")
+    assert (run.status, run.failed) == (0, [])
+    assert any(f"{OTHER_FILE}:2" in str(warning) for warning in run.results["local1"]["warnings"])

@@ -1,0 +1,68 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running a playbook as a user does and reading, host by host, what the tuning task said."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.paths import REPOSITORY
+
+CALLBACKS = REPOSITORY / "molecule" / "shared" / "callback"
+CONVERGE = REPOSITORY / "molecule" / "shared" / "converge.yml"
+TUNING = ("netfleet.tcp.tcp_tuning", "tcp_tuning")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    status: int
+    output: str
+    results: Mapping[str, Mapping[str, Any]]  # what the tuning task said, by host
+
+    @property
+    def changed(self) -> list[str]:
+        """The hosts that were changed, or in check mode would be."""
+        return sorted(name for name, result in self.results.items() if result.get("changed"))
+
+    @property
+    def failed(self) -> list[str]:
+        """The hosts on which it failed."""
+        return sorted(name for name, result in self.results.items() if result["status"] != "ok")
+
+    def changes(self, host: str) -> list[str]:
+        """What changed on a host, by the names of keys and files."""
+        return [str(change["key"]) for change in self.results[host]["changes"]]
+
+    def diff(self, host: str) -> str:
+        """The text of a host's diff."""
+        return json.dumps(self.results[host].get("diff"))
+
+
+def run_playbook(scratch: Path, *arguments: str, playbook: Path = CONVERGE) -> Run:
+    """Run a playbook on the inventory of the lab; `scratch` is a directory for its results."""
+    kept = scratch / "results.json"
+    kept.unlink(missing_ok=True)
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
+        "ANSIBLE_CALLBACKS_ENABLED": "kept_results",
+        "NETFLEET_TEST_RESULTS": str(kept),
+    }
+    program = Path(sys.executable).with_name("ansible-playbook")
+    argv = [str(program), f"--inventory={REPOSITORY / 'inventories' / 'lab'}", *arguments, str(playbook)]
+    done = subprocess.run(argv, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    output = done.stdout + done.stderr
+    assert kept.exists(), f"the run came to no end:\n{output}"
+    entries = json.loads(kept.read_text(encoding="utf-8"))
+    results = {entry["host"]: entry for entry in entries if entry["task"] in TUNING or entry["status"] == "unreachable"}
+    return Run(done.returncode, output, results)
