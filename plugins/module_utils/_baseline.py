@@ -12,6 +12,7 @@ import json
 from dataclasses import replace
 from typing import Dict, Optional, Set
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._desired import is_ours
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Baseline,
@@ -70,14 +71,15 @@ def grown(
 ) -> Baseline:
     """The baseline, with what stands now recorded for each desired thing that it does not know yet.
 
-    raw_keys and raw_files hold unmasked values. A key that our own file sets already, but of which nothing is
-    recorded (the state directory was lost), stays unrecorded: its present value is ours, not the one from before.
+    raw_keys and raw_files hold unmasked values. Where a file of ours stands, but nothing is recorded of it (the state
+    directory was lost), nothing stood there before; and the present values of the keys that it sets are ours, not the
+    ones from before, so they stay unrecorded.
     """
     ours: Set[str] = set()
-    states = [observed.files.get(wanted.path) for wanted in desired.files] if baseline.empty else []
-    for state in states:
-        if state and state.text.startswith("# Managed by netfleet.tcp"):
-            ours.update(name for name, _entry in parse(state.path, state.text.splitlines()))
+    for path in {wanted.path for wanted in desired.files}.intersection(raw_files) - set(baseline.files):
+        if is_ours(raw_files[path]):
+            ours.update(name for name, _entry in parse(path, raw_files[path].text.splitlines()))
+            raw_files = {**raw_files, path: FileState(path)}
     keys = {wanted.name: raw_keys[wanted.name] for wanted in desired.keys if wanted.name in raw_keys}
     keys = {name: value for name, value in keys.items() if name not in ours}
     files = {wanted.path: raw_files[wanted.path] for wanted in desired.files if wanted.path in raw_files}

@@ -25,6 +25,8 @@ POSITION: Dict[str, int] = {key.name: position for position, key in enumerate(KE
 _DECIMAL = re.compile(r"(0|[1-9][0-9]*)\Z")
 _HEX = re.compile(r"0[xX][0-9a-fA-F]+\Z")
 _WORD = re.compile(r"[a-z0-9_-]{1,15}\Z")
+# No number of the kernel's has more characters; int() refuses some thousand of them.
+_LONGEST = 20
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -85,6 +87,8 @@ def _check_numbers(key: Key, text: str) -> Tuple[str, str]:
         return text, "has %d fields, not %d" % (len(fields), key.fields)
     numbers = []
     for field in fields:
+        if len(field) > _LONGEST:
+            return text, "%s... is out of range" % field[:_LONGEST]
         if _DECIMAL.match(field):
             numbers.append(int(field))
         elif _HEX.match(field):

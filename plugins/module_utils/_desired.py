@@ -12,13 +12,15 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     DesiredFile,
     DesiredKey,
     DesiredQdisc,
+    FileState,
     Interface,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import boot_commands
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import token
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS
 
-MANAGED = "# Managed by netfleet.tcp: the next run finds and undoes what is changed here."
+_MANAGED_BY = "# Managed by netfleet.tcp"
+MANAGED = _MANAGED_BY + ": the next run finds and undoes what is changed here."
 _UNIT_DIRECTORY = "/etc/systemd/system"
 _QDISC_UNIT_TEXT = """\
 %s
@@ -72,6 +74,13 @@ def managed_paths(file_name: str) -> Tuple[str, ...]:
     """Every path that a declaration may own on a host."""
     own = (sysctl_path(file_name), secrets_path(file_name), modules_path(file_name))
     return (*own, *qdisc_paths(file_name))
+
+
+def is_ours(state: FileState) -> bool:
+    """Whether what stands at one of managed_paths was written by this collection."""
+    if state.kind == "symlink":
+        return state.target == "../" + posixpath.basename(state.path)
+    return state.text.startswith(_MANAGED_BY)
 
 
 def render_sysctl_file(keys: Sequence[DesiredKey]) -> str:

@@ -231,6 +231,8 @@ def to_wire(value: Any) -> Dict[str, Any]:
 
 def from_wire(cls: Type[_T], data: Any) -> _T:
     """The inverse of to_wire. Unknown fields are refused: they mean that controller and host run different versions."""
+    if not isinstance(data, dict):
+        raise ValueError("%s is not a mapping but %s" % (cls.__name__, type(data).__name__))
     known = {entry.name for entry in fields(cls)}  # type: ignore[arg-type]
     unknown = sorted(set(data) - known)
     if unknown:
@@ -244,9 +246,18 @@ def _value_from_wire(hint: Any, value: Any) -> Any:
     if origin is Union:
         return None if value is None else _value_from_wire(hint.__args__[0], value)
     if origin is tuple:
+        _expect(value, (list, tuple), "a list")
         return tuple(_value_from_wire(hint.__args__[0], item) for item in value)
     if origin is dict:
+        _expect(value, dict, "a mapping")
         return {str(key): _value_from_wire(hint.__args__[1], item) for key, item in value.items()}
     if isinstance(hint, type) and is_dataclass(hint):
         return from_wire(hint, value)
+    _expect(value, hint, hint.__name__)
     return value
+
+
+def _expect(value: Any, kind: Any, name: str) -> None:
+    # Without the value: it may be a secret. A truth value is not taken for a number.
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise ValueError("%s where %s belongs" % (type(value).__name__, name))

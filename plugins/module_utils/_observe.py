@@ -160,11 +160,14 @@ def _interfaces(system: System) -> Tuple[Interface, ...]:
     for name in system.names("/sys/class/net"):
         base = "/sys/class/net/" + name
         kind, handle, leaves = roots.get(name, ("noqueue", "0:", ()))
-        flags = int((system.read(base + "/flags") or "0").strip(), 16)
+        flags = system.read(base + "/flags")
+        if flags is None:
+            # Not an interface (bonding_masters), or gone since.
+            continue
         found.append(
             Interface(
                 name=name,
-                up=bool(flags & 1),
+                up=bool(int(flags.strip(), 16) & 1),
                 physical=system.file_state(base + "/device").kind != "absent",
                 mtu=int((system.read(base + "/mtu") or "0").strip()),
                 queues=sum(1 for queue in system.names(base + "/queues") if queue.startswith("tx-")),
@@ -181,6 +184,8 @@ def _qdisc_kinds(system: System, kinds: Sequence[str], facts: Dict[str, str]) ->
     states = _modules(system, ["sch_" + kind for kind in kinds], facts)
     known = {kind: states["sch_" + kind] for kind in kinds}
     has = {kind: state.loaded or state.builtin or state.loadable for kind, state in known.items()}
+    # Part of every kernel, and of no module.
+    has.update({kind: True for kind in kinds if kind == "pfifo_fast"})
     modules_visible = system.read("/lib/modules/%s/modules.dep" % facts["kernel"]) is not None
     for kind in kinds:
         if not has[kind] and not modules_visible:

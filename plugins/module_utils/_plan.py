@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterator, List, Optional
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._desired import is_ours
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Assignment,
     Change,
@@ -40,6 +41,8 @@ def make_plan(desired: Desired, observed: Observed) -> Plan:
     changes += _qdisc_changes(desired, observed)
     changes += _file_changes(desired, observed)
     changes += _unload_changes(desired, observed)
+    findings += _file_findings(desired, observed)
+    findings += _qdisc_findings(desired, observed)
     findings += _leftover_findings(desired, observed)
     return Plan(tuple(changes), tuple(findings))
 
@@ -118,7 +121,8 @@ def _key_restores(desired: Desired, observed: Observed) -> Iterator[Change]:
     wanted = {key.name for key in desired.keys}
     for name, before in sorted(observed.baseline.keys.items()):
         state = observed.keys.get(name)
-        if name in wanted or state is None or same_value(name, state.running, before):
+        # A key that is gone, with the module that had it, needs nothing given back.
+        if name in wanted or state is None or state.running is None or same_value(name, state.running, before):
             continue
         boot = _current_boot(state)
         yield Change(
@@ -144,7 +148,7 @@ def _qdisc_changes(desired: Desired, observed: Observed) -> Iterator[Change]:
     interfaces = {interface.name: interface for interface in observed.interfaces}
     wanted = {qdisc.interface: qdisc for qdisc in desired.qdiscs}
     for name, qdisc in sorted(wanted.items()):
-        if not _has_qdisc(interfaces[name], qdisc.kind):
+        if name in interfaces and not _has_qdisc(interfaces[name], qdisc.kind):
             yield Change(
                 "qdisc",
                 name,
@@ -191,7 +195,15 @@ def file_targets(desired: Desired, observed: Observed) -> List[FileState]:
     wanted = {entry.path: desired_state(entry) for entry in desired.files}
     for path, before in observed.baseline.files.items():
         wanted.setdefault(path, before)
+    for path in _unrecorded(desired, observed):
+        wanted[path] = FileState(path)
     return [wanted[path] for path in sorted(wanted)]
+
+
+def _unrecorded(desired: Desired, observed: Observed) -> List[str]:
+    """Files of ours that are no longer desired, and of which the record of what stood there before was lost."""
+    known = {entry.path for entry in desired.files} | set(observed.baseline.files)
+    return [path for path, state in sorted(observed.files.items()) if path not in known and is_ours(state)]
 
 
 def _file_changes(desired: Desired, observed: Observed) -> Iterator[Change]:
@@ -207,6 +219,25 @@ def _file_changes(desired: Desired, observed: Observed) -> Iterator[Change]:
                 reason=reasons.get(target.path, BEFORE),
                 takes_effect="reboot",
             )
+
+
+def _file_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
+    for target in file_targets(desired, observed):
+        present = observed.files.get(target.path, FileState(target.path))
+        if present.kind == "other" and target.kind != "other":
+            yield Finding("file", target.path, "error", "is neither a file nor a link", cure="move it away")
+    lost = _unrecorded(desired, observed)
+    if lost:
+        text = "the record of what stood here before is lost: files of ours are removed, what runs stays until a boot"
+        yield Finding("file", lost[0], "warning", text, cure="set the values that you want back by hand, or reboot")
+
+
+def _qdisc_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
+    present = {interface.name for interface in observed.interfaces}
+    for qdisc in desired.qdiscs:
+        if qdisc.interface not in present:
+            text = "there is no such interface"
+            yield Finding("qdisc", qdisc.interface, "error", text, qdisc.kind, cure="take it out of the declaration")
 
 
 def _leftover_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import (
     POSITION,
@@ -161,6 +161,10 @@ class _Composer:
             return []
         return list(value)
 
+    def _text(self, name: str) -> str:
+        value = self._policy.get(name)
+        return "" if value is None else str(value)
+
     def _one_of(self, name: str, known: Tuple[str, ...], default: str) -> str:
         value = str(self._policy.get(name) or default)
         if value not in known:
@@ -194,9 +198,8 @@ class _Composer:
         return list(found.items())
 
     def _fast_open(self, profile_name: str, profile: Profile) -> None:
-        named = self._policy.get("fast_open", FROM_PROFILE)
         # YAML 1.1 reads a bare off as false.
-        named = "off" if named is False else str(named or FROM_PROFILE)
+        named = "off" if self._policy.get("fast_open") is False else self._text("fast_open") or FROM_PROFILE
         if named != FROM_PROFILE and named not in FAST_OPEN:
             cure = "one of: %s, %s" % (FROM_PROFILE, ", ".join(FAST_OPEN))
             self._wrong(self._path("fast_open"), "%r is not known" % named, cure)
@@ -220,10 +223,11 @@ class _Composer:
         if not isinstance(overrides, Mapping):
             self._wrong(self._path("overrides"), "is not a mapping of keys to values", "net.ipv4.tcp_x: value")
             return
+        seen: Set[str] = set()
         for written, value in overrides.items():
             path = self._path("overrides", "[%s]" % written)
             name = key_name(str(written))
-            problem = self._feature_problem(name, path) or check_key(name, path)
+            problem = self._feature_problem(name, path) or check_key(name, path) or _twice(name, seen, path)
             if problem:
                 self._problems.append(problem)
                 continue
@@ -271,8 +275,7 @@ class _Composer:
             return (AUTO,)
 
     def _link(self, profile_name: str, profile: Profile) -> Tuple[float, float, str]:
-        bandwidth_text = str(self._policy.get("bandwidth") or "")
-        rtt_text = str(self._policy.get("rtt") or "")
+        bandwidth_text, rtt_text = self._text("bandwidth"), self._text("rtt")
         bandwidth = parse_bandwidth(bandwidth_text) if bandwidth_text else profile.bandwidth
         rtt = parse_rtt(rtt_text) if rtt_text else profile.rtt
         if bandwidth is None:
@@ -354,20 +357,29 @@ def checked_interfaces(names: Sequence[Any], path: str) -> Tuple[str, ...]:
     return tuple(str(name) for name in names) or (AUTO,)
 
 
+def _twice(name: str, seen: Set[str], path: str) -> Optional[Problem]:
+    """A problem where a key was seen before, in its other spelling; it is noted as seen."""
+    if name in seen:
+        return Problem(path, "%s is given twice" % name, "leave one of them")
+    seen.add(name)
+    return None
+
+
 def values_intent(intent: Intent, values: Mapping[str, Any], path: str) -> Intent:
     """The intent with keys added, each a value or a mapping of value and reason. InputError with all problems."""
     problems: List[Problem] = []
     choices: Dict[str, Choice] = {}
+    seen: Set[str] = set()
     for written, entry in values.items():
         here, name = "%s[%s]" % (path, written), key_name(str(written))
         value, reason = (entry.get("value"), entry.get("reason")) if isinstance(entry, Mapping) else (entry, None)
         if name in SECRET_KEYS:
             problems.append(Problem(here, "is a secret", "use the fast_open_key of netfleet.tcp.tcp_tuning"))
             continue
-        refused = check_key(name, here)
+        refused = check_key(name, here) or _twice(name, seen, here)
         text, wrong = ("", [refused]) if refused else check_value(name, value, here)
         problems += wrong
-        if "\n" in str(reason or ""):
+        if len(str(reason or "").splitlines()) > 1:
             problems.append(Problem(here, "the reason has more than one line", "shorten it"))
         choices[name] = Choice(name, text, str(reason or ""), "", "declared")
     problems += [] if problems else check_order({name: choice.value for name, choice in choices.items()}, path)

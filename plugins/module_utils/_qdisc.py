@@ -16,6 +16,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_e
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Interface
 
 MQ = "mq"
+NOQUEUE = "noqueue"
 # What a kernel or a tuning attaches by itself. Anything else (htb, tbf, netem, cake with a rate ...) somebody built on
 # purpose for that interface: it is replaced only where the user names the interface.
 REPLACEABLE = frozenset(["pfifo_fast", "pfifo", "bfifo", "fq", "fq_codel", "sfq", "codel"])
@@ -31,25 +32,34 @@ def parse_tc(text: str) -> Dict[str, Tuple[str, str, Tuple[str, ...]]]:
             "tc -j qdisc show", "its output is not JSON: %s" % error, "is iproute2 older than 4.17?"
         ) from error
     roots: Dict[str, Tuple[str, str]] = {}
-    leaves: Dict[str, List[Tuple[int, str]]] = {}
+    leaves: Dict[str, List[Tuple[str, str, str]]] = {}
     for entry in entries:
         device = entry.get("dev", "")
         if entry.get("root"):
             roots[device] = (entry["kind"], entry.get("handle", "0:"))
-        elif entry.get("parent") and entry["kind"] not in ("ingress", "clsact"):
-            minor = entry["parent"].partition(":")[2]
-            leaves.setdefault(device, []).append((int(minor or "0", 16), entry["kind"]))
+        elif entry.get("parent"):
+            major, _colon, minor = entry["parent"].partition(":")
+            leaves.setdefault(device, []).append((major, minor, entry["kind"]))
     return {
-        device: (kind, handle, tuple(leaf for _minor, leaf in sorted(leaves.get(device, []))) if kind == MQ else ())
+        device: (kind, handle, _leaves(handle, leaves.get(device, [])) if kind == MQ else ())
         for device, (kind, handle) in roots.items()
     }
 
 
+def _leaves(handle: str, entries: List[Tuple[str, str, str]]) -> Tuple[str, ...]:
+    # A leaf such as htb may have children of its own, and ingress hangs on the device: neither is a leaf of the root.
+    own = "" if handle == "0:" else handle.rstrip(":")
+    return tuple(
+        kind for _queue, kind in sorted((int(minor, 16), kind) for major, minor, kind in entries if major == own)
+    )
+
+
 def state_name(interface: Interface) -> str:
-    """An interface's queueing in a word or two: ``fq``, ``mq fq``, or ``mq fq,fq_codel`` where leaves differ."""
+    """An interface's queueing in a word or two: ``fq``, ``mq fq``, ``mq fq,fq,sfq`` (by queue) where they differ."""
     if interface.qdisc != MQ:
         return interface.qdisc
-    return "%s %s" % (MQ, ",".join(sorted(set(interface.leaves))) or "?")
+    leaves = interface.leaves if len(set(interface.leaves)) > 1 else interface.leaves[:1]
+    return "%s %s" % (MQ, ",".join(leaves) or "?")
 
 
 def wanted_name(interface: Interface, kind: str) -> str:
@@ -61,6 +71,11 @@ def commands(interface: Interface, kind: str) -> List[str]:
     """The lines of a tc batch that give the interface the kind, keeping mq."""
     if interface.qdisc != MQ:
         return ["qdisc replace dev %s root %s" % (interface.name, kind)]
+    return _leaf_commands(interface, [kind])
+
+
+def _leaf_commands(interface: Interface, kinds: Sequence[str]) -> List[str]:
+    """One kind for each queue; the last of them for all that follow."""
     handle = interface.handle
     lines = []
     if handle.rstrip(":") in ("", "0"):
@@ -68,7 +83,7 @@ def commands(interface: Interface, kind: str) -> List[str]:
         handle = "1:"
         lines.append("qdisc replace dev %s root handle 1: mq" % interface.name)
     lines += [
-        "qdisc replace dev %s parent %s%x %s" % (interface.name, handle, queue, kind)
+        "qdisc replace dev %s parent %s%x %s" % (interface.name, handle, queue, kinds[min(queue, len(kinds)) - 1])
         for queue in range(1, interface.queues + 1)
     ]
     return lines
@@ -80,12 +95,14 @@ def restore_commands(interface: Interface, before: str, default_qdisc: Optional[
     Where the kernel's default stood there, the root is removed and the kernel attaches its default again; elsewhere
     the kind is named. A qdisc with parameters comes back with its kind's defaults.
     """
-    root, _space, leaf = before.partition(" ")
-    changed_by_us = interface.handle.rstrip(":") not in ("", "0")
-    if changed_by_us and (leaf or root) == (default_qdisc or leaf or root):
+    root, _space, leaves = before.partition(" ")
+    kinds = leaves.split(",") if leaves else [root]
+    # The kernel gives default_qdisc to NICs; to a tunnel, bridge or veth noqueue, and so to a NIC that is down.
+    is_default = kinds == [NOQUEUE] or (interface.physical and set(kinds) == {default_qdisc})
+    if is_default and interface.handle.rstrip(":") not in ("", "0"):
         return ["qdisc del dev %s root" % interface.name]
     if root == MQ:
-        return commands(replace(interface, qdisc=MQ), leaf.split(",")[0])
+        return _leaf_commands(interface if interface.qdisc == MQ else replace(interface, handle="0:"), kinds)
     return ["qdisc replace dev %s root %s" % (interface.name, root)]
 
 

@@ -107,7 +107,7 @@ def _names(hosts: List[str]) -> str:
 
 def _natural(name: str) -> List[Tuple[int, str]]:
     # host2 before host10; pairs, so that a number never meets a word in a comparison.
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def _clip(line: str) -> str:

@@ -271,7 +271,9 @@ class _Resolver:
             own_low, own_high = (int(port) for port in (self._own(PORT_RANGE) or "32768 60999").split())
             newly = [port for port in self._observed.listeners if low <= port <= high]
             ranges += [(port, port) for port in newly if not own_low <= port <= own_high]
-        if not ranges and RESERVED_PORTS not in self._choices:
+        # Once reserved by us, it is not given back while the last of the listeners is restarted.
+        ours = self._intent.wide_ports and RESERVED_PORTS in self._observed.baseline.keys
+        if not ranges and RESERVED_PORTS not in self._choices and not ours:
             return
         declared = self._choices.get(RESERVED_PORTS)
         state = self._observed.keys.get(RESERVED_PORTS)

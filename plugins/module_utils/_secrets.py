@@ -52,7 +52,8 @@ class Vault:
 
     def _mask_line(self, line: str) -> str:
         left, equals, value = line.partition("=")
-        name = key_name(left.strip().lstrip("-"))
+        # Commented out, it is the secret all the same.
+        name = key_name(left.strip().lstrip("#;- \t"))
         if not equals or name not in SECRET_KEYS:
             return line
         ending = "\n" if line.endswith("\n") else ""

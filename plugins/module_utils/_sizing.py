@@ -45,8 +45,10 @@ def format_bandwidth(rate: float) -> str:
 def format_bytes(count: float) -> str:
     """16777216 -> ``16 MiB``; three significant digits."""
     for prefix, factor in (("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)):
-        if count >= factor:
-            return "%.3g %sB" % (count / factor, prefix)
+        amount = count / factor
+        if amount >= 1:
+            # %.3g alone would turn 1000 MiB into 1e+03 MiB.
+            return ("%.0f %sB" if amount >= 100 else "%.3g %sB") % (amount, prefix)
     return "%d B" % count
 
 

@@ -41,7 +41,8 @@ def files_in_order(listing: Mapping[str, Iterable[str]], reader: str, has_sysctl
     chosen: Dict[str, str] = {}
     for directory in SYSCTL_DIRECTORIES:
         for name in listing.get(directory, ()):
-            if name.endswith(".conf"):
+            # systemd passes hidden files over, procps does not.
+            if name.endswith(".conf") and not (reader == SYSTEMD and name.startswith(".")):
                 chosen.setdefault(name, "%s/%s" % (directory, name))
     ordered = [chosen[name] for name in sorted(chosen)]
     if reader == PROCPS and has_sysctl_conf:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline, _qdisc
+from ansible_collections.netfleet.tcp.plugins.module_utils._desired import managed_paths
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Baseline,
@@ -51,7 +52,7 @@ def request_for(desired: Desired) -> Request:
     """What has to be looked at in order to plan for this desired state."""
     return Request(
         keys=tuple(key.name for key in desired.keys),
-        files=tuple(entry.path for entry in desired.files),
+        files=tuple(sorted({*managed_paths(desired.name + ".conf"), *(entry.path for entry in desired.files)})),
         modules=desired.modules,
         qdiscs=bool(desired.qdiscs),
     )
@@ -85,12 +86,15 @@ def _record(system: System, desired: Desired, old: Baseline, new: Baseline) -> N
     if new == old:
         return
     path = _baseline.baseline_path(desired.name)
-    if new.empty:
-        system.remove(path)
-        system.remove_empty_directory(_baseline.STATE_DIRECTORY)
-    else:
-        system.make_private_directory(_baseline.STATE_DIRECTORY)
-        system.write_file(path, _baseline.dump(new), 0o600)
+    try:
+        if new.empty:
+            system.remove(path)
+            system.remove_empty_directory(_baseline.STATE_DIRECTORY)
+        else:
+            system.make_private_directory(_baseline.STATE_DIRECTORY)
+            system.write_file(path, _baseline.dump(new), 0o600)
+    except OSError as error:
+        raise host_error(path, "cannot be written: %s" % error, "mend that, then run again") from error
 
 
 class _Transaction:
@@ -103,6 +107,7 @@ class _Transaction:
         self._old_baseline = baseline
         self._vault = vault
         self._undo: List[_Undo] = []
+        self._module_steps = 0
         self._warnings: List[str] = []
         self._interfaces: Dict[str, Interface] = {entry.name: entry for entry in observed.interfaces}
         # Unmasked, from here to the baseline and the undo steps only.
@@ -118,10 +123,10 @@ class _Transaction:
             for change in plan.changes:
                 steps[change.subject](change)
             after = self._verify(grown)
+            _record(self._system, self._desired, grown, _baseline.shrunk(grown, self._desired))
         except BaseException as error:
             # Whatever it was, an interrupt or a fault of ours included: never leave a host half changed.
-            raise self._restored(error, grown) from error
-        _record(self._system, self._desired, grown, _baseline.shrunk(grown, self._desired))
+            raise self._restored(error) from error
         return Outcome(plan, self._observed, after, tuple(self._warnings))
 
     def _raw_key(self, name: str) -> Optional[str]:
@@ -130,14 +135,21 @@ class _Transaction:
 
     def _module(self, change: Change) -> None:
         if change.want == LOADED:
+            self._undo.append((change.key, lambda: self._unload(change.key)))
+            self._module_steps += 1
             self._must_run(["modprobe", "--", change.key])
-            self._undo.append((change.key, lambda: self._must_run(["modprobe", "-r", "--", change.key])))
             return
         status, _output, _error = self._system.run(["modprobe", "-r", "--", change.key])
         if status != 0:
             self._warnings.append(
                 "module %s is still in use; it stays loaded until its last user closes or the next reboot" % change.key
             )
+        self._undo.append((change.key, lambda: self._must_run(["modprobe", "--", change.key])))
+
+    def _unload(self, name: str) -> None:
+        loaded = (self._system.read("/proc/modules") or "").splitlines()
+        if any(line.split(" ", 1)[0] == name for line in loaded):
+            self._must_run(["modprobe", "-r", "--", name])
 
     def _sysctl(self, change: Change) -> None:
         before = self._raw_keys.get(change.key)
@@ -160,14 +172,14 @@ class _Transaction:
         else:
             kinds = {wanted.interface: wanted.kind for wanted in self._desired.qdiscs}
             lines = _qdisc.commands(interface, kinds[change.key])
-        self._undo.append((change.key, lambda: self._give_back_qdisc(change.key, before)))
+        # Undone once the keys are (what the kernel attaches depends on default_qdisc), and before modules are unloaded.
+        self._undo.insert(self._module_steps, (change.key, lambda: self._give_back_qdisc(change.key, before)))
         self._tc(lines)
 
     def _give_back_qdisc(self, name: str, before: str) -> None:
-        # The sysctl steps may not have been undone yet; the default that counts is the one from before.
         present = observe(self._system, Request(qdiscs=True), Baseline(), Vault())
-        interface = {entry.name: entry for entry in present.interfaces}[name]
-        if _qdisc.state_name(interface) != before:
+        interface = {entry.name: entry for entry in present.interfaces}.get(name)
+        if interface and _qdisc.state_name(interface) != before:
             self._tc(_qdisc.restore_commands(interface, before, self._default_qdisc()))
 
     def _default_qdisc(self) -> Optional[str]:
@@ -215,19 +227,23 @@ class _Transaction:
             raise HostError(problems)
         return after
 
-    def _restored(self, error: BaseException, grown: Baseline) -> HostError:
+    def _give_back_record(self) -> None:
+        # By what stands there, not by what was planned: the write that failed may have taken effect.
+        present = _baseline.load("", self._system.read(_baseline.baseline_path(self._desired.name)))
+        _record(self._system, self._desired, present, self._old_baseline)
+        if self._old_baseline.empty:
+            self._system.remove_empty_directory(_baseline.STATE_DIRECTORY)
+
+    def _restored(self, error: BaseException) -> HostError:
         """Undo every step, last first, and say so; what could not be undone is named."""
         problems = list(error.problems) if isinstance(error, HostError) else [Problem("", str(error) or repr(error))]
         failed = []
-        for name, undo in reversed(self._undo):
+        path = _baseline.baseline_path(self._desired.name)
+        for name, undo in [(path, self._give_back_record), *self._undo][::-1]:
             try:
                 undo()
-            except (OSError, HostError) as undo_error:
+            except Exception as undo_error:  # noqa: BLE001 - one that fails must not keep the others from being undone
                 failed.append(Problem(name, "could not be restored: %s" % undo_error))
-        try:
-            _record(self._system, self._desired, grown, self._old_baseline)
-        except OSError as undo_error:
-            failed.append(Problem(_baseline.baseline_path(self._desired.name), str(undo_error)))
         if not failed:
             problems.append(Problem("", "everything was restored; nothing has changed on this host"))
         return HostError(problems + failed)

@@ -11,8 +11,11 @@ from __future__ import annotations
 import re
 from typing import List, Optional, Set, Tuple
 
-_INTEGER = re.compile(r"([+-]?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)\Z")
-_PORTS = re.compile(r"(\d+)(?:-(\d+))?\Z")
+_INTEGER = re.compile(r"(-?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)\Z")
+# The kernel reads no longer ones, and int() refuses very long ones.
+_INTEGER_LENGTH = 22
+# 010 is left out on purpose: the kernel reads it as 8, whoever wrote it meant 10.
+_PORTS = re.compile(r"(0|[1-9][0-9]{0,4})(?:-(0|[1-9][0-9]{0,4}))?\Z")
 
 PORT_SET_KEYS = frozenset(["net.ipv4.ip_local_reserved_ports"])
 SECRET_KEYS = frozenset(["net.ipv4.tcp_fastopen_key", "net.ipv6.tcp_fastopen_key"])
@@ -39,7 +42,7 @@ def key_name(name: str) -> str:
 def kernel_integer(text: str) -> Optional[int]:
     """The number that the kernel reads from text (base 0, as strtol), or None where it would refuse it."""
     match = _INTEGER.match(text)
-    if not match:
+    if not match or len(text) > _INTEGER_LENGTH:
         return None
     digits = match.group(2)
     base = 16 if digits[:2] in ("0x", "0X") else 8 if len(digits) > 1 and digits[0] == "0" else 10
@@ -50,10 +53,10 @@ def kernel_integer(text: str) -> Optional[int]:
 def port_ranges(text: str) -> Optional[List[Tuple[int, int]]]:
     """The sorted, merged ranges of a port set such as ``8080,9000-9010``; None where it is not one."""
     ports: Set[int] = set()
-    for part in text.replace(" ", "").split(","):
-        if not part:
+    for part in text.split(","):
+        if not part.strip():
             continue
-        match = _PORTS.match(part)
+        match = _PORTS.match(part.strip())
         if not match:
             return None
         low, high = int(match.group(1)), int(match.group(2) or match.group(1))

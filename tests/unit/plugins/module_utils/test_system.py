@@ -1,0 +1,172 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""LinuxSystem, as far as it can be tried on the machine that runs the tests without changing it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.netfleet.tcp.plugins.module_utils import _system
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem, System
+from tests.unit.plugins.fake_system import FakeSystem
+from tests.unit.plugins.recorded_system import RecordedSystem
+
+SYSTEM = LinuxSystem()
+
+
+def test_the_fakes_stand_in_for_a_system() -> None:
+    """mypy compares them with the protocol; at run time no name may be missing."""
+    systems: list[System] = [SYSTEM, FakeSystem(), RecordedSystem("container")]
+    wanted = [name for name in vars(System) if not name.startswith("_")]
+    assert len(wanted) >= 14
+    for system in systems:
+        assert [name for name in wanted if not callable(getattr(system, name, None))] == []
+
+
+@pytest.mark.parametrize("text", ["", "a = 1\n", "no end of line", "odd \udcff\udc80\r\nä\n"])
+@pytest.mark.parametrize("mode", [0o644, 0o600, 0o640])
+def test_a_file_is_read_as_it_was_written(tmp_path: Path, text: str, mode: int) -> None:
+    path = str(tmp_path / "new" / "x.conf")
+    before = os.umask(0o077)
+    try:
+        SYSTEM.write_file(path, text, mode)
+    finally:
+        os.umask(before)
+    assert SYSTEM.read(path) == text
+    assert SYSTEM.file_state(path) == FileState(path, "file", mode, text)
+    assert Path(path).read_bytes() == text.encode("utf-8", "surrogateescape")
+    assert SYSTEM.names(str(tmp_path / "new")) == ["x.conf"], "nothing temporary is left"
+
+
+def test_a_file_replaces_a_link_and_not_its_target(tmp_path: Path) -> None:
+    target, link = tmp_path / "target", tmp_path / "x.conf"
+    target.write_text("kept", encoding="utf-8")
+    link.symlink_to(target)
+    SYSTEM.write_file(str(link), "new", 0o644)
+    assert (target.read_text(encoding="utf-8"), link.is_symlink()) == ("kept", False)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "x.conf")
+    SYSTEM.write_file(path, "old", 0o644)
+
+    def full(_handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        SYSTEM.write_file(path, "new", 0o600)
+    assert SYSTEM.read(path) == "old"
+    assert SYSTEM.names(str(tmp_path)) == ["x.conf"]
+
+
+def test_links(tmp_path: Path) -> None:
+    path = str(tmp_path / "wants" / "x.service")
+    SYSTEM.write_link(path, "../x.service")
+    SYSTEM.write_link(path, "../y.service")
+    state = SYSTEM.file_state(path)
+    assert (state.kind, state.target, state.text) == ("symlink", "../y.service", "")
+    assert SYSTEM.names(str(tmp_path / "wants")) == ["x.service"]
+
+
+def test_what_stands_at_a_path(tmp_path: Path) -> None:
+    kinds = {name: SYSTEM.file_state(str(tmp_path / name)).kind for name in ("none", "none/below")}
+    assert kinds == {"none": "absent", "none/below": "absent"}
+    assert SYSTEM.file_state(str(tmp_path)).kind == "other"
+    assert SYSTEM.read(str(tmp_path)) is None
+    assert SYSTEM.read(str(tmp_path / "none")) is None
+    assert SYSTEM.names(str(tmp_path / "none")) == []
+
+
+def test_removing_is_done_once_and_forgiven_twice(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text("x", encoding="utf-8")
+    SYSTEM.remove(str(path))
+    SYSTEM.remove(str(path))
+    assert not path.exists()
+
+
+def test_private_directories(tmp_path: Path) -> None:
+    path = tmp_path / "private"
+    path.mkdir(0o755)
+    SYSTEM.make_private_directory(str(path))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    (path / "x").write_text("x", encoding="utf-8")
+    SYSTEM.remove_empty_directory(str(path))
+    assert path.is_dir()
+    (path / "x").unlink()
+    SYSTEM.remove_empty_directory(str(path))
+    SYSTEM.remove_empty_directory(str(path))
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "stdin", "answer"),
+    [
+        (["sh", "-c", "cat; echo oops >&2; exit 3"], "hello", (3, "hello", "oops\n")),
+        (["true"], "", (0, "", "")),
+        (["no-such-program-here"], "", (127, "", "no-such-program-here is not installed")),
+    ],
+)
+def test_programs(argv: list[str], stdin: str, answer: tuple[int, str, str]) -> None:
+    assert SYSTEM.run(argv, stdin) == answer
+
+
+def test_programs_speak_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert SYSTEM.run(["sh", "-c", "echo $LC_ALL $PATH"])[1] == "C /usr/sbin:/usr/bin:/sbin:/bin\n"
+
+
+def test_the_lock_excludes_and_names_its_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "lock")
+    monkeypatch.setattr(_system, "LOCK_PATH", path)
+    with SYSTEM.lock(1.0):
+        with pytest.raises(HostError, match=r"held by another run \(pid %d\) \(try again" % os.getpid()):
+            SYSTEM.lock(0.0).__enter__()
+        program = "import fcntl, sys; fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+        other = subprocess.run([sys.executable, "-c", program, path], stderr=subprocess.DEVNULL, check=False)
+        assert other.returncode != 0
+    with SYSTEM.lock(0.0):
+        pass
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_the_lock_is_given_back_after_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_system, "LOCK_PATH", str(tmp_path / "lock"))
+    with pytest.raises(KeyError), SYSTEM.lock(0.0):
+        raise KeyError
+    with SYSTEM.lock(0.0):
+        pass
+
+
+def test_limits_of_keys() -> None:
+    assert SYSTEM.sysctl_limit("net.ipv4.no_such_key") == "this kernel has no such key here"
+    # kernel.ostype is read-only in every kernel; in a container all of /proc/sys may be.
+    assert SYSTEM.sysctl_limit("kernel.ostype") in ("the key is read-only here", "/proc/sys is mounted read-only")
+
+
+def test_what_a_new_socket_gets() -> None:
+    given = SYSTEM.new_socket_congestion_control()
+    with socket.socket() as probe:
+        assert given.encode() == probe.getsockopt(socket.IPPROTO_TCP, 13, 16).split(b"\0")[0]
+    assert given
+
+
+def test_facts() -> None:
+    facts = SYSTEM.facts()
+    assert facts["kernel"] == os.uname().release
+    assert bool(facts["root"]) is (os.geteuid() == 0)
+    assert set(facts) == {"kernel", "root", "init_user_namespace"}
