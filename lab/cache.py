@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +18,14 @@ from lab.errors import LabError
 from lab.paths import make_directory, remove_tree
 from lab.run import Progress
 
+DIGITS = 16
+KEPT_SECONDS = 30 * 24 * 3600
+
 
 def digest(parts: Mapping[str, object]) -> str:
     """A short name for a recipe: equal parts give equal names, whatever their order."""
     text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
 @contextmanager
@@ -57,6 +61,7 @@ class Cache:
         title = f"{name}-{digest(recipe)}"
         place = self.directory / title
         if place.is_dir():
+            os.utime(place)  # still of use
             return place
         with lock(self.directory / "locks" / f"{name}.lock", self._progress):
             if place.is_dir():
@@ -66,7 +71,14 @@ class Cache:
                 work.mkdir()
                 build(work)
                 work.rename(place)
+            self._forget_old(name)
         return place
+
+    def _forget_old(self, name: str) -> None:
+        """Remove entries of this name that nobody asked for in a month: recipes change, and each entry is large."""
+        for place in self.directory.glob(f"{name}-{'[0-9a-f]' * DIGITS}"):
+            if time.time() - place.stat().st_mtime > KEPT_SECONDS and not _in_use(place):
+                remove_tree(place)
 
     @contextmanager
     def scratch(self, name: str) -> Iterator[Path]:
@@ -86,12 +98,19 @@ class Cache:
 
         :raises LabError: a running host uses an image of it (its supervisor holds the entry's `in-use` file locked).
         """
-        for path in sorted(self.directory.glob("*/in-use")):
-            with path.open("rb") as stream:
-                try:
-                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError as error:
-                    raise LabError(
-                        f"{path.parent}: a running host uses this image; stop the lab first (make lab-down)"
-                    ) from error
+        for place in sorted(path.parent for path in self.directory.glob("*/in-use")):
+            if _in_use(place):
+                raise LabError(f"{place}: a running host uses this image; stop the lab first (make lab-down)")
         remove_tree(self.directory)
+
+
+def _in_use(place: Path) -> bool:
+    path = place / "in-use"
+    if not path.exists():
+        return False
+    with path.open("rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

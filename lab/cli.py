@@ -89,6 +89,7 @@ def become_root(settings: Settings, arguments: Sequence[str]) -> None:
     if shutil.which("sudo") is None:
         raise LabError("the lab makes network namespaces and images and must run as root; install sudo or become root")
     assignments = [f"{name}={value}" for name, value in settings.environment().items()]
+    assignments.append("PYTHONDONTWRITEBYTECODE=1")  # no files of root between the user's own
     command = [sys.executable, "-m", "lab", *arguments]
     os.chdir(REPOSITORY)
     os.execvp("sudo", ["sudo", "-E", *assignments, *command])

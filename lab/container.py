@@ -70,9 +70,9 @@ class ContainerBackend:
 
     def up(self, hosts: Sequence[Host], fresh: bool) -> None:
         """Start what is not running and wait until each host is up; `fresh` makes all of them anew."""
+        present = self._present(self._podman())
         public_key = ensure_key(self._settings.key)
         podman = self._prepare()
-        present = self._present(podman)
         self._network.ensure()
         images = {suite: ensure_image(suite, podman, self._cache, self._progress) for suite in _suites(hosts)}
         recipes = {host.name: self._recipe(host, images[host.suite], public_key) for host in hosts}
@@ -256,6 +256,8 @@ def clean_images() -> int:
 
     :raises LabError: a container still uses one.
     """
+    if shutil.which("podman") is None:
+        return 0  # then it never stored any
     return Podman({}).remove_images(IMAGE_LABEL)
 
 

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +59,9 @@ def load_fleet(inventory: Path, settings: Settings, limit: str | None = None) ->
     """
     if not inventory.exists():
         raise LabError(f"inventory {inventory}: no such file or directory; give it with --inventory")
+    if os.environ.get("SUDO_UID"):
+        # ansible makes its folders on import; as root in the user's home they would be closed to the user later.
+        os.environ["ANSIBLE_HOME"] = str(settings.cache_dir / "ansible")
     variables, chosen = _read(inventory, limit)
     network = network_of(settings.offset)
     hosts = tuple(_host(name, values, settings, network) for name, values in variables.items())
@@ -89,9 +91,6 @@ def check_unique(hosts: Iterable[Host]) -> None:
 
 def _read(inventory: Path, limit: str | None) -> tuple[dict[str, Mapping[str, Any]], set[str]]:
     """The variables of every host, and the names that the limit chooses."""
-    if os.environ.get("SUDO_UID"):
-        # ansible makes its folders on import; as root in the user's home they would be closed to the user later.
-        os.environ["ANSIBLE_HOME"] = tempfile.mkdtemp(prefix="netfleet-lab-")
     try:
         from ansible.errors import AnsibleError
         from ansible.inventory.manager import InventoryManager

@@ -97,16 +97,20 @@ def make_directory(path: Path) -> Path:
     return path
 
 
+def mounts_below(path: Path, mountinfo: str) -> list[str]:
+    """The mount points at or below a path, by the text of /proc/self/mountinfo (which writes a space in octal)."""
+    points = [line.split()[4].encode().decode("unicode_escape") for line in mountinfo.splitlines()]
+    return [point for point in points if f"{point}/".startswith(f"{path}/")]
+
+
 def remove_tree(path: Path) -> None:
     """Remove a directory and all below it; nothing happens if it is not there.
 
     :raises LabError: something is mounted below it. An interrupted build can leave a bind mount of the machine's own
         /dev behind, which must not be emptied.
     """
-    prefix = f"{path.resolve()}/"
-    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
-        mountpoint = line.split()[4].encode().decode("unicode_escape")
-        if f"{mountpoint}/".startswith(prefix):
-            raise LabError(f"{path}: not removed, because {mountpoint} is mounted below it; unmount that and try again")
+    mounted = mounts_below(path.resolve(), Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
+    if mounted:
+        raise LabError(f"{path}: not removed, because {', '.join(mounted)} is mounted there; unmount it and try again")
     if path.exists():
         shutil.rmtree(path)

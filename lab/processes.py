@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -45,12 +46,16 @@ class Process:
         """Whether it still runs."""
         return _start_time(self.pid) == self.started
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal unless it has gone."""
+        with contextlib.suppress(ProcessLookupError):
+            if self.alive:
+                os.kill(self.pid, number)
+
     def end(self, seconds: float) -> None:
         """End it: SIGTERM, and SIGKILL if it has not gone after some seconds."""
         for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
-            if not self.alive:
-                return
-            os.kill(self.pid, number)
+            self.send(number)
             deadline = time.monotonic() + patience
             while self.alive and time.monotonic() < deadline:
                 time.sleep(0.02)

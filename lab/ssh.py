@@ -17,6 +17,8 @@ from lab.processes import all_pids, command_line, sockets_of
 from lab.run import run
 
 POLL_SECONDS = 0.1
+BOOTING_PATIENCE = 3.0  # the connection may have gone to a guest that was not there yet
+LISTENING_PATIENCE = 30.0
 BANNER = b"SSH-"
 ESTABLISHED = "01"
 LISTENING = "0A"
@@ -45,7 +47,7 @@ def ssh_argv(key: Path, address: str, port: int, command: str) -> list[str]:
         "LogLevel=ERROR",
         "BatchMode=yes",
         "IdentitiesOnly=yes",
-        "ConnectTimeout=10",
+        "ConnectTimeout=60",
         "ServerAliveInterval=5",
         "ServerAliveCountMax=6",
     )
@@ -63,7 +65,7 @@ def ssh(key: Path, address: str, port: int, command: str, *, what: str, stdin: b
     return run(ssh_argv(key, address, port, command), what=what, stdin=stdin, timeout=timeout).stdout
 
 
-def answers(address: str, port: int, timeout: float = 2.0) -> bool:
+def answers(address: str, port: int, timeout: float = LISTENING_PATIENCE) -> bool:
     """Whether a sshd greets there. A connection alone proves nothing: QEMU accepts before the guest does."""
     try:
         with socket.create_connection((address, port), timeout=timeout) as connection:
@@ -128,13 +130,18 @@ def _tcp_table() -> Iterator[tuple[str, str, str, str, str]]:
                 yield fields[0], fields[1], fields[2], fields[3], fields[9]
 
 
-def wait_for_ssh(address: str, port: int, seconds: float, alive: Callable[[], bool]) -> None:
+def wait_for_ssh(
+    address: str, port: int, seconds: float, alive: Callable[[], bool], patience: float = BOOTING_PATIENCE
+) -> None:
     """Wait until a sshd greets; `alive` tells whether the host still runs, so that waiting is not in vain.
+
+    Each try costs a slow guest a process of its sshd, so where that listens already, use a `patience` (seconds a try)
+    that a loaded machine will not exceed: many impatient tries would keep the guest from answering any.
 
     :raises LabError: the host stopped, or no greeting within the time.
     """
     deadline = time.monotonic() + seconds
-    while not answers(address, port):
+    while not answers(address, port, min(patience, seconds)):
         if not alive():
             raise LabError("it stopped before ssh answered")
         if time.monotonic() > deadline:

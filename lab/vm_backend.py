@@ -54,9 +54,10 @@ class VmBackend:
         if not fresh:
             refuse_other_suites(machines)
         new = [machine for machine in machines if fresh or not machine.clean]
-        running = [machine for machine in machines if machine not in new and machine.answers]
+        running = [machine for machine in machines if machine not in new and machine.alive]
         if running:
             self._progress.line(f"  {len(running)} of {len(machines)} hosts already run")
+            self._each(running, lambda machine: machine.wait(self._cancelled.is_set, booting=True))
         if len(running) < len(machines):
             for machine in machines:
                 machine.refuse_held_port()
@@ -150,7 +151,7 @@ class VmBackend:
         where = f"ssh on {MANAGEMENT_ADDRESS} port {machine.host.port}"
         with self._progress.step(machine.host.name, f"up, {where}, clean snapshot taken"):
             machine.start(from_snapshot)
-            machine.wait(self._cancelled.is_set)
+            machine.wait(self._cancelled.is_set, booting=not from_snapshot)
             if not from_snapshot:
                 machine.settle(image.key)
             machine.become(self._fleet, image, public_key)
@@ -162,12 +163,17 @@ class VmBackend:
         with self._progress.step(machine.host.name, f"booted with the disk that it had, {where}"):
             end_machines([machine])
             machine.start(from_snapshot=False)
-            machine.wait(self._cancelled.is_set)
+            machine.wait(self._cancelled.is_set, booting=True)
 
     def _restore(self, machine: Vm) -> None:
         with self._progress.step(machine.host.name, "as after its first start"):
             machine.start(from_snapshot=True)
-            machine.wait(self._cancelled.is_set)
+            try:
+                machine.wait(self._cancelled.is_set, booting=False)
+            except LabError as error:
+                raise LabError(
+                    f"{error}\n  If its snapshot is of another QEMU, lab up --fresh makes it anew."
+                ) from error
             machine.wake(self._settings.key)
 
     def _each(self, machines: Sequence[Vm], action: Callable[[Vm], None]) -> None:

@@ -55,7 +55,7 @@ def _boot_once(image: Image, accelerator: str, directory: Path, cache: Cache, ca
         network.ensure([host])
         machine.create(image, accelerator, network.namespace, None)
         machine.start(from_snapshot=False, detached=False)
-        machine.wait(cancelled)
+        machine.wait(cancelled, booting=True)
         machine.settle(image.key)
         machine.ssh(image.key, vm_guest.PRELOAD, "reading programs into memory")
         machine.save()

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import shutil
 import signal
 import subprocess
@@ -22,7 +21,16 @@ from lab.fleet import MANAGEMENT_ADDRESS, Fleet, Host
 from lab.paths import REPOSITORY, make_directory, remove_tree
 from lab.processes import Process
 from lab.run import run, tail_of_console
-from lab.ssh import answers, close_shared_connections, holder_of_port, ssh, timeout_seconds, wait_for_ssh
+from lab.ssh import (
+    BOOTING_PATIENCE,
+    LISTENING_PATIENCE,
+    answers,
+    close_shared_connections,
+    holder_of_port,
+    ssh,
+    timeout_seconds,
+    wait_for_ssh,
+)
 from lab.vm_image import Image
 from lab.vm_network import tap_name
 from lab.vm_qemu import CONSOLE, DISK, SNAPSHOT, Monitor, VmSpec
@@ -71,8 +79,8 @@ class Vm:
 
     @property
     def clean(self) -> bool:
-        """Whether it has become its host and its disk has the clean snapshot."""
-        return (self.directory / CLEAN).exists()
+        """Whether it has become its host, its disk has the clean snapshot, and the image below that is still there."""
+        return (self.directory / CLEAN).exists() and self.image is not None
 
     def console(self, lines: int) -> str:
         """The last lines of its serial console, and what QEMU said if it said anything."""
@@ -133,10 +141,15 @@ class Vm:
         if process is not None:
             process.write(self.directory / PID)
 
-    def wait(self, cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Wait until its sshd greets; the error tells the last lines of its console."""
+    def wait(self, cancelled: Callable[[], bool], booting: bool) -> None:
+        """Wait until its sshd greets (one that is not `booting` listens already); the error tells its console's end."""
+
+        def alive() -> bool:
+            return self.alive and not cancelled()
+
+        patience = BOOTING_PATIENCE if booting else LISTENING_PATIENCE
         try:
-            wait_for_ssh(MANAGEMENT_ADDRESS, self.host.port, timeout_seconds(), lambda: self.alive and not cancelled())
+            wait_for_ssh(MANAGEMENT_ADDRESS, self.host.port, timeout_seconds(), alive, patience)
         except LabError as error:
             lines = "\n".join(f"  | {line}" for line in self.console(20).splitlines())
             raise LabError(
@@ -187,8 +200,7 @@ def end_machines(machines: Sequence[Vm]) -> None:
     close_shared_connections([(MANAGEMENT_ADDRESS, machine.host.port) for machine in machines])
     processes = [process for machine in machines for process in machine.processes()]
     for process in processes:
-        if process.alive:
-            os.kill(process.pid, signal.SIGTERM)
+        process.send(signal.SIGTERM)
     for process in processes:
         process.end(10)
 
