@@ -19,9 +19,6 @@ RUN := $(VENV)/bin/python -m
 export PATH := $(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-# The tests have an instance of the lab of their own, beside that of the demo.
-TEST_LAB := NETFLEET_LAB_OFFSET=1 NETFLEET_LAB_DIR=$(CURDIR)/.lab/test
-
 .PHONY: help
 help: ## Say what can be made
 	@sed -nE 's/^([a-z][a-z-]*):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -91,10 +88,10 @@ target-pythons: venv ## What runs on hosts, under each Python 3.8 to 3.14 that i
 	@$(RUN) tools.target_pythons
 
 molecule: venv collection-link ## Molecule scenario `default`, in containers
-	@$(TEST_LAB) molecule test -s default
+	@molecule test -s default
 
 test-kernel: venv collection-link ## Molecule scenario `kernel`, on virtual machines
-	@$(TEST_LAB) molecule test -s kernel
+	@molecule test -s kernel
 
 docs: venv collection-link ## Write the generated pages of docs/ anew
 	@$(RUN) tools.reference

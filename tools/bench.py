@@ -142,7 +142,7 @@ class Bench:
 
     def count(self, kind: Kind) -> None:
         """Run on one host with -vvv, in which Ansible names each module that it sends and each command over ssh."""
-        one_host = ["--limit", self.names[0]]
+        one_host = ["--limit", self.names[-1]]  # of the group cloud, which has the more keys
         for command in kind.before:
             self.execute([*command, *one_host])
         told = self.execute([*kind.command, *one_host, "-vvv"]).splitlines()

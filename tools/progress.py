@@ -93,6 +93,7 @@ def _line(part: Part) -> Text:
 
 def _live_lines(parts: Sequence[Part]) -> Table:
     lines = Table.grid()
+    lines.add_column(no_wrap=True, overflow="ellipsis")
     for part in parts:
         if part.outcome.value in ("waiting", "running"):
             lines.add_row(_line(part))

@@ -20,6 +20,7 @@ DOT = "."  # the hosts are put together here, since this file is a source too
         ("LICENSE", False),
         ("docs/bench.md", False),
         ("changelogs/changelog.yaml", False),
+        ("inventories/example/group_vars/all.yml", False),
         ("tests/unit/plugins/module_utils/fixtures/bookworm/sysctl.conf", False),
         ("tests/unit/plugins/module_utils/test_plan.py", True),
     ],
