@@ -19,6 +19,9 @@ RUN := $(VENV)/bin/python -m
 export PATH := $(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
+# Molecule names its state by the folder's last part alone: two clones called main would share it.
+MOLECULE := MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule
+
 .PHONY: help
 help: ## Say what can be made
 	@sed -nE 's/^([a-z][a-z-]*):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -63,7 +66,7 @@ bench: venv collection-link ## Measure us, ping and our peers on the same hosts
 
 ##@ Tests
 .PHONY: test lint types unit sanity collection controllers target-pythons molecule test-kernel docs format
-test: venv collection-link ## Run every part below and say how each went (some: make test PARTS="lint unit")
+test: deps venv collection-link ## Run every part below and say how each went (some: make test PARTS="lint unit")
 	@$(RUN) tools.parts $(PARTS)
 
 lint: venv collection-link ## Format, ruff, yamllint, ansible-lint, changelog, headers
@@ -88,10 +91,10 @@ target-pythons: venv ## What runs on hosts, under each Python 3.8 to 3.14 that i
 	@$(RUN) tools.target_pythons
 
 molecule: venv collection-link ## Molecule scenario `default`, in containers
-	@molecule test -s default
+	@$(MOLECULE)/default molecule -c .config/molecule/config.yml test -s default
 
 test-kernel: venv collection-link ## Molecule scenario `kernel`, on virtual machines
-	@molecule test -s kernel
+	@$(MOLECULE)/kernel molecule -c .config/molecule/config.yml test -s kernel
 
 docs: venv collection-link ## Write the generated pages of docs/ anew
 	@$(RUN) tools.reference

@@ -109,6 +109,9 @@ def make_backend(fleet: Fleet, settings: Settings, progress: Progress) -> Backen
 def dispatch(options: argparse.Namespace, settings: Settings, progress: Progress) -> int:
     """Do what the command line asks for."""
     if options.command == "clean-cache":
+        from lab.container import clean_images
+
+        clean_images()
         Cache(settings.cache_dir, progress).clean()
         progress.line(f"removed {settings.cache_dir}")
         return 0

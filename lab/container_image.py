@@ -43,6 +43,7 @@ MASKED = (
     "systemd-logind-varlink.socket",
     "systemd-ask-password-console.path",
     "systemd-ask-password-wall.path",
+    "systemd-journald-audit.socket",
     "systemd-udevd.service",
     "systemd-udevd-control.socket",
     "systemd-udevd-kernel.socket",

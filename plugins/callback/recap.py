@@ -1,14 +1,9 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Says at the end of a run what changed on which hosts, what they run now, and which hosts could not be asked."""
 
 from __future__ import annotations
-
-from typing import Any, Dict, Tuple
-
-from ansible.plugins.callback import CallbackBase
-
-from ansible_collections.netfleet.tcp.plugins.module_utils._recap import HostResult, recap_lines
 
 DOCUMENTATION = r"""
 name: recap
@@ -24,6 +19,12 @@ description:
 requirements:
   - enabled by C(callbacks_enabled = netfleet.tcp.recap) in ansible.cfg
 """
+
+from typing import Any, Dict, Tuple
+
+from ansible.plugins.callback import CallbackBase
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._recap import HostResult, recap_lines
 
 _ACTIONS = frozenset(["netfleet.tcp.tcp_tuning", "tcp_tuning"])
 _COLOURS = {"title": None, "changed": "yellow", "ok": "green", "failed": "red", "plain": None}

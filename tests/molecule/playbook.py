@@ -55,7 +55,7 @@ def run_playbook(scratch: Path, *arguments: str, playbook: Path = CONVERGE) -> R
         **os.environ,
         "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"),
         "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
-        "ANSIBLE_CALLBACKS_ENABLED": "kept_results",
+        "ANSIBLE_CALLBACKS_ENABLED": "kept_results,netfleet.tcp.recap",
         "NETFLEET_TEST_RESULTS": str(kept),
     }
     program = Path(sys.executable).with_name("ansible-playbook")
