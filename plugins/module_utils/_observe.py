@@ -41,6 +41,15 @@ _ALLOWED = "net.ipv4.tcp_allowed_congestion_control"
 _ONLY_IN_INIT_NETNS = "net.ipv4.tcp_mem"
 _SYSTEMD_READERS = ("/usr/lib/systemd/systemd-sysctl", "/lib/systemd/systemd-sysctl")
 _LISTEN = "0A"
+# Highest precedence first, as in modprobe.d(5).
+_MODPROBE_DIRECTORIES = (
+    "/etc/modprobe.d",
+    "/run/modprobe.d",
+    "/usr/local/lib/modprobe.d",
+    "/usr/lib/modprobe.d",
+    "/lib/modprobe.d",
+)
+_NO_PROGRAM = re.compile(r"(/usr)?/bin/(false|true)\Z")
 
 
 @dataclass(frozen=True)
@@ -142,13 +151,27 @@ def _modules(system: System, names: Sequence[str], facts: Dict[str, str]) -> Dic
     builtin = _mentioned(missing, system.read(directory + "/modules.builtin") or "") if missing else set()
     # modules.dep is the largest file of this visit: read only where something has yet to be found.
     missing = [name for name in missing if name not in builtin]
-    may_load = bool(facts["root"] and facts["init_user_namespace"])
+    locked = (system.read("/proc/sys/kernel/modules_disabled") or "").strip() == "1"
+    may_load = bool(facts["root"] and facts["init_user_namespace"] and not locked)
     loadable = _mentioned(missing, system.read(directory + "/modules.dep") or "") if missing and may_load else set()
+    loadable -= _forbidden(system) if loadable else set()
     return {name: ModuleState(name, name in loaded, name in builtin, name in loadable) for name in names}
 
 
 def _mentioned(names: Iterable[str], index: str) -> Set[str]:
     return {name for name in names if re.search(r"(^|/)%s\.ko(\.\w+)?(:|$)" % re.escape(name), index, re.MULTILINE)}
+
+
+def _forbidden(system: System) -> Set[str]:
+    """Modules whose loading a file of modprobe.d puts off by ``install x /bin/false``, as hardening guides do."""
+    chosen: Dict[str, str] = {}
+    for directory in _MODPROBE_DIRECTORIES:
+        for name in system.names(directory):
+            if name.endswith(".conf"):
+                chosen.setdefault(name, "%s/%s" % (directory, name))
+    lines = [line.split() for path in chosen.values() for line in (system.read(path) or "").splitlines()]
+    found = [words[1] for words in lines if len(words) > 2 and words[0] == "install" and _NO_PROGRAM.match(words[2])]
+    return {name.replace("-", "_") for name in found}
 
 
 def _interfaces(system: System) -> Tuple[Interface, ...]:

@@ -226,10 +226,23 @@ def _file_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
         present = observed.files.get(target.path, FileState(target.path))
         if present.kind == "other" and target.kind != "other":
             yield Finding("file", target.path, "error", "is neither a file nor a link", cure="move it away")
+    yield from _foreign_file_findings(desired, observed)
     lost = _unrecorded(desired, observed)
     if lost:
         text = "the record of what stood here before is lost: files of ours are removed, what runs stays until a boot"
         yield Finding("file", lost[0], "warning", text, cure="set the values that you want back by hand, or reboot")
+
+
+def _foreign_file_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
+    """Files of somebody else's that stand where ours would, and do not say the same."""
+    for entry in desired.files:
+        present = observed.files.get(entry.path, FileState(entry.path))
+        known = entry.path in observed.baseline.files or is_ours(present)
+        if present.kind in ("file", "symlink") and not known and not same_file(present, desired_state(entry)):
+            severity = "error" if desired.boot_conflict == "fail" else "warning"
+            text = "is somebody else's %s; ours would take its place" % describe_file(present)
+            cure = "move it away, or choose another file name for ours"
+            yield Finding("file", entry.path, severity, text, source=entry.path, takes_effect="reboot", cure=cure)
 
 
 def _qdisc_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:

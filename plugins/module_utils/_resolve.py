@@ -263,7 +263,8 @@ class _Resolver:
     def _reserved_ports(self) -> None:
         """Ports of listeners that a wider range would hand out, kept for them.
 
-        What is reserved already stays reserved, so that the declaration settles although listeners come and go.
+        What was reserved before us stays so; while listeners count, so does what is reserved by now, so that the
+        declaration settles although they come and go.
         """
         ranges = port_ranges(self._intent.reserved_ports) or []
         if self._intent.wide_ports and PORT_RANGE in self._choices:
@@ -277,7 +278,8 @@ class _Resolver:
             return
         declared = self._choices.get(RESERVED_PORTS)
         state = self._observed.keys.get(RESERVED_PORTS)
-        parts = [format_port_ranges(ranges), declared.value if declared else "", (state.running or "") if state else ""]
+        kept = (state.running if state else None) if self._intent.wide_ports else self._own(RESERVED_PORTS)
+        parts = [format_port_ranges(ranges), declared.value if declared else "", kept or ""]
         value = format_port_ranges(port_ranges(",".join(part for part in parts if part)) or [])
         reason = "listeners inside the wider port range, and what was reserved before"
         self._choose(RESERVED_PORTS, value, reason, "TIME-WAIT measurement, docs/profiles.md", "feature reserved_ports")

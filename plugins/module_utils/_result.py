@@ -34,10 +34,20 @@ def run_module(module: Any, function: Callable[[], Dict[str, Any]]) -> None:
     try:
         result = function()
     except NetfleetError as error:
-        module.fail_json(**failure(error))
+        module.fail_json(**printable(failure(error)))
+    result = printable(result)
     for warning in result.pop("warnings", ()):
         module.warn(warning)
     module.exit_json(**result)
+
+
+def printable(value: Any) -> Any:
+    """The value with bytes that were not UTF-8 (in a file or its name) in hexadecimal: JSON cannot carry them."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if isinstance(value, dict):
+        return {printable(key): printable(item) for key, item in value.items()}
+    return [printable(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def snapshot(desired: Desired, observed: Observed) -> Dict[str, Dict[str, Any]]:

@@ -74,13 +74,18 @@ class System(Protocol):
         """Release of the kernel, root and init_user_namespace ('yes' or '')."""
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 class LinuxSystem:
     """The host that this process runs on."""
 
     def read(self, path: str) -> Optional[str]:
         try:
-            with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
-                return stream.read()
+            with open(path, encoding="utf-8", errors="surrogateescape", newline="", opener=_without_waiting) as stream:
+                # Somebody's FIFO or device among the files must neither hold this visit up nor fill its memory.
+                return stream.read() if stat.S_ISREG(os.fstat(stream.fileno()).st_mode) else None
         except OSError:
             return None
 
@@ -189,7 +194,10 @@ class LinuxSystem:
     @contextlib.contextmanager
     def lock(self, seconds: float) -> Iterator[None]:
         # An flock(2) dies with its holder, so a run that was killed never locks the host for ever.
-        handle = os.open(LOCK_PATH, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            handle = os.open(LOCK_PATH, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise host_error(LOCK_PATH, "cannot be opened: %s" % error.strerror, "move it away") from error
         try:
             deadline = time.monotonic() + seconds
             while True:

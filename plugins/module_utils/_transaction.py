@@ -8,6 +8,7 @@ leads to a state that had been verified.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Tuple
 
@@ -29,10 +30,11 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._plan import (
     LOADED,
     file_targets,
     make_plan,
+    same_file,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
-from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_path
+from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, key_path
 
 _LOCK_SECONDS = 30.0
 _Undo = Tuple[str, Callable[[], None]]
@@ -97,6 +99,15 @@ def _record(system: System, desired: Desired, old: Baseline, new: Baseline) -> N
         raise host_error(path, "cannot be written: %s" % error, "mend that, then run again") from error
 
 
+def _to_restore(name: str, text: str) -> str:
+    if name in SECRET_KEYS and not text.strip("0-"):
+        # There is no key yet; the kernel makes one at random when it needs it. Zeros, once written, are a key that
+        # everybody knows. Nothing unsets a key, so what is given back is a random one.
+        number = os.urandom(16).hex()
+        return "-".join(number[start : start + 8] for start in range(0, 32, 8))
+    return text
+
+
 class _Transaction:
     """The steps of one application, and how to take each back."""
 
@@ -111,7 +122,8 @@ class _Transaction:
         self._warnings: List[str] = []
         self._interfaces: Dict[str, Interface] = {entry.name: entry for entry in observed.interfaces}
         # Unmasked, from here to the baseline and the undo steps only.
-        self._raw_keys = {name: self._raw_key(name) or "" for name in observed.keys if self._raw_key(name) is not None}
+        raw = {name: self._raw_key(name) for name in observed.keys}
+        self._raw_keys = {name: _to_restore(name, text) for name, text in raw.items() if text is not None}
         self._raw_files = {path: system.file_state(path) for path in observed.files}
 
     def run(self, plan: Plan) -> Outcome:
@@ -191,7 +203,7 @@ class _Transaction:
 
     def _file(self, change: Change) -> None:
         before = self._raw_files[change.key]
-        self._undo.append((change.key, lambda: self._put(before)))
+        self._undo.append((change.key, lambda: self._put_back(before)))
         if change.reason == BEFORE and change.key in self._old_baseline.files:
             # The masked state that was planned with has no secrets in it; the baseline on disk has.
             self._put(self._old_baseline.files[change.key])
@@ -199,15 +211,25 @@ class _Transaction:
         target = {state.path: state for state in file_targets(self._desired, self._observed)}[change.key]
         self._put(FileState(target.path, target.kind, target.mode, self._vault.reveal(target.text), target.target))
 
+    def _put_back(self, before: FileState) -> None:
+        # Where the write itself failed, nothing has changed, and a second attempt would fail like the first.
+        if not same_file(self._system.file_state(before.path), before):
+            self._put(before)
+
     def _put(self, state: FileState) -> None:
-        if state.kind == "absent":
-            self._system.remove(state.path)
-        elif state.kind == "symlink":
-            self._system.write_link(state.path, state.target)
-        elif state.kind == "file":
-            self._system.write_file(state.path, state.text, state.mode)
-        else:
+        if state.kind == "other":
             raise host_error(state.path, "is neither a file nor a link", "move it away")
+        try:
+            if state.kind == "absent":
+                self._system.remove(state.path)
+            elif state.kind == "symlink":
+                self._system.write_link(state.path, state.target)
+            else:
+                self._system.write_file(state.path, state.text, state.mode)
+        except OSError as error:
+            # A full disk, a read-only mount, chattr +i: the error of a write does not name its file.
+            text = "cannot be changed: %s" % (error.strerror or error)
+            raise host_error(state.path, text, "mend that on the host, then run again") from error
 
     def _must_run(self, argv: List[str], stdin: str = "") -> None:
         status, _output, error = self._system.run(argv, stdin)

@@ -132,6 +132,8 @@ def test_a_wrong_secret_is_not_shown() -> None:
 def test_the_cure_names_the_range() -> None:
     _text, problems = check_value(RMEM, "1 2", "x")
     assert problems[0].cure.startswith("3 numbers, each 4096 to 2147483647 bytes, not decreasing: receive buffer")
+    _text, problems = check_value("net.ipv4.tcp_fin_timeout", "x", "x")
+    assert problems[0].cure.startswith("1 to 3600 seconds: time that an orphan")
 
 
 @given(st.sampled_from(KEYS), st.text(max_size=20) | st.integers() | st.floats() | st.lists(st.integers(), max_size=4))
@@ -172,6 +174,11 @@ def test_order_across_keys(values: dict[str, str], count: int) -> None:
     [
         ("clod", ["cloud", "local"], "did you mean cloud?"),
         ("xyz", ["cloud", "local"], "one of: cloud, local"),
+        (
+            "xyz",
+            ["abcdefghijkl"[number] * 2 for number in range(12)],
+            "one of: aa, bb, cc, dd, ee, ff, gg, hh, ii, jj, kk, ll",
+        ),
         ("xyz", ["k%d" % number for number in range(13)], "see docs/catalogue.md"),
     ],
 )

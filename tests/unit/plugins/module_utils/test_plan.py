@@ -337,6 +337,27 @@ def test_something_else_in_place_of_a_file_is_an_error() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        FileState(PATH, "file", 0o644, "vm.swappiness = 7\n"),
+        FileState(PATH, "symlink", target="../sysctl.conf"),
+        FileState(PATH, "symlink", target="/dev/null"),
+    ],
+    ids=["file", "link", "mask"],
+)
+@pytest.mark.parametrize(("choice", "severity"), [("fail", "error"), ("warn", "warning")])
+def test_a_file_of_somebody_else_in_the_place_of_ours(theirs: FileState, choice: str, severity: str) -> None:
+    desired = wanted({}, files=(DesiredFile(PATH, text=TEXT),), boot_conflict=choice)
+    found = findings(desired, host(desired, {}, files={PATH: theirs}))
+    assert [(each.key, each.severity) for each in found] == [(PATH, severity)]
+    assert "somebody else's" in found[0].reason
+    recorded = Baseline(files={PATH: FileState(PATH)})
+    assert findings(desired, host(desired, {}, files={PATH: theirs}, baseline=recorded)) == []
+    same = FileState(PATH, "file", 0o644, TEXT)
+    assert findings(desired, host(desired, {}, files={PATH: same})) == []
+
+
 def test_files_of_ours_without_a_record_are_removed() -> None:
     unit = UNIT_PATH.rsplit("/", 1)[-1]
     present = {

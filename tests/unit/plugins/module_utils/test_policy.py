@@ -281,6 +281,14 @@ def values(given_values: dict[str, Any]) -> Intent:
     return values_intent(bare_intent("80-x.conf"), given_values, "values")
 
 
+def test_a_bare_intent_declares_nothing() -> None:
+    found = bare_intent("80-x.conf")
+    assert (found.choices, found.congestion_control, found.qdisc, found.reserved_ports) == ((), (), "", "")
+    assert (found.unsupported, found.boot_conflict, found.force, found.fast_open_key) == ("fail", "fail", False, False)
+    with pytest.raises(InputError, match=r"^file: "):
+        bare_intent("80-x")
+
+
 def test_values_carry_their_reason() -> None:
     found = values({"net/ipv4/tcp_sack": {"value": True, "reason": "why"}, KEEPALIVE: 120})
     assert [(each.key, each.value, each.reason, each.layer) for each in found.choices] == [

@@ -140,6 +140,12 @@ def test_an_override_that_only_fills_queues_is_warned_of(override: str, severity
     assert said(resolve(wanted, host(wanted))) == severity
 
 
+@pytest.mark.parametrize(("maximum", "warned"), [(1 << 22, False), ((1 << 22) + 4096, True)])
+def test_up_to_4_mib_fill_no_queue_worth_a_warning(maximum: int, warned: bool) -> None:
+    wanted = intent(bandwidth="1Mbit", rtt="1ms", overrides={RMEM: "4096 131072 %d" % maximum})
+    assert ((RMEM, "warning") in said(resolve(wanted, host(wanted, {RMEM: "4096 4096 4096"})))) is warned
+
+
 # Never lower than the kernel's own
 
 
@@ -279,6 +285,7 @@ def test_interfaces(interface: Interface, names: list[str], wanted: bool) -> Non
     found = resolve(declared, host(declared, interfaces=(interface, replace(NIC, name="lo", physical=False))))
     assert [(qdisc.interface, qdisc.kind) for qdisc in found.qdiscs] == ([("eth0", "fq")] if wanted else [])
     assert value(found, DEFAULT_QDISC) == "fq"
+    assert reason(found, DEFAULT_QDISC) == "paces bbr/cubic"
     assert found.modules == ("sch_fq", "tcp_bbr")
 
 
@@ -294,7 +301,7 @@ def test_the_wanted_qdisc_is_never_foreign() -> None:
     wanted = intent(qdisc="cake")
     observed = host(wanted, interfaces=(replace(NIC, qdisc="cake"),), qdisc_kinds={"cake": True})
     found = resolve(wanted, observed)
-    assert [qdisc.kind for qdisc in found.qdiscs] == ["cake"]
+    assert [(qdisc.kind, qdisc.reason) for qdisc in found.qdiscs] == [("cake", "as declared")]
     assert said(found) == []
 
 
@@ -341,6 +348,9 @@ def test_no_qdisc_leaves_interfaces_and_default_alone() -> None:
         ({"reserved_ports": [8080, "9000-9010"]}, "", (), {}, "8080,9000-9010"),
         ({"reserved_ports": [8080]}, "9000", (), {}, "8080,9000"),
         ({"overrides": {RESERVED_PORTS: "7000"}}, "9000", (), {}, "7000,9000"),
+        # Taken out of the declaration, a port is given back; what was reserved before us is not.
+        ({"reserved_ports": [9001]}, "80,9000-9001", (), {RESERVED_PORTS: "80"}, "80,9001"),
+        ({"overrides": {RESERVED_PORTS: "7000"}}, "7000-7001", (), {RESERVED_PORTS: ""}, "7000"),
         ({"overrides": {RESERVED_PORTS: "7000"}, "reserved_ports": [8080]}, "", (), {}, "7000,8080"),
     ],
 )

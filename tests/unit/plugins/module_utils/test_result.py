@@ -24,7 +24,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Plan,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan
-from ansible_collections.netfleet.tcp.plugins.module_utils._result import diff, failure, result, run_module
+from ansible_collections.netfleet.tcp.plugins.module_utils._result import diff, failure, printable, result, run_module
 
 PATH, _SECRETS, MODULES, _UNIT, LINK = managed_paths("90-netfleet-tcp.conf")
 FIN = "net.ipv4.tcp_fin_timeout"
@@ -164,3 +164,10 @@ def test_a_module_that_fails(error: type[HostError]) -> None:
 
 def test_a_single_problem_is_the_message() -> None:
     assert failure(HostError([Problem("a", "is wrong")])) == {"msg": "a: is wrong", "problems": ["a: is wrong"]}
+
+
+def test_bytes_that_are_not_utf_8_can_be_told() -> None:
+    """Ansible refuses a whole result for one such byte of somebody's file."""
+    told = printable({"\udcff": [("a\udcfeb", "ä"), None, 1, True]})
+    assert told == {"\\xff": [["a\\xfeb", "ä"], None, 1, True]}
+    json.dumps(told, ensure_ascii=False).encode()

@@ -90,6 +90,13 @@ def test_what_stands_at_a_path(tmp_path: Path) -> None:
     assert SYSTEM.names(str(tmp_path / "none")) == []
 
 
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    """A FIFO would block for ever, /dev/zero would never end."""
+    os.mkfifo(tmp_path / "fifo.conf")
+    (tmp_path / "zero.conf").symlink_to("/dev/zero")
+    assert [SYSTEM.read(str(tmp_path / name)) for name in ("fifo.conf", "zero.conf", ".", "none")] == [None] * 4
+
+
 def test_removing_is_done_once_and_forgiven_twice(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("x", encoding="utf-8")
@@ -142,6 +149,15 @@ def test_the_lock_excludes_and_names_its_holder(tmp_path: Path, monkeypatch: pyt
     with SYSTEM.lock(0.0):
         pass
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_a_lock_that_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lock").symlink_to("elsewhere")
+    for path in (tmp_path / "lock", tmp_path):
+        monkeypatch.setattr(_system, "LOCK_PATH", str(path))
+        with pytest.raises(HostError, match="cannot be opened"), SYSTEM.lock(0.0):
+            pass
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_the_lock_is_given_back_after_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

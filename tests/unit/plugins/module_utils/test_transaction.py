@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +24,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
 from ansible_collections.netfleet.tcp.plugins.module_utils._result import outcome_result
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import token
 from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply, inspect
+from ansible_collections.netfleet.tcp.plugins.module_utils._values import fast_open_key
 from tests.unit.plugins.fake_system import CONGESTION_CONTROL, DEFAULT_QDISC, FakeSystem
 
 FILE = "90-netfleet-tcp.conf"
@@ -170,8 +172,37 @@ def test_absent_gives_back_files_links_and_modes() -> None:
     system.put(PATH, "# somebody's own\nnet.ipv4.tcp_fin_timeout = 45\n# odd: \udcff\r\n", mode=0o640)
     system.put("/etc/modules-load.d/%s.conf" % NAME, kind="symlink", target="/dev/null")
     before = system.snapshot()
-    apply(system, EVERYTHING, SECRETS)
+    with pytest.raises(HostError, match="somebody else's file of mode 0640"):
+        apply(system, EVERYTHING, SECRETS)
+    assert system.snapshot() == before
+    outcome = apply(system, replace(EVERYTHING, boot_conflict="warn"), SECRETS)
+    assert [found.key for found in outcome.plan.by_severity("warning")] == [PATH, "/etc/modules-load.d/%s.conf" % NAME]
     apply(system, NOTHING, {})
+    assert system.snapshot() == before
+
+
+def test_a_file_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = host()
+    before = system.snapshot()
+    write = system.write_file
+
+    def full(path: str, text: str, mode: int) -> None:
+        if path == PATH:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, text, mode)
+
+    def read_only(_path: str) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(system, "write_file", full)
+    remove = system.remove
+    monkeypatch.setattr(system, "remove", lambda path: (read_only if path == PATH else remove)(path))
+    with pytest.raises(HostError) as caught:
+        apply(system, SIMPLE, {})
+    assert [str(problem) for problem in caught.value.problems[1:]] == [
+        "everything was restored; nothing has changed on this host"
+    ]
+    assert str(caught.value.problems[0]).startswith(PATH + ": cannot be changed: No space left on device")
     assert system.snapshot() == before
 
 
@@ -577,6 +608,23 @@ def test_no_secret_leaves_the_host() -> None:
             assert form not in text, form
     assert "<secret %s" % TFO_KEY in text
     assert system.sysctls[TFO_KEY] == before
+
+
+def test_absent_does_not_leave_a_key_that_everybody_knows() -> None:
+    """Zeros mean that the kernel makes a random key at first use; written back, cookies are made of them."""
+    system = host()
+    nobodys = "-".join(["00000000"] * 4)
+    system.sysctls[TFO_KEY] = nobodys
+    apply(system, EVERYTHING, SECRETS)
+    apply(system, NOTHING, {})
+    given = system.sysctls[TFO_KEY]
+    assert given not in (nobodys, SECRET)
+    assert fast_open_key(given) == given
+    # A run that fails does not write zeros either.
+    system.sysctls[TFO_KEY] = nobodys
+    system.ignored.add(FIN)
+    assert "everything was restored" in failure(system, EVERYTHING, SECRETS)
+    assert system.sysctls[TFO_KEY] not in (nobodys, given, SECRET)
 
 
 def test_a_secret_that_did_not_come_along_is_asked_for() -> None:

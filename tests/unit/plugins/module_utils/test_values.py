@@ -117,6 +117,11 @@ def test_port_sets(text: str, ranges: list[tuple[int, int]] | None) -> None:
     assert port_ranges(text) == ranges
 
 
+def test_port_sets_as_the_kernel_prints_them() -> None:
+    assert format_port_ranges([(80, 80), (9000, 9010)]) == "80,9000-9010"
+    assert format_port_ranges([]) == ""
+
+
 @given(st.sets(st.integers(0, 65535), max_size=40))
 def test_port_sets_round_trip(ports: set[int]) -> None:
     ranges = port_ranges(",".join(str(port) for port in ports))
