@@ -119,7 +119,12 @@ class Bench:
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-            status = process.wait()
+            try:
+                status = process.wait()
+            except BaseException:  # not to leave ansible at work on hosts that go away
+                process.terminate()
+                process.wait()
+                raise
         cpu_time.collect_orphans()
         text = log.read_text(encoding="utf-8", errors="replace")
         if status:

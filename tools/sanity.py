@@ -14,23 +14,19 @@ import sys
 from pathlib import Path
 
 from tools import artifact, interpreters
-from tools.shared import CACHE, ToolError, clean_environment, finish, program, run
+from tools.shared import CACHE, VENV, ToolError, clean_environment, empty_folder, finish, program, run, stream
 
 WORK = CACHE / "sanity"
 # The Pythons that ansible-test of ansible-core 2.19 knows.
 KNOWN = [(3, minor) for minor in range(8, 14)]
 
-# ansible-test makes its virtual environments with a get-pip script from the network; this one stands in for it, since
-# the interpreter brings pip along, and pip knows where this machine gets packages from.
+# ansible-test makes its virtual environments with a get-pip script from the network; this one stands in for it. The pip
+# that the interpreter brings along serves as well as the one that ansible-test asks for, and knows where this machine
+# gets packages from.
 GET_PIP = """\
-import runpy
-import subprocess
-import sys
+import ensurepip
 
-subprocess.check_call([sys.executable, "-m", "ensurepip", "--upgrade"])
-# Called as get-pip is: options of pip and of its own, then the packages.
-sys.argv = ["pip", "install"] + [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]
-runpy.run_module("pip", run_name="__main__", alter_sys=True)
+ensurepip.bootstrap(upgrade=True)
 """
 PIP_OF_ANSIBLE_TEST = "24.2"
 # A run in which it finds nothing to test ends well too; some forty tests run on a whole collection.
@@ -45,14 +41,14 @@ def provide_pip(home: Path) -> None:
 
 
 def interpreter_folder() -> Path:
-    """A folder of links to the Pythons of this machine, by the names under which ansible-test looks for them."""
-    folder = WORK / "bin"
-    folder.mkdir(parents=True, exist_ok=True)
-    for version, python in interpreters.find().items():
-        if version in KNOWN:
-            link = folder / f"python{interpreters.text(version)}"
-            link.unlink(missing_ok=True)
-            link.symlink_to(python)
+    """A folder of links to the oldest and the newest Python that ansible-test knows, under the names that it looks for.
+
+    It makes environments for each Python that it finds; those in between are what `make target-pythons` is for.
+    """
+    folder = empty_folder(WORK / "bin")
+    known = [(version, python) for version, python in interpreters.find().items() if version in KNOWN]
+    for version, python in {known[0], known[-1]}:
+        (folder / f"python{interpreters.text(version)}").symlink_to(python)
     return folder
 
 
@@ -81,10 +77,10 @@ def main() -> int:
     tree = prepare_tree(built)
     provide_pip(artifact.home())
     env = clean_environment(HOME=str(artifact.home()))
-    env["PATH"] = f"{interpreter_folder()}{os.pathsep}{env['PATH']}"
+    # Not the user's PATH: version managers' shims on it look like Pythons that do not run.
+    env["PATH"] = os.pathsep.join((str(interpreter_folder()), str(VENV / "bin"), "/usr/local/bin", "/usr/bin", "/bin"))
     command = [program("ansible-test"), "sanity", "--venv", "--requirements", "--color", "no", *sys.argv[1:]]
-    told = run(command, "ansible-test sanity", cwd=tree, env=env, tail=200)
-    print(told)
+    told = stream(command, "ansible-test sanity", cwd=tree, env=env)
     ran = told.count("Running sanity test")
     if "All targets skipped" in told or ran < FEWEST_TESTS:
         raise ToolError(f"ansible-test sanity ran {ran} tests only, and may have looked at no file of ours (see above)")

@@ -60,6 +60,26 @@ def run(
     return "" if show else done.stdout
 
 
+def stream(command: Sequence[str], purpose: str, *, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> str:
+    """Run a command, print what it prints as it comes, and return that; on failure raise ToolError with the purpose."""
+    lines = []
+    with subprocess.Popen(
+        list(command),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        cwd=cwd,
+        env=env,
+    ) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            lines.append(line)
+    if process.returncode:
+        raise ToolError(f"{purpose} failed (exit status {process.returncode}, see above): {' '.join(command)}")
+    return "".join(lines)
+
+
 def program(name: str) -> str:
     """Path of a program of .venv, however PATH stands."""
     path = VENV / "bin" / name

@@ -14,9 +14,9 @@ from ansible.plugins.loader import lookup_loader
 from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import INDEX
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
     MANAGED,
+    ROLE_DECLARATION,
     build,
-    declaration_name,
-    managed_paths,
+    watched_paths,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, NetfleetError, Problem, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
@@ -125,12 +125,12 @@ class ActionModule(ActionBase):
             module_name="netfleet.tcp.tcp_facts",
             module_args={
                 "keys": list(keys_to_observe(intent)),
-                "files": list(managed_paths(intent.file_name)),
+                "files": list(watched_paths(intent.file_name)),
                 "modules": list(modules_to_observe(intent)),
                 "interfaces": bool(intent.qdisc),
                 "qdisc_kinds": [intent.qdisc] if intent.qdisc else [],
                 "listeners": intent.wide_ports,
-                "name": declaration_name(intent.file_name),
+                "name": ROLE_DECLARATION,
                 "secrets": secrets,
             },
             task_vars=task_vars,
@@ -156,6 +156,7 @@ class ActionModule(ActionBase):
             congestion_control=resolved.congestion_control,
             boot_conflict=intent.boot_conflict,
             systemd=observed.systemd,
+            name=ROLE_DECLARATION,
         )
 
     def _render(self, intent: Intent, resolved: Resolved, arguments: Dict[str, Any], task_vars: Dict[str, Any]) -> str:

@@ -9,8 +9,8 @@ from typing import Any, Dict
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
     build,
     declaration_name,
-    managed_paths,
     render_sysctl_file,
+    watched_paths,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import to_wire
@@ -32,7 +32,7 @@ def converge(system: System, intent: Intent, check_mode: bool) -> Dict[str, Any]
     baseline, vault = load_vault(system, name, {})
     request = Request(
         keys=keys_to_observe(intent),
-        files=managed_paths(intent.file_name),
+        files=watched_paths(intent.file_name),
         modules=modules_to_observe(intent),
         qdiscs=bool(intent.qdisc),
         qdisc_kinds=(intent.qdisc,) if intent.qdisc else (),

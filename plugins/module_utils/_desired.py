@@ -17,10 +17,14 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import boot_commands
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import token
+from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import SYSCTL_DIRECTORIES
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS
 
 _MANAGED_BY = "# Managed by netfleet.tcp"
 MANAGED = _MANAGED_BY + ": the next run finds and undoes what is changed here."
+# The role has one declaration on a host, whatever its file is called today: a file that gets another name is moved, not
+# left behind. No file of the module sysctl_file can have this name.
+ROLE_DECLARATION = "role:tcp_tuning"
 _UNIT_DIRECTORY = "/etc/systemd/system"
 _QDISC_UNIT_TEXT = """\
 %s
@@ -76,6 +80,16 @@ def managed_paths(file_name: str) -> Tuple[str, ...]:
     return (*own, *qdisc_paths(file_name))
 
 
+def hidden_paths(file_name: str) -> Tuple[str, ...]:
+    """Where files of the same name would stand, which ours would hide at boot."""
+    return tuple("%s/%s" % (directory, file_name) for directory in SYSCTL_DIRECTORIES[1:])
+
+
+def watched_paths(file_name: str) -> Tuple[str, ...]:
+    """Every path whose state decides the plan of a declaration with this file."""
+    return (*managed_paths(file_name), *hidden_paths(file_name))
+
+
 def is_ours(state: FileState) -> bool:
     """Whether what stands at one of managed_paths was written by this collection."""
     if state.kind == "symlink":
@@ -102,8 +116,12 @@ def build(
     congestion_control: str = "",
     boot_conflict: str = "fail",
     systemd: bool = True,
+    name: str = "",
 ) -> Desired:
-    """The desired state whose sysctl.d file has this text. No keys, modules and qdiscs: nothing is desired."""
+    """The desired state whose sysctl.d file has this text. No keys, modules and qdiscs: nothing is desired.
+
+    name: of the declaration, if that is not bound to its file's name.
+    """
     public = [key for key in keys if key.name not in SECRET_KEYS]
     files: List[Optional[DesiredFile]] = [
         DesiredFile(sysctl_path(file_name), 0o644, text, reason="sets the keys at boot") if public else None,
@@ -112,7 +130,8 @@ def build(
         *(_qdisc_files(file_name, qdiscs, interfaces) if qdiscs and systemd else ()),
     ]
     return Desired(
-        name=declaration_name(file_name),
+        name=name or declaration_name(file_name),
+        watched=watched_paths(file_name),
         keys=tuple(keys),
         files=tuple(entry for entry in files if entry is not None),
         modules=tuple(modules),

@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterable, List
 
+_LONGEST = 400
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -17,8 +19,14 @@ class Problem:
     cure: str = ""
 
     def __str__(self) -> str:
-        text = "%s: %s" % (self.path, self.problem) if self.path else self.problem
+        problem = _short(self.problem)
+        text = "%s: %s" % (_short(self.path), problem) if self.path else problem
         return "%s (%s)" % (text, self.cure) if self.cure else text
+
+
+def _short(text: str) -> str:
+    # What a user wrote is echoed, but not a megabyte of it.
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
 class NetfleetError(Exception):

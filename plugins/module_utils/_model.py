@@ -162,7 +162,8 @@ class DesiredQdisc:
 class Desired:
     """All that one declaration wants on a host; name identifies the declaration (and its baseline) there.
 
-    An empty Desired of the same name takes the declaration back. boot_conflict: fail or warn.
+    An empty Desired of the same name takes the declaration back. watched: further paths whose state decides the plan
+    (see _desired.watched_paths). boot_conflict: fail or warn.
     """
 
     name: str
@@ -170,6 +171,7 @@ class Desired:
     files: Tuple[DesiredFile, ...] = ()
     modules: Tuple[str, ...] = ()
     qdiscs: Tuple[DesiredQdisc, ...] = ()
+    watched: Tuple[str, ...] = ()
     congestion_control: str = ""
     boot_conflict: str = "fail"
 

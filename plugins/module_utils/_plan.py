@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Optional
+from typing import Dict, FrozenSet, Iterator, List, Optional
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._desired import is_ours
+from ansible_collections.netfleet.tcp.plugins.module_utils._desired import hidden_paths, is_ours
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Assignment,
     Change,
@@ -56,12 +56,15 @@ def own_assignments(desired: Desired) -> Dict[str, Assignment]:
     return found
 
 
-def boot_winner(state: KeyState, own: Assignment, desired: Desired) -> Optional[Assignment]:
+def boot_winner(
+    state: KeyState, own: Assignment, desired: Desired, leaving: FrozenSet[str] = frozenset()
+) -> Optional[Assignment]:
     """The line of somebody else's file that decides the key at the next boot once the desired files are in place.
 
-    None where ours decides. Files of ours, and files that ours hide by having the same name, do not count.
+    None where ours decides. Files of ours, those of ours that go (leaving), and files that ours hide by having the same
+    name, do not count.
     """
-    own_paths = {entry.path for entry in desired.files}
+    own_paths = {entry.path for entry in desired.files} | leaving
     own_ranks = {rank_of(path) for path in own_paths if path.startswith(_SYSCTL_D)}
     others = [entry for entry in state.boot if entry.file not in own_paths and entry.rank not in own_ranks]
     later = [entry for entry in others if entry.rank > own.rank and not entry.glob]
@@ -100,7 +103,7 @@ def _key_findings(
         reason = "the file of this declaration does not set it to %s, so the next boot would not" % key.value
         yield Finding("sysctl", key.name, "error", reason, key.value, state.running, cure="mend the template")
         return
-    other = boot_winner(state, own, desired)
+    other = boot_winner(state, own, desired, frozenset(observed.baseline.files))
     if other and not same_value(key.name, other.value, key.value):
         effect = "sets %s" % other.value if other.value is not None else "excludes it"
         yield Finding(
@@ -227,6 +230,7 @@ def _file_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
         if present.kind == "other" and target.kind != "other":
             yield Finding("file", target.path, "error", "is neither a file nor a link", cure="move it away")
     yield from _foreign_file_findings(desired, observed)
+    yield from _hidden_file_findings(desired, observed)
     lost = _unrecorded(desired, observed)
     if lost:
         text = "the record of what stood here before is lost: files of ours are removed, what runs stays until a boot"
@@ -243,6 +247,21 @@ def _foreign_file_findings(desired: Desired, observed: Observed) -> Iterator[Fin
             text = "is somebody else's %s; ours would take its place" % describe_file(present)
             cure = "move it away, or choose another file name for ours"
             yield Finding("file", entry.path, severity, text, source=entry.path, takes_effect="reboot", cure=cure)
+
+
+def _hidden_file_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
+    """Files of the same name in other directories, of which the next boot would read nothing because of ours."""
+    for entry in desired.files:
+        if not entry.path.startswith(_SYSCTL_D):
+            continue
+        for path in hidden_paths(entry.path[len(_SYSCTL_D) :]):
+            present = observed.files.get(path, FileState(path))
+            if present.kind != "absent":
+                severity = "error" if desired.boot_conflict == "fail" else "warning"
+                text = "would be hidden at boot by %s, which has the same name" % entry.path
+                cure = "choose another file name for ours"
+                yield Finding("file", path, severity, text, source=path, takes_effect="reboot", cure=cure)
+                break
 
 
 def _qdisc_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 _WIDTH = 118
+_MOST_PROBLEMS = 20
 _SECRET = re.compile(r"<(another )?secret [^>]*>")
 # What a reader wants to see confirmed first; the rest is in the result of the task (-v).
 _HEADLINES = (
@@ -41,14 +42,21 @@ def recap_lines(results: Mapping[str, HostResult], check_mode: bool) -> Iterator
     for status in ("failed", "unreachable"):
         for hosts in _groups(results, status):
             yield "failed", "%s: %s" % (_names(hosts), status)
-            for problem in results[hosts[0]].problems:
-                yield "failed", "    " + problem
-            if results[hosts[0]].changes:
-                yield "plain", "    and, had it gone on:"
-                for line in _change_lines([results[host] for host in hosts]):
-                    yield "plain", _clip("        " + line)
+            yield from _failure_lines([results[host] for host in hosts])
     if not check_mode:
         yield from _running(results)
+
+
+def _failure_lines(group: Sequence[HostResult]) -> Iterator[Tuple[str, str]]:
+    problems = group[0].problems
+    for problem in problems[:_MOST_PROBLEMS]:
+        yield "failed", "    " + problem
+    if len(problems) > _MOST_PROBLEMS:
+        yield "failed", "    and %d more" % (len(problems) - _MOST_PROBLEMS)
+    if group[0].changes:
+        yield "plain", "    and, had it gone on:"
+        for line in _change_lines(group):
+            yield "plain", _clip("        " + line)
 
 
 def _change_lines(group: Sequence[HostResult]) -> Iterator[str]:

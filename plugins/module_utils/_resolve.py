@@ -44,6 +44,9 @@ PORT_RANGE = "net.ipv4.ip_local_port_range"
 RESERVED_PORTS = "net.ipv4.ip_local_reserved_ports"
 _VECTORS = ("net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem")
 _MAXIMA = ("net.core.rmem_max", "net.core.wmem_max")
+_CONNTRACK = "nf_conntrack"
+_CONNTRACK_KEYS = "net.netfilter.nf_conntrack_"
+_FEWEST_PORTS = 1000
 _SEVERITY = {"fail": "error", "warn": "warning", "skip": "note"}
 _UNSUPPORTED_CURE = "take it out of the declaration, or set tcp_tuning_unsupported to warn or skip"
 
@@ -77,7 +80,8 @@ def keys_to_observe(intent: Intent) -> Tuple[str, ...]:
 def modules_to_observe(intent: Intent) -> Tuple[str, ...]:
     """The kernel modules of which resolve needs the state."""
     qdisc = ("sch_" + intent.qdisc,) if intent.qdisc else ()
-    return (*("tcp_" + name for name in intent.congestion_control), *qdisc)
+    conntrack = (_CONNTRACK,) if any(choice.key.startswith(_CONNTRACK_KEYS) for choice in intent.choices) else ()
+    return (*("tcp_" + name for name in intent.congestion_control), *qdisc, *conntrack)
 
 
 def resolve(intent: Intent, observed: Observed) -> Resolved:
@@ -103,6 +107,7 @@ class _Resolver:
             self._choose(FAST_OPEN_KEY, token(FAST_OPEN_KEY), reason, "ip-sysctl.rst", "feature fast_open_key")
         self._keep_what_is_higher()
         self._drop_what_the_host_cannot()
+        self._load_conntrack_before_its_keys()
         chosen = self._choices.get(CONGESTION_CONTROL)
         if algorithm and not chosen:
             self._modules = [name for name in self._modules if name != "tcp_" + algorithm]
@@ -281,8 +286,19 @@ class _Resolver:
         kept = (state.running if state else None) if self._intent.wide_ports else self._own(RESERVED_PORTS)
         parts = [format_port_ranges(ranges), declared.value if declared else "", kept or ""]
         value = format_port_ranges(port_ranges(",".join(part for part in parts if part)) or [])
+        self._refuse_to_reserve_all(value)
         reason = "listeners inside the wider port range, and what was reserved before"
         self._choose(RESERVED_PORTS, value, reason, "TIME-WAIT measurement, docs/profiles.md", "feature reserved_ports")
+
+    def _refuse_to_reserve_all(self, reserved: str) -> None:
+        wide = self._choices.get(PORT_RANGE)
+        low, high = (int(port) for port in (wide.value if wide else self._own(PORT_RANGE) or "32768 60999").split())
+        taken = sum(max(0, min(high, last) - max(low, first) + 1) for first, last in port_ranges(reserved) or [(0, -1)])
+        left = high - low + 1 - taken
+        if left < _FEWEST_PORTS:
+            text = "leaves %d of the ports %d-%d to outgoing connections" % (left, low, high)
+            cure = "reserve fewer ports, or widen net.ipv4.ip_local_port_range"
+            self._findings.append(Finding("sysctl", RESERVED_PORTS, "error", text, cure=cure))
 
     def _keep_what_is_higher(self) -> None:
         if self._intent.force:
@@ -316,6 +332,13 @@ class _Resolver:
                 self._findings.append(Finding("sysctl", key, "note", text, choice.value))
             else:
                 self._unsupported(key, state.limit, self._cure(key), choice.value)
+
+    def _load_conntrack_before_its_keys(self) -> None:
+        """A firewall loads the module after sysctl.d was applied, and its keys would be back at their defaults."""
+        module = self._observed.modules.get(_CONNTRACK)
+        has_keys = any(key.startswith(_CONNTRACK_KEYS) for key in self._choices)
+        if has_keys and module and module.loaded and not module.builtin and not self._in_container:
+            self._modules.append(_CONNTRACK)
 
     def _cure(self, key: str) -> str:
         if self._in_container and INDEX[key].scope == "host":

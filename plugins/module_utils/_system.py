@@ -129,10 +129,16 @@ class LinuxSystem:
         finally:
             os.close(handle)
 
+    def _temporary(self, path: str) -> str:
+        # One name for each path: what a run that was killed has left is gone with the next write. The lock is held.
+        temporary = "%s/.%s.netfleet-tcp" % (os.path.dirname(path), os.path.basename(path))
+        self.remove(temporary)
+        return temporary
+
     def write_file(self, path: str, text: str, mode: int) -> None:
         directory = os.path.dirname(path)
         os.makedirs(directory, exist_ok=True)
-        temporary = "%s/.%s.%d.netfleet-tcp" % (directory, os.path.basename(path), os.getpid())
+        temporary = self._temporary(path)
         # Created closed to others, and given its mode before its content.
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
@@ -148,8 +154,11 @@ class LinuxSystem:
         self._sync_directory(directory)
 
     def make_private_directory(self, path: str) -> None:
-        with contextlib.suppress(FileExistsError):
+        try:
             os.mkdir(path, 0o700)
+        except FileExistsError:
+            if not stat.S_ISDIR(os.lstat(path).st_mode):
+                raise
         os.chmod(path, 0o700)
 
     def remove_empty_directory(self, path: str) -> None:
@@ -159,7 +168,7 @@ class LinuxSystem:
     def write_link(self, path: str, target: str) -> None:
         directory = os.path.dirname(path)
         os.makedirs(directory, exist_ok=True)
-        temporary = "%s/.%s.%d.netfleet-tcp" % (directory, os.path.basename(path), os.getpid())
+        temporary = self._temporary(path)
         os.symlink(target, temporary)
         try:
             os.replace(temporary, path)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline, _qdisc
-from ansible_collections.netfleet.tcp.plugins.module_utils._desired import managed_paths
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Baseline,
@@ -54,7 +53,7 @@ def request_for(desired: Desired) -> Request:
     """What has to be looked at in order to plan for this desired state."""
     return Request(
         keys=tuple(key.name for key in desired.keys),
-        files=tuple(sorted({*managed_paths(desired.name + ".conf"), *(entry.path for entry in desired.files)})),
+        files=tuple(sorted({*desired.watched, *(entry.path for entry in desired.files)})),
         modules=desired.modules,
         qdiscs=bool(desired.qdiscs),
     )
@@ -167,13 +166,18 @@ class _Transaction:
         before = self._raw_keys.get(change.key)
         if before is not None:
             # Recorded before the write: a failed write of a vector may have changed its first fields.
-            self._undo.append((change.key, lambda: self._system.write_sysctl(change.key, before)))
+            self._undo.append((change.key, lambda: self._give_back_key(change.key, before)))
         try:
             self._system.write_sysctl(change.key, self._vault.reveal(change.want))
         except OSError as error:
             raise host_error(
                 change.key, "the kernel refused %s: %s" % (change.want, error.strerror), "see dmesg on the host"
             ) from error
+
+    def _give_back_key(self, name: str, before: str) -> None:
+        # Where the write itself was refused, nothing has changed, and a second one would be refused like the first.
+        if self._raw_key(name) != before:
+            self._system.write_sysctl(name, before)
 
     def _qdisc(self, change: Change) -> None:
         interface = self._interfaces[change.key]

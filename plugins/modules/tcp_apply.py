@@ -38,10 +38,10 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Give back what stood there before the declaration 90-netfleet-tcp
+- name: Give back what stood there before the role tcp_tuning
   netfleet.tcp.tcp_apply:
     desired:
-      name: 90-netfleet-tcp
+      name: role:tcp_tuning
 """
 
 RETURN = r"""

@@ -54,7 +54,7 @@ options:
   name:
     description: Name of the declaration whose recorded values from before are returned as C(baseline).
     type: str
-    default: 90-netfleet-tcp
+    default: role:tcp_tuning
   secrets:
     description: Secret values, by key, that the caller wants to compare; they come back as tokens.
     type: dict
@@ -149,7 +149,7 @@ def main() -> None:
             interfaces=dict(type="bool", default=True),
             qdisc_kinds=dict(type="list", elements="str", default=[]),
             listeners=dict(type="bool", default=False),
-            name=dict(type="str", default="90-netfleet-tcp"),
+            name=dict(type="str", default="role:tcp_tuning"),
             secrets=dict(type="dict", default={}, no_log=True),
         ),
         supports_check_mode=True,

@@ -6,11 +6,14 @@ import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
     MANAGED,
+    ROLE_DECLARATION,
     build,
     declaration_name,
+    hidden_paths,
     is_ours,
     managed_paths,
     render_sysctl_file,
+    watched_paths,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Desired,
@@ -93,7 +96,18 @@ def test_only_the_files_that_are_needed(more: dict[str, object], paths: set[str]
 
 
 def test_nothing_is_desired_of_a_declaration_that_is_taken_back() -> None:
-    assert build(FILE, render_sysctl_file(()), ()) == Desired("90-x")
+    assert build(FILE, render_sysctl_file(()), ()) == Desired("90-x", watched=watched_paths(FILE))
+
+
+def test_a_declaration_may_have_another_name_than_its_file() -> None:
+    assert build(FILE, "", (), name=ROLE_DECLARATION).name == ROLE_DECLARATION
+    assert build("other.conf", "", (), name=ROLE_DECLARATION).name == ROLE_DECLARATION
+
+
+def test_files_that_ours_would_hide_are_watched() -> None:
+    assert "/usr/lib/sysctl.d/90-x.conf" in watched_paths(FILE)
+    assert "/run/sysctl.d/90-x.conf" in watched_paths(FILE)
+    assert not set(hidden_paths(FILE)) & set(managed_paths(FILE))
 
 
 def test_what_is_ours_is_known_again() -> None:

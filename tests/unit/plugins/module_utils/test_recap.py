@@ -46,6 +46,8 @@ def test_files_come_last_by_what_becomes_of_them() -> None:
             "a": changed(
                 ("file", "/a", "absent", "file of mode 0644, 9 bytes"),
                 ("sysctl", FIN, "60", "30"),
+                ("qdisc", "eth0", "fq_codel", "fq"),
+                ("file", "/b/a/very/long/path/that/does/not/widen/the/columns", "absent", "x"),
                 ("file", "/b", "file of mode 0644, 9 bytes", "absent"),
                 ("file", "/c", "file of mode 0644, 9 bytes", "file of mode 0644, 8 bytes"),
             )
@@ -53,7 +55,9 @@ def test_files_come_last_by_what_becomes_of_them() -> None:
     )
     assert found[1:] == [
         "    sysctl  net.ipv4.tcp_fin_timeout  60 -> 30",
+        "    qdisc   eth0                      fq_codel -> fq",
         "    file    /a  created",
+        "    file    /b/a/very/long/path/that/does/not/widen/the/columns  created",
         "    file    /b  removed",
         "    file    /c  rewritten",
     ]
@@ -118,6 +122,9 @@ def test_secrets_are_words() -> None:
 
 
 def test_a_thousand_hosts_are_one_line() -> None:
+    eight, nine = (lines({"web%d" % number: HostResult("ok") for number in range(count)})[0] for count in (8, 9))
+    assert eight == "web0, web1, web2, web3, web4, web5, web6, web7: as declared, nothing to change"
+    assert nine.startswith("web0, web1, web2, web3, web4, web5 and 3 more (9 hosts): ")
     found = lines({"web%d" % number: HostResult("ok") for number in range(1000)})
     assert found == ["web0, web1, web2, web3, web4, web5 and 994 more (1000 hosts): as declared, nothing to change"]
 
@@ -150,3 +157,10 @@ def test_every_host_is_named_exactly_once(results: dict[str, HostResult], check_
     titles = [text for style, text in recap_lines(results, check_mode) if style != "plain" and text[:4] != "    "]
     named = ", ".join(title.rsplit(": ", 1)[0] for title in titles)
     assert sorted(named) == sorted(", ".join(results))
+
+
+def test_thousands_of_problems_are_counted_not_listed() -> None:
+    many = HostResult("failed", problems=tuple("problem %d" % number for number in range(5000)))
+    lines = [text for _style, text in recap_lines({"h1": many}, check_mode=False)]
+    assert len(lines) < 30
+    assert lines[-1].strip() == "and 4980 more"

@@ -479,4 +479,37 @@ def test_what_resolve_looks_at_is_observed() -> None:
     names = keys_to_observe(wanted)
     assert names == tuple(sorted(set(names)))
     assert {choice.key for choice in resolve(wanted, host(wanted)).choices} <= set(names)
-    assert set(modules_to_observe(wanted)) == {"tcp_bbr", "tcp_cubic", "sch_fq"}
+    assert set(modules_to_observe(wanted)) == {"tcp_bbr", "tcp_cubic", "sch_fq", "nf_conntrack"}
+
+
+CONNTRACK_MAX = "net.netfilter.nf_conntrack_max"
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (ModuleState("nf_conntrack", loaded=True), True),
+        (ModuleState("nf_conntrack", builtin=True), False),
+        (ModuleState("nf_conntrack", loadable=True), False),
+    ],
+)
+def test_the_module_of_conntrack_keys_is_loaded_before_them_at_boot(state: ModuleState, expected: bool) -> None:
+    wanted = intent(workloads=["many_connections"])
+    modules = {**host(wanted).modules, "nf_conntrack": state}
+    assert ("nf_conntrack" in resolve(wanted, host(wanted, modules=modules)).modules) == expected
+
+
+def test_without_conntrack_its_module_is_left_alone() -> None:
+    wanted = intent(workloads=["many_connections"])
+    gone = {name: None for name in keys_to_observe(wanted) if name.startswith("net.netfilter.")}
+    modules = {**host(wanted).modules, "nf_conntrack": ModuleState("nf_conntrack", loaded=True)}
+    assert "nf_conntrack" not in resolve(wanted, host(wanted, dict(gone), modules=modules)).modules
+
+
+@pytest.mark.parametrize(
+    ("ports", "refused"), [("0-65535", True), ("32768-60000", True), ("32768-59999", False), ("8080", False)]
+)
+def test_outgoing_connections_keep_ports(ports: str, refused: bool) -> None:
+    wanted = intent(reserved_ports=[ports])
+    errors = [finding for finding in resolve(wanted, host(wanted)).findings if finding.severity == "error"]
+    assert [finding.key for finding in errors] == [RESERVED_PORTS] * refused

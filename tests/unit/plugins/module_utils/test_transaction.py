@@ -13,14 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import baseline_path
-from ansible_collections.netfleet.tcp.plugins.module_utils._desired import build, render_sysctl_file
+from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
+    ROLE_DECLARATION,
+    build,
+    render_sysctl_file,
+    watched_paths,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Desired,
     DesiredKey,
     DesiredQdisc,
+    FileState,
     Interface,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan
 from ansible_collections.netfleet.tcp.plugins.module_utils._result import outcome_result
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import token
 from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply, inspect
@@ -59,7 +66,7 @@ def declare(
     )
 
 
-NOTHING = Desired(NAME)
+NOTHING = declare({})
 SIMPLE = declare({FIN: "30", RMEM: "4096 131072 33554432"})
 EVERYTHING = declare(
     {
@@ -348,7 +355,10 @@ def test_a_key_that_the_kernel_refuses() -> None:
     system = host()
     system.refused.add(RMEM)
     before = system.snapshot()
-    said = failure(system, SIMPLE)
+    with pytest.raises(HostError) as caught:
+        apply(system, SIMPLE, {})
+    assert [problem.path for problem in caught.value.problems] == [RMEM, ""]
+    said = str(caught.value)
     assert RMEM + ": the kernel refused 4096 131072 33554432: Invalid argument (see dmesg on the host)" in said
     assert system.snapshot() == before
 
@@ -364,7 +374,7 @@ def test_a_vector_that_is_half_applied_is_restored() -> None:
             system.half_applied.discard(RMEM)
 
     system.on_step = heal
-    assert "the kernel refused" in failure(system, desired)
+    assert "everything was restored" in failure(system, desired)
     assert system.snapshot() == before
     assert len([step for step in system.steps if step == "sysctl " + RMEM]) == 2
 
@@ -419,6 +429,7 @@ def test_an_interface_that_goes_away_in_the_middle_does_not_stop_the_restoring()
     said = failure(system, desired)
     assert system.steps[7].startswith("link "), system.steps
     assert "injected fault" in said
+    assert "everything was restored" in said
     assert system.sysctls[FIN] == "60"
     assert system.interfaces["eth0"].leaves == ["fq_codel"] * 3
 
@@ -541,7 +552,7 @@ def test_with_its_record_lost_absent_still_removes_our_files() -> None:
     system = host()
     apply(system, EVERYTHING, SECRETS)
     lose_state(system)
-    outcome = apply(system, NOTHING, {})
+    outcome = apply(system, replace(NOTHING, watched=watched_paths(NAME + ".conf")), {})
     assert not [path for path in system.files if NAME in path]
     assert [finding.severity for finding in outcome.plan.findings] == ["warning"]
 
@@ -698,3 +709,30 @@ def test_any_declaration_is_applied_whole_or_not_at_all(desired: Desired, step: 
         assert {**system.snapshot(), "modules": set()} == {**before, "modules": set()}
     else:
         assert apply(system, desired, {}).plan.changes == ()
+
+
+def test_a_declaration_whose_file_gets_another_name_moves() -> None:
+    system = host()
+    before = system.snapshot()
+    keys = (DesiredKey(FIN, "30"), DesiredKey(RMEM, "4096 131072 33554432"))
+    for file_name in ("90-a.conf", "95-b.conf", "85-c.conf"):
+        kept = keys[:1] if file_name == "85-c.conf" else keys
+        desired = build(file_name, render_sysctl_file(kept), kept, ("tcp_bbr",), name=ROLE_DECLARATION)
+        apply(system, desired, {})
+        assert [path for path in system.files if path.startswith("/etc/sysctl.d/")] == ["/etc/sysctl.d/" + file_name]
+        assert not make_plan(desired, inspect(system, desired, {}).observed).changes
+    assert system.sysctls[RMEM] != "4096 131072 33554432"
+    apply(system, Desired(ROLE_DECLARATION), {})
+    assert system.snapshot() == before
+
+
+def test_a_file_that_ours_would_hide_is_named() -> None:
+    system = host()
+    hidden = "/usr/lib/sysctl.d/50-default.conf"
+    system.files[hidden] = FileState(hidden, "file", 0o644, "kernel.pid_max = 4194304\n")
+    keys = (DesiredKey(FIN, "30"),)
+    desired = build("50-default.conf", render_sysctl_file(keys), keys, name=ROLE_DECLARATION)
+    with pytest.raises(HostError, match=hidden):
+        apply(system, desired, {})
+    outcome = apply(system, replace(desired, boot_conflict="warn"), {})
+    assert [finding.key for finding in outcome.plan.by_severity("warning")] == [hidden]
