@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`make bench`: what our runs cost beside a ping and beside our peers, on the same hosts in the same session.
 
-Twelve containers (inventories/bench), an instance of the lab of their own. Each run is repeated, all kinds in turn, and
-its median is told: wall seconds, CPU seconds of the controller (ansible and its ssh connections) and of the hosts, and
-how many modules were executed on a host. Ends with 1 where a budget of the design is exceeded.
+Twelve containers (inventories/bench), an instance of the lab of their own. Each run is repeated, all kinds in turn,
+each beside a ping, and the medians are told: wall seconds, CPU seconds of the controller (ansible and its ssh
+connections) and of the hosts, and how many modules were executed on a host. Ends with 1 where a budget of the design
+is exceeded.
 """
 
 from __future__ import annotations
@@ -13,15 +14,14 @@ import argparse
 import json
 import os
 import re
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools import bench_report, cpu_time, venv
+from tools import cpu_time, venv
+from tools.bench_report import Cost, Figures, Report, Run
 from tools.instances import INSTANCES
 from tools.shared import CACHE, COLLECTIONS, ROOT, ToolError, clean_environment, finish, run
 
@@ -60,21 +60,11 @@ class Kind:
     changes: bool | None = None  # whether it must change something on every host, or nothing on any; None: no matter
     modules: int = 0  # executed on a host
     visits: int = 0  # commands over ssh to a host
-    wall: list[float] = field(default_factory=list)
-    controller: list[float] = field(default_factory=list)
-    hosts: list[float] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
 
-    def figures(self) -> bench_report.Figures:
-        """The medians."""
-        return bench_report.Figures(
-            name=self.name,
-            rounds=len(self.wall),
-            wall=statistics.median(self.wall),
-            controller=statistics.median(self.controller),
-            hosts=statistics.median(self.hosts),
-            modules=self.modules,
-            visits=self.visits,
-        )
+    def figures(self) -> Figures:
+        """What is reported of it."""
+        return Figures(self.name, self.runs, self.modules, self.visits)
 
 
 class Bench:
@@ -132,18 +122,27 @@ class Bench:
             raise ToolError(f"{' '.join(command)}: exit status {status}\n{end}\nthe whole output: {log}")
         return text
 
-    def measure(self, kind: Kind) -> None:
-        """One repetition of a kind of run."""
-        for command in kind.before:
-            self.execute(command)
+    def measure(self, kind: Kind) -> Cost:
+        """What one run of a kind costs, its hosts being where it begins."""
         controller, hosts = cpu_time.of_trees([os.getpid()]), cpu_time.of_trees(self.roots.values())
         started = time.monotonic()
         told = self.execute(kind.command)
-        kind.wall.append(time.monotonic() - started)
-        kind.controller.append(cpu_time.of_trees([os.getpid()]) - controller)
-        kind.hosts.append(cpu_time.of_trees(self.roots.values()) - hosts)
+        cost = Cost(
+            wall=time.monotonic() - started,
+            controller=cpu_time.of_trees([os.getpid()]) - controller,
+            hosts=cpu_time.of_trees(self.roots.values()) - hosts,
+        )
         if kind.changes is not None:
             check_changes(kind, told, self.names)
+        return cost
+
+    def measure_beside_ping(self, ping: Kind, kind: Kind) -> None:
+        """One repetition: bring the hosts to where the run begins, ping them, run."""
+        for command in kind.before:
+            self.execute(command)
+        before = self.measure(ping)
+        ping.runs.append(Run(before, before))
+        kind.runs.append(Run(self.measure(kind), before))
 
     def count(self, kind: Kind) -> None:
         """Run on one host with -vvv, in which Ansible names each module that it sends and each command over ssh."""
@@ -221,30 +220,30 @@ def peer_kinds(bench: Bench) -> list[Kind]:
     ]
 
 
-def repeat(bench: Bench, kinds: list[Kind], rounds: int, tell: Callable[[str], None]) -> None:
+def repeat(bench: Bench, ping: Kind, kinds: list[Kind], rounds: int) -> None:
     """Measure each kind in turn, `rounds` times over: what else the machine does meanwhile falls on all alike."""
     for number in range(rounds):
         for kind in kinds:
-            bench.measure(kind)
-            tell(f"round {number + 1}: {kind.name:<45} {kind.wall[-1]:6.1f} s")
+            bench.measure_beside_ping(ping, kind)
+            last = kind.runs[-1]
+            times = f"{last.cost.wall:6.1f} s, a ping {last.ping.wall:.1f} s"
+            print(f"round {number + 1}: {kind.name:<42} {times}", flush=True)
 
 
 def measure_all(bench: Bench, rounds: int, peer_rounds: int) -> list[Kind]:
     """Start the fleet and measure everything on it."""
     bench.start()
     cpu_time.keep_orphans()  # not before: the containers' processes are to be nobody's children
-    kinds = our_kinds()
-    bench.execute(kinds[0].command)  # finds cold caches and opens the connections
-    for kind in kinds:
+    ping, *ours = our_kinds()
+    bench.execute(ping.command)  # finds cold caches and opens the connections
+    for kind in (ping, *ours):
         bench.count(kind)
-    repeat(bench, kinds, rounds, print)
-    if peer_rounds:
-        peers = peer_kinds(bench)
-        for kind in peers:
-            bench.count(kind)
-        repeat(bench, peers, peer_rounds, print)
-        kinds += peers
-    return kinds
+    repeat(bench, ping, ours, rounds)
+    peers = peer_kinds(bench) if peer_rounds else []
+    for kind in peers:
+        bench.count(kind)
+    repeat(bench, ping, peers, peer_rounds)
+    return [ping, *ours, *peers]
 
 
 def main() -> int:
@@ -265,7 +264,7 @@ def main() -> int:
     finally:
         if not options.keep:
             bench.lab("down")
-    report = bench_report.Report([kind.figures() for kind in kinds], len(bench.names))
+    report = Report([kind.figures() for kind in kinds], len(bench.names))
     print(report.table())
     report.write(options.write)
     for line in report.exceeded():

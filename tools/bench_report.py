@@ -7,6 +7,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,9 @@ END = "<!-- bench: end -->"
 PAGE = f"""# What a run costs
 
 `make bench` starts twelve containers (ssh, systemd, Debian 12 and 13), and measures on them, in one session and in
-turn, a ping, our own runs, and `ansible.posix.sysctl` in a loop over the keys that our role has set. CPU is what
-counts: wall time on a shared machine is noise. Controller is Ansible with its ssh connections, hosts is everything
-inside the containers.
+turn, a ping, our own runs, and `ansible.posix.sysctl` in a loop over the keys that our role has set. Each run is
+compared with a ping just before it. CPU is what counts: wall time on a shared machine is noise. Controller is Ansible
+with its ssh connections, hosts is everything inside the containers.
 
 {BEGIN}
 {END}
@@ -35,16 +36,12 @@ BUDGETS = {
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Medians of one kind of run over the whole fleet, and what was counted on one host."""
+class Cost:
+    """What one run over the whole fleet cost, in seconds: on the clock, and of CPU."""
 
-    name: str
-    rounds: int
     wall: float
     controller: float
     hosts: float
-    modules: int
-    visits: int
 
     @property
     def cpu(self) -> float:
@@ -52,8 +49,34 @@ class Figures:
         return self.controller + self.hosts
 
 
+@dataclass(frozen=True)
+class Run:
+    """One run, and the ping just before it: a busy machine makes both dearer, hence they are compared in pairs."""
+
+    cost: Cost
+    ping: Cost
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The runs of one kind, and what was counted on one host."""
+
+    name: str
+    runs: Sequence[Run]
+    modules: int
+    visits: int
+
+    def median(self, what: str) -> float:
+        """Median of a cost: wall, controller, hosts or cpu."""
+        return statistics.median(getattr(run.cost, what) for run in self.runs)
+
+    def ratio(self, what: str) -> float:
+        """Median of a cost relative to that of the ping beside it."""
+        return statistics.median(getattr(run.cost, what) / getattr(run.ping, what) for run in self.runs)
+
+
 class Report:
-    """What was measured; the first figures are those of the ping that all others are compared with."""
+    """What was measured."""
 
     HEAD = (
         "run",
@@ -68,26 +91,23 @@ class Report:
     )
 
     def __init__(self, figures: Sequence[Figures], hosts: int) -> None:
-        if not figures or figures[0].cpu <= 0:
-            raise ToolError("nothing was measured for the ping that all else is compared with")
+        pings = [run.ping for kind in figures for run in kind.runs]
+        if not pings or min(ping.cpu for ping in pings) <= 0:
+            raise ToolError("nothing was measured for the pings that all else is compared with")
         self.figures = figures
         self.hosts = hosts
-
-    @property
-    def _ping(self) -> Figures:
-        return self.figures[0]
 
     def rows(self) -> list[tuple[str, ...]]:
         """One row of text for each kind of run."""
         return [
             (
                 figures.name,
-                str(figures.rounds),
-                f"{figures.wall:.1f}",
-                f"{figures.wall / self._ping.wall:.2f}",
-                f"{figures.controller:.1f}",
-                f"{figures.hosts:.1f}",
-                f"{figures.cpu / self._ping.cpu:.2f}",
+                str(len(figures.runs)),
+                f"{figures.median('wall'):.1f}",
+                f"{figures.ratio('wall'):.2f}",
+                f"{figures.median('controller'):.1f}",
+                f"{figures.median('hosts'):.1f}",
+                f"{figures.ratio('cpu'):.2f}",
                 str(figures.modules),
                 str(figures.visits),
             )
@@ -116,8 +136,8 @@ class Report:
             if figures.name not in BUDGETS:
                 continue
             cpu, modules = BUDGETS[figures.name]
-            if figures.cpu > cpu * self._ping.cpu:
-                found.append(f"{figures.name}: {figures.cpu / self._ping.cpu:.2f} x the CPU of a ping, budget {cpu}")
+            if figures.ratio("cpu") > cpu:
+                found.append(f"{figures.name}: {figures.ratio('cpu'):.2f} x the CPU of a ping, budget {cpu}")
             if figures.modules > modules:
                 found.append(f"{figures.name}: {figures.modules} modules executed on a host, budget {modules}")
         return found

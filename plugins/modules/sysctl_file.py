@@ -42,7 +42,7 @@ options:
     choices: [fail, warn, skip]
     default: fail
   boot_conflict:
-    description: What to do about a file of somebody else's that would win at the next boot, or stands in the place of ours.
+    description: What to do about a file of somebody else's that wins at the next boot or stands in the place of ours.
     type: str
     choices: [fail, warn]
     default: fail

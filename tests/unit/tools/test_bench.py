@@ -12,12 +12,16 @@ from pathlib import Path
 import pytest
 
 from tools import bench, cpu_time
-from tools.bench_report import BEGIN, END, Figures, Report
+from tools.bench_report import BEGIN, END, Cost, Figures, Report, Run
 from tools.shared import ToolError
 
 
-def figures(name: str, cpu: float, modules: int) -> Figures:
-    return Figures(name=name, rounds=3, wall=cpu, controller=cpu / 2, hosts=cpu / 2, modules=modules, visits=1)
+def cost(cpu: float) -> Cost:
+    return Cost(wall=cpu, controller=cpu / 2, hosts=cpu / 2)
+
+
+def figures(name: str, cpu: float, modules: int, ping: float = 2.0) -> Figures:
+    return Figures(name, [Run(cost(cpu), cost(ping))] * 3, modules, visits=1)
 
 
 PING = figures("ansible -m ping", 2.0, 1)
@@ -50,7 +54,14 @@ def test_every_budget_belongs_to_a_run() -> None:
 
 def test_nothing_measured_is_an_error() -> None:
     with pytest.raises(ToolError, match="nothing was measured"):
-        Report([figures("ansible -m ping", 0.0, 1)], 12)
+        Report([figures("ansible -m ping", 0.0, 1, ping=0.0)], 12)
+
+
+def test_run_is_compared_with_the_ping_beside_it() -> None:
+    # The machine was ten times as busy in the second round; the run costs twice a ping all the same.
+    kind = Figures("tune.yml, converged", [Run(cost(4), cost(2)), Run(cost(40), cost(20)), Run(cost(6), cost(2))], 1, 1)
+    assert kind.ratio("cpu") == 2.0
+    assert kind.median("cpu") == 6.0
 
 
 def test_page_keeps_what_stands_around_the_table(tmp_path: Path) -> None:
