@@ -40,6 +40,7 @@ venv: python ## Make .venv from the locked requirements
 
 collection-link: ## Let this repository be found as the collection netfleet.tcp
 	@mkdir -p .cache/collections/ansible_collections/netfleet
+	@link=.cache/collections/ansible_collections/netfleet/tcp; [ -L $$link ] || rm -rf $$link
 	@ln -sfn ../../../.. .cache/collections/ansible_collections/netfleet/tcp
 
 lock: venv ## Lock requirements/*.in anew
@@ -51,6 +52,7 @@ demo: deps venv collection-link ## Start the lab fleet and tune it
 	@$(RUN) lab up
 	@ansible-playbook tune.yml -l cloud
 	@ansible-playbook tune.yml -l local
+	@echo; echo "Next: . .venv/bin/activate && ansible-playbook tune.yml -l cloud; when you are done: make lab-down"
 
 lab-up: venv collection-link ## Start the lab fleet
 	@$(RUN) lab up

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from tools.instances import INSTANCES
 from tools.shared import ToolError, clean_environment, finish, run
@@ -18,6 +19,8 @@ def main() -> int:
     for name in sys.argv[1:] or list(INSTANCES):
         if name not in INSTANCES:
             raise ToolError(f"no such instance of the lab: {name}; there are {', '.join(INSTANCES)}")
+        if not Path(INSTANCES[name]["NETFLEET_LAB_DIR"]).exists():
+            continue  # never started from this clone; another clone's instance of this number is not ours to stop
         for backend in BACKENDS:
             command = [sys.executable, "-m", "lab", "down", "--backend", backend]
             try:

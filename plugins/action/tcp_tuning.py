@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import INDEX
+from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import INDEX, suggestion
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
     MANAGED,
     ROLE_DECLARATION,
@@ -21,6 +21,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, NetfleetError, Problem, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Desired,
+    Finding,
     Observed,
     from_wire,
     to_wire,
@@ -42,6 +43,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._result import failur
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, fast_open_key
 
 _OWN_TEMPLATE = os.path.join(os.path.dirname(__file__), "../../roles/tcp_tuning/templates/sysctl.conf.j2")
+_PREFIX = "tcp_tuning_"
 _STRING_LIST = {"type": "list", "elements": "str", "default": []}
 _ARGUMENTS: Dict[str, Dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -99,7 +101,8 @@ class ActionModule(ActionBase):
         resolved = Resolved() if absent else resolve(intent, observed)
         desired = self._desired(intent, observed, resolved, arguments, task_vars)
         plan = make_plan(desired, observed)
-        findings = [*resolved.findings, *plan.findings]
+        own_findings = [*_unknown_variables(task_vars), *resolved.findings]
+        findings = [*own_findings, *plan.findings]
         errors = [finding for finding in findings if finding.severity == "error"]
         if plan.changes and not errors and not self._task.check_mode:
             answer = self._execute_module(
@@ -116,7 +119,8 @@ class ActionModule(ActionBase):
             answer = {key: value for key, value in answer.items() if key not in ("before", "after")}
             answer.update(failed=True, changed=False, **failure(refused))
         answer["findings"] = [to_wire(finding) for finding in findings]
-        said = [str(finding) for finding in resolved.findings if finding.severity == "warning"]
+        # Those of the plan are said by result, or by the module.
+        said = [str(finding) for finding in own_findings if finding.severity == "warning"]
         answer["warnings"] = said + list(answer.get("warnings") or [])
         return answer
 
@@ -175,3 +179,13 @@ class ActionModule(ActionBase):
         lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
         rendered: Tuple[Any, ...] = tuple(lookup.run([path], variables=task_vars, template_vars=template_vars))
         return str(rendered[0])
+
+
+def _unknown_variables(task_vars: Dict[str, Any]) -> List[Finding]:
+    """Variables of the host that look like the role's and are not: most likely a typing error, unseen otherwise."""
+    known = [_PREFIX + name for name in _ARGUMENTS]
+    return [
+        Finding("variable", name, "warning", "there is no such variable", cure=suggestion(name, known))
+        for name in sorted(task_vars)
+        if name.startswith(_PREFIX) and name not in known
+    ]

@@ -54,3 +54,10 @@ def test_the_module_documents_what_the_action_takes() -> None:
     for name, option in documented.items():
         assert option.get("default") == action._ARGUMENTS[name].get("default"), name
         assert option.get("choices") == action._ARGUMENTS[name].get("choices"), name
+
+
+def test_a_variable_that_is_none_of_the_roles_is_named() -> None:
+    declared = {**_yaml("defaults/main.yml"), "tcp_tuning_worklods": ["proxy"], "other_role_x": 1}
+    found = action._unknown_variables(declared)
+    assert [(finding.key, finding.severity) for finding in found] == [("tcp_tuning_worklods", "warning")]
+    assert "tcp_tuning_workloads" in str(found[0])
