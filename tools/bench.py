@@ -23,7 +23,7 @@ from pathlib import Path
 from tools import cpu_time, venv
 from tools.bench_report import Cost, Figures, Report, Run
 from tools.instances import INSTANCES
-from tools.shared import CACHE, COLLECTIONS, ROOT, ToolError, clean_environment, finish, run
+from tools.shared import CACHE, COLLECTIONS, ROOT, ToolError, alone, clean_environment, finish, run
 
 INVENTORY = ROOT / "inventories" / "bench"
 FOLDER = ROOT / ".venv-bench"
@@ -259,11 +259,12 @@ def main() -> int:
     venv.ensure(FOLDER, ROOT / "requirements" / "bench.txt")
     WORK.mkdir(parents=True, exist_ok=True)
     bench = Bench()
-    try:
-        kinds = measure_all(bench, options.rounds, options.peer_rounds)
-    finally:
-        if not options.keep:
-            bench.lab("down")
+    with alone("bench"):
+        try:
+            kinds = measure_all(bench, options.rounds, options.peer_rounds)
+        finally:
+            if not options.keep:
+                bench.lab("down")
     report = Report([kind.figures() for kind in kinds], len(bench.names))
     print(report.table())
     report.write(options.write)

@@ -20,7 +20,7 @@ from enum import Enum
 from pathlib import Path
 
 from tools import progress
-from tools.shared import CACHE, ROOT, ToolError, finish
+from tools.shared import CACHE, ROOT, ToolError, alone, finish
 
 LOGS = CACHE / "logs"
 # How a part is ended, and how many seconds each signal is given: molecule may have hosts to take down.
@@ -185,11 +185,12 @@ def chosen(names: list[str]) -> list[Part]:
 def main() -> int:
     """Run the parts and print the table; 1 if one did not pass."""
     parts = chosen(sys.argv[1:])
-    LOGS.mkdir(parents=True, exist_ok=True)
-    for part in parts:
-        part.log.unlink(missing_ok=True)
     started = time.monotonic()
-    run_all(parts)
+    with alone("test"):
+        LOGS.mkdir(parents=True, exist_ok=True)
+        for part in parts:
+            part.log.unlink(missing_ok=True)
+        run_all(parts)
     progress.table(parts, time.monotonic() - started)
     failed = [part for part in parts if part.outcome not in (Outcome.PASSED, Outcome.SKIPPED)]
     return 1 if failed else 0

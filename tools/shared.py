@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,6 +108,20 @@ def empty_folder(path: Path) -> Path:
         shutil.rmtree(path)
     path.mkdir(parents=True)
     return path
+
+
+@contextlib.contextmanager
+def alone(target: str) -> Iterator[None]:
+    """Hold the lock of a target that cannot run twice at once in one clone; raise ToolError where it is taken."""
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / f"make-{target}.lock").open("w", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ToolError(
+                f"`make {target}` runs already in {ROOT}, and both would use the same hosts; wait for its end"
+            ) from error
+        yield
 
 
 def finish(main: Callable[[], int]) -> None:

@@ -43,6 +43,24 @@ def test_failing_command_is_told_with_its_last_lines() -> None:
     assert "\nfirst" not in str(caught.value)
 
 
+def test_two_at_once_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(shared, "CACHE", tmp_path)
+    with shared.alone("bench"):
+        with pytest.raises(ToolError, match="`make bench` runs already"), shared.alone("bench"):
+            pass
+        with shared.alone("test"):
+            pass
+    with shared.alone("bench"):
+        pass
+
+
+def test_output_is_streamed_and_returned(capfd: pytest.CaptureFixture[str]) -> None:
+    assert shared.stream([sys.executable, "-c", "print('one'); print('two')"], "counting") == "one\ntwo\n"
+    assert capfd.readouterr().out == "one\ntwo\n"
+    with pytest.raises(ToolError, match=r"counting failed \(exit status 4, see above\)"):
+        shared.stream([sys.executable, "-c", "raise SystemExit(4)"], "counting")
+
+
 def test_absent_program_is_told_with_its_cure() -> None:
     with pytest.raises(ToolError, match=r"no-such-program is not installed .*make deps venv"):
         shared.run(["no-such-program"], "trying")
