@@ -18,7 +18,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
     build,
     watched_paths,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, NetfleetError, Problem, host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Desired,
     Finding,
@@ -26,7 +26,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     from_wire,
     to_wire,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan
+from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan, refusal
 from ansible_collections.netfleet.tcp.plugins.module_utils._policy import (
     FAST_OPEN_KEY,
     Intent,
@@ -103,8 +103,8 @@ class ActionModule(ActionBase):
         plan = make_plan(desired, observed)
         own_findings = [*_unknown_variables(task_vars), *resolved.findings]
         findings = [*own_findings, *plan.findings]
-        errors = [finding for finding in findings if finding.severity == "error"]
-        if plan.changes and not errors and not self._task.check_mode:
+        refused = refusal(findings)
+        if plan.changes and not refused and not self._task.check_mode:
             answer = self._execute_module(
                 module_name="netfleet.tcp.tcp_apply",
                 module_args={"desired": to_wire(desired), "secrets": secrets},
@@ -113,8 +113,7 @@ class ActionModule(ActionBase):
             answer.pop("invocation", None)
         else:
             answer = result(desired, observed, plan)
-        if errors:
-            refused = HostError(Problem(finding.key, finding.reason, finding.cure) for finding in errors)
+        if refused:
             # What runs has not changed: before and after would bury the reason.
             answer = {key: value for key, value in answer.items() if key not in ("before", "after")}
             answer.update(failed=True, changed=False, **failure(refused))

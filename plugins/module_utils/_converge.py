@@ -12,9 +12,9 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
     render_sysctl_file,
     watched_paths,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, load_vault, observe
+from ansible_collections.netfleet.tcp.plugins.module_utils._plan import refusal
 from ansible_collections.netfleet.tcp.plugins.module_utils._policy import Intent
 from ansible_collections.netfleet.tcp.plugins.module_utils._resolve import (
     keys_to_observe,
@@ -39,9 +39,9 @@ def converge(system: System, intent: Intent, check_mode: bool) -> Dict[str, Any]
     )
     observed = observe(system, request, baseline, vault)
     resolved = resolve(intent, observed)
-    errors = [finding for finding in resolved.findings if finding.severity == "error"]
-    if errors:
-        raise HostError(Problem(finding.key, finding.reason, finding.cure) for finding in errors)
+    refused = refusal(resolved.findings)
+    if refused:
+        raise refused
     desired = build(
         file_name=intent.file_name,
         text=render_sysctl_file(resolved.keys),
@@ -54,10 +54,11 @@ def converge(system: System, intent: Intent, check_mode: bool) -> Dict[str, Any]
         systemd=observed.systemd,
     )
     outcome = (inspect if check_mode else apply)(system, desired, {})
+    # apply has refused by itself; inspect only looks.
+    refused = refusal(outcome.plan.findings)
+    if refused:
+        raise refused
     answer = outcome_result(desired, outcome, check_mode)
-    conflicts = outcome.plan.by_severity("error")
-    if conflicts:
-        raise HostError(Problem(finding.key, finding.reason, finding.cure) for finding in conflicts)
     answer["findings"] = [to_wire(finding) for finding in resolved.findings] + answer["findings"]
     answer["warnings"] = [str(entry) for entry in resolved.findings if entry.severity == "warning"] + answer["warnings"]
     return answer

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from typing import Dict, FrozenSet, Iterator, List, Optional
+from typing import Dict, FrozenSet, Iterable, Iterator, List, Optional
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import hidden_paths, is_ours
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Assignment,
     Change,
@@ -45,6 +46,12 @@ def make_plan(desired: Desired, observed: Observed) -> Plan:
     findings += _qdisc_findings(desired, observed)
     findings += _leftover_findings(desired, observed)
     return Plan(tuple(changes), tuple(findings))
+
+
+def refusal(findings: Iterable[Finding]) -> Optional[HostError]:
+    """What the findings of severity error amount to: nothing may be applied. None where there is no such finding."""
+    errors = [finding for finding in findings if finding.severity == "error"]
+    return HostError(Problem(entry.key, entry.reason, entry.cure) for entry in errors) if errors else None
 
 
 def own_assignments(desired: Desired) -> Dict[str, Assignment]:

@@ -29,6 +29,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._plan import (
     LOADED,
     file_targets,
     make_plan,
+    refusal,
     same_file,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
@@ -74,9 +75,9 @@ def apply(system: System, desired: Desired, secrets: Dict[str, str]) -> Outcome:
         baseline, vault = load_vault(system, desired.name, secrets)
         observed = observe(system, request_for(desired), baseline, vault)
         plan = make_plan(desired, observed)
-        errors = plan.by_severity("error")
-        if errors:
-            raise HostError(Problem(finding.key, finding.reason, finding.cure) for finding in errors)
+        refused = refusal(plan.findings)
+        if refused:
+            raise refused
         if not plan.changes:
             _record(system, desired, baseline, _baseline.shrunk(baseline, desired))
             return Outcome(plan, observed, observed)
