@@ -49,11 +49,12 @@ class Key:
 
 @dataclass(frozen=True)
 class Refused:
-    """A key that is never set: why, and what to do instead."""
+    """A key that is never set: why, and what to do instead. dead: no supported kernel does anything with it."""
 
     pattern: str
     why: str
     instead: str
+    dead: bool = False
 
 
 KEYS: Tuple[Key, ...] = (
@@ -418,11 +419,17 @@ ORDERED_KEYS: Tuple[Tuple[str, ...], ...] = (
 # Patterns as fnmatch reads them, first match decides. They come before KEYS.
 REFUSED: Tuple[Refused, ...] = (
     Refused(
-        "net.ipv4.tcp_tw_recycle", "was removed in Linux 4.12; it broke clients behind NAT", "use net.ipv4.tcp_tw_reuse"
+        "net.ipv4.tcp_tw_recycle",
+        "was removed in Linux 4.12; it broke clients behind NAT",
+        "use net.ipv4.tcp_tw_reuse",
+        dead=True,
     ),
-    Refused("net.ipv4.tcp_fack", "does nothing since Linux 4.15", "leave it out: RACK has replaced it"),
+    Refused("net.ipv4.tcp_fack", "does nothing since Linux 4.15", "leave it out: RACK has replaced it", dead=True),
     Refused(
-        "net.ipv4.tcp_low_latency", "does nothing since Linux 4.14", "leave it out, or use the workload low_latency"
+        "net.ipv4.tcp_low_latency",
+        "does nothing since Linux 4.14",
+        "leave it out, or use the workload low_latency",
+        dead=True,
     ),
     Refused(
         "net.ipv4.tcp_adv_win_scale",

@@ -21,6 +21,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._values import (
 INDEX: Dict[str, Key] = {key.name: key for key in KEYS}
 if len(INDEX) != len(KEYS):
     raise AssertionError("the catalogue names a key twice")
+# Refused keys that do nothing on any supported kernel: worth a word wherever a file still sets one.
+DEAD_KEYS: Tuple[str, ...] = tuple(refused.pattern for refused in REFUSED if refused.dead)
 POSITION: Dict[str, int] = {key.name: position for position, key in enumerate(KEYS)}
 _DECIMAL = re.compile(r"(0|[1-9][0-9]*)\Z")
 _HEX = re.compile(r"0[xX][0-9a-fA-F]+\Z")
@@ -41,12 +43,20 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 def check_key(name: str, path: str) -> Optional[Problem]:
     """Why a key cannot be set by this collection; None where it can."""
     name = key_name(name)
-    for refused in REFUSED:
-        if fnmatch.fnmatchcase(name, refused.pattern):
-            return Problem(path, "%s %s" % (name, refused.why), refused.instead)
+    why, instead = refused_because(name)
+    if why:
+        return Problem(path, "%s %s" % (name, why), instead)
     if name not in INDEX:
         return Problem(path, "%s is not in the catalogue" % name, suggestion(name, INDEX))
     return None
+
+
+def refused_because(name: str) -> Tuple[str, str]:
+    """Why a key is refused, and what to do instead; empty where it is not."""
+    for refused in REFUSED:
+        if fnmatch.fnmatchcase(name, refused.pattern):
+            return refused.why, refused.instead
+    return "", ""
 
 
 def check_value(name: str, value: Any, path: str) -> Tuple[str, List[Problem]]:

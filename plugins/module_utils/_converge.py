@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Dict
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._boot import with_precedence
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
     build,
     declaration_name,
@@ -15,7 +16,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, load_vault, observe
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import refusal
-from ansible_collections.netfleet.tcp.plugins.module_utils._policy import Intent
+from ansible_collections.netfleet.tcp.plugins.module_utils._policy import OVERRIDE, Intent
 from ansible_collections.netfleet.tcp.plugins.module_utils._resolve import (
     keys_to_observe,
     modules_to_observe,
@@ -36,6 +37,7 @@ def converge(system: System, intent: Intent, check_mode: bool) -> Dict[str, Any]
         modules=modules_to_observe(intent),
         qdiscs=bool(intent.qdisc),
         qdisc_kinds=(intent.qdisc,) if intent.qdisc else (),
+        blame=True,
     )
     observed = observe(system, request, baseline, vault)
     resolved = resolve(intent, observed)
@@ -53,6 +55,8 @@ def converge(system: System, intent: Intent, check_mode: bool) -> Dict[str, Any]
         boot_conflict=intent.boot_conflict,
         systemd=observed.systemd,
     )
+    if intent.boot_conflict == OVERRIDE:
+        desired = with_precedence(desired, intent.file_name, observed)
     outcome = (inspect if check_mode else apply)(system, desired, {})
     # apply has refused by itself; inspect only looks.
     refused = refusal(outcome.plan.findings)

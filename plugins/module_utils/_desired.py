@@ -58,6 +58,11 @@ def secrets_path(file_name: str) -> str:
     return "/etc/sysctl.d/%s-secret.conf" % declaration_name(file_name)
 
 
+def precedence_path(file_name: str) -> str:
+    """Where keys stand again that somebody else's file would win over ours at boot: it sorts after most names."""
+    return "/etc/sysctl.d/zz-" + file_name
+
+
 def modules_path(file_name: str) -> str:
     """Where the modules that the next boot shall load stand."""
     return "/etc/modules-load.d/%s.conf" % declaration_name(file_name)
@@ -75,7 +80,7 @@ def qdisc_paths(file_name: str) -> Tuple[str, str]:
 
 
 def managed_paths(file_name: str) -> Tuple[str, ...]:
-    """Every path that a declaration may own on a host."""
+    """Every path that a declaration owns on a host, but for precedence_path, which it needs against others alone."""
     own = (sysctl_path(file_name), secrets_path(file_name), modules_path(file_name))
     return (*own, *qdisc_paths(file_name))
 
@@ -87,7 +92,7 @@ def hidden_paths(file_name: str) -> Tuple[str, ...]:
 
 def watched_paths(file_name: str) -> Tuple[str, ...]:
     """Every path whose state decides the plan of a declaration with this file."""
-    return (*managed_paths(file_name), *hidden_paths(file_name))
+    return (*managed_paths(file_name), precedence_path(file_name), *hidden_paths(file_name))
 
 
 def is_ours(state: FileState) -> bool:

@@ -11,6 +11,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Dict, Optional, Tuple, Type, TypeVar, Union, get_type_hints
 
+# The limit of a key that only this user may not write.
+NOT_PERMITTED = "this user may not write it"
+# The service that applies sysctl.d a second time (Owner.name begins so).
+TUNED = "tuned"
 _T = TypeVar("_T")
 
 
@@ -19,6 +23,7 @@ class Assignment:
     """One line of a sysctl.d file that gives a key a value at boot (value None: excludes it).
 
     rank sorts files by their order of application; glob: the line names a pattern, which an explicit line beats.
+    pattern: the key or glob as the reader holds it. target: what the file is a link to, where it is one.
     """
 
     file: str
@@ -26,29 +31,36 @@ class Assignment:
     value: Optional[str]
     rank: str
     glob: bool = False
+    pattern: str = ""
+    target: str = ""
 
     @property
     def place(self) -> str:
-        """file:line, for people."""
-        return "%s:%d" % (self.file, self.line)
+        """file:line, for people: of the file to edit, not of a link to it."""
+        return "%s:%d" % (self.target or self.file, self.line)
 
 
 @dataclass(frozen=True)
 class KeyState:
     """A sysctl key on a host. running is None where the kernel has no such key or it may not be read.
 
-    limit says why it cannot be written, in words for people; empty where it can.
+    limit says why it cannot be written, in words for people; empty where it can. aside: lines of /etc/sysctl.conf where
+    the boot does not read that file; whoever applies it by hand sets them all the same.
     """
 
     name: str
     running: Optional[str]
     limit: str = ""
     boot: Tuple[Assignment, ...] = ()
+    aside: Tuple[Assignment, ...] = ()
 
 
 @dataclass(frozen=True)
 class FileState:
-    """What stands at a path: kind is absent, file, symlink or other; text is masked where it holds secrets."""
+    """What stands at a path; text is masked where it holds secrets.
+
+    kind: absent, file, symlink, unreadable (a file that this user may not read) or other.
+    """
 
     path: str
     kind: str = "absent"
@@ -59,12 +71,16 @@ class FileState:
 
 @dataclass(frozen=True)
 class ModuleState:
-    """A kernel module: loaded or built in, or (loadable) ready to be loaded by this user."""
+    """A kernel module: loaded or built in, or (loadable) ready to be loaded by root.
+
+    boot: file:line of modules-load.d that has the next boot load it; empty where none does.
+    """
 
     name: str
     loaded: bool = False
     builtin: bool = False
     loadable: bool = False
+    boot: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +99,30 @@ class Interface:
     qdisc: str
     handle: str = "0:"
     leaves: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route that has a congestion control of its own. protocol: who made it, as ip prints it (static, dhcp ...)."""
+
+    prefix: str
+    device: str
+    congestion_control: str
+    protocol: str = ""
+    table: str = "main"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A service on the host that sets keys too: tuned, bpftune, kube-proxy.
+
+    sets: what it gives keys, with its file and line where there is one (value None: it depends). reapplies: after its
+    own values it sets those of /etc/sysctl.d again, so that these hold.
+    """
+
+    name: str
+    sets: Dict[str, Assignment] = field(default_factory=dict)
+    reapplies: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +146,10 @@ class Observed:
 
     reader: who applies sysctl.d at boot (systemd-sysctl, procps, nobody). child_netns: the host is a container with a
     network namespace of its own. listeners: local TCP ports with a listening socket.
-    new_socket_congestion_control: what the kernel gave to a socket made just now.
+    new_socket_congestion_control: what the kernel gave to a socket made just now. routes: those with a congestion
+    control of their own. owners: other services that set keys. authors: who wrote the files of somebody else's that set
+    keys asked for, by path. unread: why a file that the boot reads could not be read here, by path. baseline_known:
+    whether this user may read what an earlier run recorded.
     """
 
     kernel: str
@@ -125,6 +168,11 @@ class Observed:
     new_socket_congestion_control: str = ""
     listeners: Tuple[int, ...] = ()
     baseline: Baseline = field(default_factory=Baseline)
+    baseline_known: bool = True
+    routes: Tuple[Route, ...] = ()
+    owners: Tuple[Owner, ...] = ()
+    authors: Dict[str, str] = field(default_factory=dict)
+    unread: Dict[str, str] = field(default_factory=dict)
     warnings: Tuple[str, ...] = ()
 
 
@@ -163,7 +211,7 @@ class Desired:
     """All that one declaration wants on a host; name identifies the declaration (and its baseline) there.
 
     An empty Desired of the same name takes the declaration back. watched: further paths whose state decides the plan
-    (see _desired.watched_paths). boot_conflict: fail or warn.
+    (see _desired.watched_paths). boot_conflict: override, fail or warn.
     """
 
     name: str
@@ -191,10 +239,19 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Something about a host that no application removes by itself: a limit, a conflict with another owner.
+class Waiver:
+    """Why a finding is tolerated, and until when: expires is the last day (YYYY-MM-DD) on which it counts."""
 
-    severity: error (nothing is applied), warning (said, and gone on) or note.
+    reason: str
+    expires: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a host that is not as it should be: drift, a limit, a conflict with another owner.
+
+    severity: error, warning or note. rule: the kind of finding (an id of _rules), by which reports group. owner: who is
+    to blame, where that is known. takes_effect: when the cure will (now, new sockets, new listeners, reboot).
     """
 
     subject: str
@@ -207,6 +264,10 @@ class Finding:
     source: str = ""
     takes_effect: str = ""
     cure: str = ""
+    rule: str = ""
+    owner: str = ""
+    host: str = ""
+    waiver: Optional[Waiver] = None
 
     def __str__(self) -> str:
         text = "%s: %s" % (self.key, self.reason)

@@ -6,31 +6,30 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Dict, Iterable, Iterator, List, Sequence, Set, Tuple
+from typing import Dict, Iterable, List, Sequence, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
-    Assignment,
     Baseline,
     FileState,
     Interface,
     KeyState,
     ModuleState,
     Observed,
+    Route,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._observe_boot import (
+    BootFiles,
+    boot_files,
+    boot_modules,
+    boot_reader,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._owners import authors, owners
 from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import parse_tc
+from ansible_collections.netfleet.tcp.plugins.module_utils._routes import parse_routes
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
-from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import (
-    NOBODY,
-    PROCPS,
-    SYSCTL_CONF,
-    SYSCTL_DIRECTORIES,
-    SYSTEMD,
-    assignments,
-    files_in_order,
-    parse,
-)
+from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import SYSTEMD
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_path
 
@@ -39,8 +38,9 @@ _AVAILABLE = "net.ipv4.tcp_available_congestion_control"
 _ALLOWED = "net.ipv4.tcp_allowed_congestion_control"
 # Every kernel with TCP has it, and no network namespace but the first shows it.
 _ONLY_IN_INIT_NETNS = "net.ipv4.tcp_mem"
-_SYSTEMD_READERS = ("/usr/lib/systemd/systemd-sysctl", "/lib/systemd/systemd-sysctl")
 _LISTEN = "0A"
+# A router with the internet's whole table has a million; printing these would take seconds.
+_MOST_ROUTES = 20000
 # Highest precedence first, as in modprobe.d(5).
 _MODPROBE_DIRECTORIES = (
     "/etc/modprobe.d",
@@ -54,7 +54,10 @@ _NO_PROGRAM = re.compile(r"(/usr)?/bin/(false|true)\Z")
 
 @dataclass(frozen=True)
 class Request:
-    """What to look at. qdiscs: whether interfaces matter; qdisc_kinds: which kinds the host should be asked for."""
+    """What to look at. qdiscs: whether interfaces matter; qdisc_kinds: which kinds the host should be asked for.
+
+    blame: whether to find out who else sets the keys; routes: which routes have a congestion control of their own.
+    """
 
     keys: Tuple[str, ...] = ()
     files: Tuple[str, ...] = ()
@@ -62,6 +65,8 @@ class Request:
     qdiscs: bool = False
     qdisc_kinds: Tuple[str, ...] = ()
     listeners: bool = False
+    blame: bool = False
+    routes: bool = False
 
 
 def load_vault(system: System, name: str, wanted: Dict[str, str]) -> Tuple[Baseline, Vault]:
@@ -75,17 +80,19 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
     """The host's state, with secrets masked. baseline: the unmasked one, from load_vault."""
     names = sorted(set(request.keys) | set(baseline.keys))
     paths = sorted(set(request.files) | set(baseline.files))
-    reader = _boot_reader(system)
+    reader = boot_reader(system)
     facts = system.facts()
     modules = sorted(set(request.modules) | set(baseline.modules))
+    boot = boot_files(system, names, reader, vault)
+    foreign = {path: text for path, text in boot.texts.items() if path not in request.files}
     return Observed(
         kernel=facts["kernel"],
         memory=_memory(system),
         root=bool(facts["root"]),
-        systemd=reader == SYSTEMD,
+        systemd=system.file_state("/run/systemd/system").kind != "absent",
         reader=reader,
         child_netns=system.read("/proc/sys/" + key_path(_ONLY_IN_INIT_NETNS)) is None,
-        keys=_keys(system, names, reader, vault),
+        keys=_keys(system, names, boot, vault),
         files={path: _masked(system.file_state(path), vault) for path in paths},
         modules=_modules(system, modules, facts),
         interfaces=_interfaces(system) if request.qdiscs or baseline.qdiscs else (),
@@ -95,7 +102,18 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
         new_socket_congestion_control=system.new_socket_congestion_control(),
         listeners=tuple(_listeners(system)) if request.listeners else (),
         baseline=_baseline.masked(baseline, vault),
+        baseline_known=bool(facts["root"]) or _baseline_known(system),
+        routes=_routes(system) if request.routes else (),
+        owners=owners(system, names) if request.blame else (),
+        authors=authors(system, foreign) if request.blame and foreign else {},
+        unread=boot.unread,
     )
+
+
+def _baseline_known(system: System) -> bool:
+    """Whether a user who is not root may read baselines; where there is no directory of them, nothing is hidden."""
+    directory = _baseline.STATE_DIRECTORY
+    return system.file_state(directory).kind == "absent" or bool(system.names(directory))
 
 
 def _masked(state: FileState, vault: Vault) -> FileState:
@@ -113,33 +131,13 @@ def _words(system: System, name: str) -> Tuple[str, ...]:
     return tuple((system.read("/proc/sys/" + key_path(name)) or "").split())
 
 
-def _boot_reader(system: System) -> str:
-    booted = system.file_state("/run/systemd/system").kind != "absent"
-    if booted and any(system.file_state(path).kind != "absent" for path in _SYSTEMD_READERS):
-        return SYSTEMD
-    return PROCPS if system.file_state("/etc/init.d/procps").kind != "absent" else NOBODY
-
-
-def _keys(system: System, names: Sequence[str], reader: str, vault: Vault) -> Dict[str, KeyState]:
-    boot = assignments(names, _parsed(system, reader))
+def _keys(system: System, names: Sequence[str], boot: BootFiles, vault: Vault) -> Dict[str, KeyState]:
     states = {}
     for name in names:
-        limit = system.sysctl_limit(name)
         running = system.read("/proc/sys/" + key_path(name))
         masked = vault.mask(name, " ".join(running.split())) if running is not None else None
-        entries = tuple(
-            Assignment(entry.file, entry.line, vault.mask(name, entry.value), entry.rank, entry.glob)
-            for entry in boot[name]
-        )
-        states[name] = KeyState(name, masked, limit, entries)
+        states[name] = KeyState(name, masked, system.sysctl_limit(name), boot.boot[name], boot.aside.get(name, ()))
     return states
-
-
-def _parsed(system: System, reader: str) -> Iterator[Tuple[str, Assignment]]:
-    listing = {directory: system.names(directory) for directory in SYSCTL_DIRECTORIES}
-    has_sysctl_conf = system.file_state(SYSCTL_CONF).kind != "absent"
-    for path in files_in_order(listing, reader, has_sysctl_conf):
-        yield from parse(path, (system.read(path) or "").split("\n"))
 
 
 def _modules(system: System, names: Sequence[str], facts: Dict[str, str]) -> Dict[str, ModuleState]:
@@ -152,10 +150,14 @@ def _modules(system: System, names: Sequence[str], facts: Dict[str, str]) -> Dic
     # modules.dep is the largest file of this visit: read only where something has yet to be found.
     missing = [name for name in missing if name not in builtin]
     locked = (system.read("/proc/sys/kernel/modules_disabled") or "").strip() == "1"
-    may_load = bool(facts["root"] and facts["init_user_namespace"] and not locked)
+    may_load = bool(facts["init_user_namespace"] and not locked)
     loadable = _mentioned(missing, system.read(directory + "/modules.dep") or "") if missing and may_load else set()
     loadable -= _forbidden(system) if loadable else set()
-    return {name: ModuleState(name, name in loaded, name in builtin, name in loadable) for name in names}
+    at_boot = boot_modules(system, names)
+    return {
+        name: ModuleState(name, name in loaded, name in builtin, name in loadable, at_boot.get(name, ""))
+        for name in names
+    }
 
 
 def _mentioned(names: Iterable[str], index: str) -> Set[str]:
@@ -200,6 +202,15 @@ def _interfaces(system: System) -> Tuple[Interface, ...]:
             )
         )
     return tuple(found)
+
+
+def _routes(system: System) -> Tuple[Route, ...]:
+    """The routes that name a congestion control; none where the table is too long to be read on the way."""
+    leaves = re.findall(r"^\s*Leaves:\s+(\d+)", system.read("/proc/net/fib_triestat") or "", re.MULTILINE)
+    if sum(int(number) for number in leaves) > _MOST_ROUTES:
+        return ()
+    status, output, _error = system.run(["ip", "-j", "route", "show", "table", "all"])
+    return parse_routes(output) if status == 0 else ()
 
 
 def _qdisc_kinds(system: System, kinds: Sequence[str], facts: Dict[str, str]) -> Dict[str, bool]:

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from typing import Dict, FrozenSet, Iterable, Iterator, List, Optional
+from typing import Dict, Iterable, Iterator, List, Optional
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._boot import effective, own_assignments, rival
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import hidden_paths, is_ours
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
@@ -17,12 +18,10 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     FileState,
     Finding,
     Interface,
-    KeyState,
     Observed,
     Plan,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import state_name, wanted_name
-from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import parse, rank_of, winner
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import same_value
 
 BEFORE = "value from before netfleet.tcp; no longer declared"
@@ -54,37 +53,9 @@ def refusal(findings: Iterable[Finding]) -> Optional[HostError]:
     return HostError(Problem(entry.key, entry.reason, entry.cure) for entry in errors) if errors else None
 
 
-def own_assignments(desired: Desired) -> Dict[str, Assignment]:
-    """What the desired files themselves set at boot, by key. A template may leave a key out; then so does this."""
-    texts = [entry for entry in desired.files if entry.path.startswith(_SYSCTL_D)]
-    found: Dict[str, Assignment] = {}
-    for entry in sorted(texts, key=lambda entry: rank_of(entry.path)):
-        found.update(parse(entry.path, entry.text.splitlines()))
-    return found
-
-
-def boot_winner(
-    state: KeyState, own: Assignment, desired: Desired, leaving: FrozenSet[str] = frozenset()
-) -> Optional[Assignment]:
-    """The line of somebody else's file that decides the key at the next boot once the desired files are in place.
-
-    None where ours decides. Files of ours, those of ours that go (leaving), and files that ours hide by having the same
-    name, do not count.
-    """
-    own_paths = {entry.path for entry in desired.files} | leaving
-    own_ranks = {rank_of(path) for path in own_paths if path.startswith(_SYSCTL_D)}
-    others = [entry for entry in state.boot if entry.file not in own_paths and entry.rank not in own_ranks]
-    later = [entry for entry in others if entry.rank > own.rank and not entry.glob]
-    return max(later, key=lambda entry: (entry.rank, entry.line)) if later else None
-
-
-def _current_boot(state: KeyState) -> Optional[Assignment]:
-    return winner(state.boot)
-
-
 def _key_changes(key: DesiredKey, observed: Observed) -> Iterator[Change]:
     state = observed.keys[key.name]
-    boot = _current_boot(state)
+    boot = effective(state, observed)
     if not same_value(key.name, state.running, key.value):
         yield Change(
             subject="sysctl",
@@ -110,13 +81,13 @@ def _key_findings(
         reason = "the file of this declaration does not set it to %s, so the next boot would not" % key.value
         yield Finding("sysctl", key.name, "error", reason, key.value, state.running, cure="mend the template")
         return
-    other = boot_winner(state, own, desired, frozenset(observed.baseline.files))
+    other = rival(state, own, desired, observed, frozenset(observed.baseline.files))
     if other and not same_value(key.name, other.value, key.value):
         effect = "sets %s" % other.value if other.value is not None else "excludes it"
         yield Finding(
             subject="sysctl",
             key=key.name,
-            severity="error" if desired.boot_conflict == "fail" else "warning",
+            severity=_conflict_severity(desired),
             reason="%s %s and would win at the next boot over %s" % (other.place, effect, key.value),
             intended=key.value,
             running=state.running,
@@ -127,6 +98,10 @@ def _key_findings(
         )
 
 
+def _conflict_severity(desired: Desired) -> str:
+    return "warning" if desired.boot_conflict == "warn" else "error"
+
+
 def _key_restores(desired: Desired, observed: Observed) -> Iterator[Change]:
     wanted = {key.name for key in desired.keys}
     for name, before in sorted(observed.baseline.keys.items()):
@@ -134,7 +109,7 @@ def _key_restores(desired: Desired, observed: Observed) -> Iterator[Change]:
         # A key that is gone, with the module that had it, needs nothing given back.
         if name in wanted or state is None or state.running is None or same_value(name, state.running, before):
             continue
-        boot = _current_boot(state)
+        boot = effective(state, observed)
         yield Change(
             "sysctl", name, before, state.running, boot.value if boot else None, boot.place if boot else "", BEFORE
         )
@@ -234,8 +209,9 @@ def _file_changes(desired: Desired, observed: Observed) -> Iterator[Change]:
 def _file_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
     for target in file_targets(desired, observed):
         present = observed.files.get(target.path, FileState(target.path))
-        if present.kind == "other" and target.kind != "other":
-            yield Finding("file", target.path, "error", "is neither a file nor a link", cure="move it away")
+        if present.kind in ("other", "unreadable") and target.kind != present.kind:
+            text = "cannot be read" if present.kind == "unreadable" else "is neither a file nor a link"
+            yield Finding("file", target.path, "error", text, cure="move it away")
     yield from _foreign_file_findings(desired, observed)
     yield from _hidden_file_findings(desired, observed)
     lost = _unrecorded(desired, observed)
@@ -250,7 +226,7 @@ def _foreign_file_findings(desired: Desired, observed: Observed) -> Iterator[Fin
         present = observed.files.get(entry.path, FileState(entry.path))
         known = entry.path in observed.baseline.files or is_ours(present)
         if present.kind in ("file", "symlink") and not known and not same_file(present, desired_state(entry)):
-            severity = "error" if desired.boot_conflict == "fail" else "warning"
+            severity = _conflict_severity(desired)
             text = "is somebody else's %s; ours would take its place" % describe_file(present)
             cure = "move it away, or choose another file name for ours"
             yield Finding("file", entry.path, severity, text, source=entry.path, takes_effect="reboot", cure=cure)
@@ -264,7 +240,7 @@ def _hidden_file_findings(desired: Desired, observed: Observed) -> Iterator[Find
         for path in hidden_paths(entry.path[len(_SYSCTL_D) :]):
             present = observed.files.get(path, FileState(path))
             if present.kind != "absent":
-                severity = "error" if desired.boot_conflict == "fail" else "warning"
+                severity = _conflict_severity(desired)
                 text = "would be hidden at boot by %s, which has the same name" % entry.path
                 cure = "choose another file name for ours"
                 yield Finding("file", path, severity, text, source=path, takes_effect="reboot", cure=cure)

@@ -51,6 +51,8 @@ _ALGORITHM = re.compile(r"[a-z0-9_]{1,15}\Z")
 _INTERFACE = re.compile(r"[^\s/:%@\\\"']{1,15}\Z")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}\.conf\Z")
 FROM_PROFILE = "profile"
+OVERRIDE = "override"
+BOOT_CONFLICT = (OVERRIDE, "fail", "warn")
 AUTO = "auto"
 
 
@@ -70,7 +72,8 @@ class Choice:
 class Intent:
     """What is declared for a host, as far as it can be known without the host.
 
-    bandwidth in bit/s, rtt in seconds, memory_share a fraction. qdisc is empty where interfaces are left alone.
+    bandwidth in bit/s, rtt in seconds, memory_share a fraction. qdisc is empty where interfaces are left alone. choices:
+    what won; layers: every value that a layer gave a key, weakest first.
     """
 
     profile: str
@@ -92,6 +95,7 @@ class Intent:
     boot_conflict: str
     force: bool
     file_name: str
+    layers: Tuple[Choice, ...] = ()
 
 
 def compose(policy: Mapping[str, Any], prefix: str = "tcp_tuning_") -> Intent:
@@ -105,6 +109,7 @@ class _Composer:
         self._prefix = prefix
         self._problems: List[Problem] = []
         self._choices: Dict[str, Choice] = {}
+        self._layers: List[Choice] = []
 
     def intent(self) -> Intent:
         profile_name, profile = self._profile()
@@ -135,9 +140,10 @@ class _Composer:
             reserved_ports=self._reserved_ports(),
             fast_open_key=self._has_fast_open_key(),
             unsupported=self._one_of("unsupported", ("fail", "warn", "skip"), "fail"),
-            boot_conflict=self._one_of("boot_conflict", ("fail", "warn"), "fail"),
+            boot_conflict=self._one_of("boot_conflict", BOOT_CONFLICT, OVERRIDE),
             force=bool(self._policy.get("force", False)),
             file_name=self._file_name(),
+            layers=tuple(self._layers),
         )
         self._problems += check_order({choice.key: choice.value for choice in intent.choices}, self._path("overrides"))
         if self._problems:
@@ -152,7 +158,11 @@ class _Composer:
 
     def _add(self, layer: str, settings: Tuple[Setting, ...]) -> None:
         for entry in settings:
-            self._choices[entry.key] = Choice(entry.key, entry.value, entry.reason, entry.source, layer, entry.optional)
+            self._choose(Choice(entry.key, entry.value, entry.reason, entry.source, layer, entry.optional))
+
+    def _choose(self, choice: Choice) -> None:
+        self._choices[choice.key] = choice
+        self._layers.append(choice)
 
     def _list(self, name: str) -> List[Any]:
         value = self._policy.get(name) or []
@@ -207,9 +217,8 @@ class _Composer:
         mode = profile.fast_open if named == FROM_PROFILE else named
         layer = "profile %s" % profile_name if named == FROM_PROFILE else "feature fast_open"
         value, reason = FAST_OPEN[mode]
-        self._choices["net.ipv4.tcp_fastopen"] = Choice(
-            "net.ipv4.tcp_fastopen", value, "%s: %s" % (mode, reason), "RFC 7413; ip-sysctl.rst", layer
-        )
+        reason = "%s: %s" % (mode, reason)
+        self._choose(Choice("net.ipv4.tcp_fastopen", value, reason, "RFC 7413; ip-sysctl.rst", layer))
 
     def _has_fast_open_key(self) -> bool:
         key = self._policy.get("fast_open_key") or ""
@@ -234,7 +243,7 @@ class _Composer:
             text, problems = check_value(name, value, path)
             self._problems += problems
             if not problems:
-                self._choices[name] = Choice(name, text, "as declared", path, "overrides")
+                self._choose(Choice(name, text, "as declared", path, "overrides"))
 
     def _feature_problem(self, name: str, path: str) -> Optional[Problem]:
         if name not in _FEATURE_KEYS:

@@ -11,8 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Dict, List, Optional, Tuple
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import INDEX, POSITION
+from ansible_collections.netfleet.tcp.plugins.module_utils._boot import own_file_assignment
+from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import DEAD_KEYS, INDEX, POSITION
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
+    NOT_PERMITTED,
     DesiredKey,
     DesiredQdisc,
     Finding,
@@ -74,7 +76,7 @@ def keys_to_observe(intent: Intent) -> Tuple[str, ...]:
     """The keys of which resolve needs the state."""
     feature_keys = (CONGESTION_CONTROL, DEFAULT_QDISC, PORT_RANGE, RESERVED_PORTS, *_VECTORS, *_MAXIMA)
     secret = (FAST_OPEN_KEY,) if intent.fast_open_key else ()
-    return tuple(sorted({choice.key for choice in intent.choices} | set(feature_keys) | set(secret)))
+    return tuple(sorted({choice.key for choice in intent.choices} | set(feature_keys) | set(secret) | set(DEAD_KEYS)))
 
 
 def modules_to_observe(intent: Intent) -> Tuple[str, ...]:
@@ -134,6 +136,10 @@ class _Resolver:
     def _own(self, key: str) -> Optional[str]:
         """What the kernel has by itself: the value from before us where it is recorded, else the running one."""
         state = self._observed.keys.get(key)
+        if not self._observed.baseline_known and state:
+            # The record is root's. What our file sets was at least the kernel's own when it was written.
+            recorded = own_file_assignment(state, self._intent.file_name)
+            return recorded.value if recorded else state.running
         return self._observed.baseline.keys.get(key, state.running if state else None)
 
     def _buffers(self) -> None:
@@ -322,7 +328,8 @@ class _Resolver:
     def _drop_what_the_host_cannot(self) -> None:
         for key, choice in list(self._choices.items()):
             state = self._observed.keys[key]
-            if not state.limit:
+            # Who may only look is told what root would do.
+            if not state.limit or (state.limit == NOT_PERMITTED and not self._observed.root):
                 continue
             del self._choices[key]
             if same_value(key, state.running, choice.value):

@@ -92,7 +92,7 @@ def _glob_matches(pattern: str, name: str) -> bool:
     return len(left) == len(right) and all(fnmatch.fnmatchcase(b, a) for a, b in zip(left, right))
 
 
-def winner(entries: Iterable[Assignment]) -> Optional[Assignment]:
+def winner(entries: Iterable[Assignment], reader: str = SYSTEMD) -> Optional[Assignment]:
     """The assignment that decides: the last explicit one, and a glob only where no line names the key itself.
 
     An exclusion that decides means that no file sets the key: None.

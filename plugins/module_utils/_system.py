@@ -20,10 +20,12 @@ except ImportError:  # pragma: no cover - Python 3.7 and older are not supported
     Protocol = object  # type: ignore[assignment]
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
-from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import NOT_PERMITTED, FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_path
 
 LOCK_PATH = "/run/netfleet-tcp.lock"
+# No file that is read here has a reason to be larger; somebody's mistake must not fill the host's memory.
+LARGEST = 1 << 24
 _TCP_CONGESTION = 13  # linux/tcp.h
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -33,6 +35,9 @@ class System(Protocol):
 
     def read(self, path: str) -> Optional[str]:
         """A file's text (undecodable bytes are kept by surrogateescape); None if it is absent or may not be read."""
+
+    def read_or_why(self, path: str) -> Tuple[Optional[str], str]:
+        """A file's text, or None and why it cannot be read, in words; no reason where nobody could read it."""
 
     def names(self, directory: str) -> List[str]:
         """The names in a directory, sorted; none if it is absent or may not be read."""
@@ -82,12 +87,21 @@ class LinuxSystem:
     """The host that this process runs on."""
 
     def read(self, path: str) -> Optional[str]:
+        return self.read_or_why(path)[0]
+
+    def read_or_why(self, path: str) -> Tuple[Optional[str], str]:
         try:
             with open(path, encoding="utf-8", errors="surrogateescape", newline="", opener=_without_waiting) as stream:
+                status = os.fstat(stream.fileno())
                 # Somebody's FIFO or device among the files must neither hold this visit up nor fill its memory.
-                return stream.read() if stat.S_ISREG(os.fstat(stream.fileno()).st_mode) else None
-        except OSError:
-            return None
+                if not stat.S_ISREG(status.st_mode):
+                    return None, "it is not a regular file"
+                if status.st_size > LARGEST:
+                    return None, "it has %d MiB" % (status.st_size >> 20)
+                return stream.read(), ""
+        except OSError as error:
+            nothing = error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+            return None, "" if nothing else (error.strerror or "it cannot be read").lower()
 
     def names(self, directory: str) -> List[str]:
         try:
@@ -103,8 +117,10 @@ class LinuxSystem:
         mode = stat.S_IMODE(status.st_mode)
         if stat.S_ISLNK(status.st_mode):
             return FileState(path, "symlink", mode, target=os.readlink(path))
-        text = self.read(path) if stat.S_ISREG(status.st_mode) else None
-        return FileState(path, "other" if text is None else "file", mode, text or "")
+        if not stat.S_ISREG(status.st_mode):
+            return FileState(path, "other", mode)
+        text = self.read(path)
+        return FileState(path, "unreadable" if text is None else "file", mode, text or "")
 
     def sysctl_limit(self, name: str) -> str:
         path = "/proc/sys/" + key_path(name)
@@ -119,7 +135,7 @@ class LinuxSystem:
             return "/proc/sys is mounted read-only"
         if not writable_bits:
             return "the key is read-only here"
-        return "" if os.access(path, os.W_OK) else "this user may not write it"
+        return "" if os.access(path, os.W_OK) else NOT_PERMITTED
 
     def write_sysctl(self, name: str, value: str) -> None:
         # One write(2) for the whole value: the kernel parses each write on its own.

@@ -57,6 +57,7 @@ def request_for(desired: Desired) -> Request:
         files=tuple(sorted({*desired.watched, *(entry.path for entry in desired.files)})),
         modules=desired.modules,
         qdiscs=bool(desired.qdiscs),
+        blame=True,
     )
 
 

@@ -42,10 +42,13 @@ options:
     choices: [fail, warn, skip]
     default: fail
   boot_conflict:
-    description: What to do about a file of somebody else's that wins at the next boot or stands in the place of ours.
+    description:
+      - What to do about a file of somebody else's that would win at the next boot.
+      - V(override) adds a file of ours that sorts after it; the other stays as it is.
+      - A file that stands in the place of ours is refused, unless V(warn) is given.
     type: str
-    choices: [fail, warn]
-    default: fail
+    choices: [override, fail, warn]
+    default: override
   force:
     description: Whether a value that the kernel has higher by itself may be lowered.
     type: bool
@@ -106,7 +109,7 @@ def main() -> None:
             values=dict(type="dict", default={}),
             state=dict(type="str", choices=["present", "absent"], default="present"),
             unsupported=dict(type="str", choices=["fail", "warn", "skip"], default="fail"),
-            boot_conflict=dict(type="str", choices=["fail", "warn"], default="fail"),
+            boot_conflict=dict(type="str", choices=["override", "fail", "warn"], default="override"),
             force=dict(type="bool", default=False),
         ),
         supports_check_mode=True,

@@ -51,6 +51,16 @@ options:
     description: Whether to read the local TCP ports that have a listening socket.
     type: bool
     default: false
+  blame:
+    description:
+      - Whether to find out which services (tuned, bpftune, kube-proxy) set the keys too, and who wrote the files of
+        somebody else's that name them.
+    type: bool
+    default: false
+  routes:
+    description: Whether to look for routes that have a congestion control of their own.
+    type: bool
+    default: false
   name:
     description: Name of the declaration whose recorded values from before are returned as C(baseline).
     type: str
@@ -128,6 +138,24 @@ ansible_facts:
           description: What was recorded from before the declaration changed the host.
           returned: always
           type: dict
+        owners:
+          description: Active services that set keys asked for, with C(sets) (by key) and C(reapplies).
+          returned: always
+          type: list
+          elements: dict
+        authors:
+          description: Who wrote each file of somebody else's that names a key asked for, as far as it can be told.
+          returned: always
+          type: dict
+        routes:
+          description: Routes with a congestion control of their own.
+          returned: always
+          type: list
+          elements: dict
+        unread:
+          description: Why a file that decides the next boot could not be read, by path.
+          returned: always
+          type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -149,6 +177,8 @@ def main() -> None:
             interfaces=dict(type="bool", default=True),
             qdisc_kinds=dict(type="list", elements="str", default=[]),
             listeners=dict(type="bool", default=False),
+            blame=dict(type="bool", default=False),
+            routes=dict(type="bool", default=False),
             name=dict(type="str", default="role:tcp_tuning"),
             secrets=dict(type="dict", default={}, no_log=True),
         ),
@@ -165,6 +195,8 @@ def main() -> None:
             qdiscs=wanted["interfaces"],
             qdisc_kinds=tuple(wanted["qdisc_kinds"]),
             listeners=wanted["listeners"],
+            blame=wanted["blame"],
+            routes=wanted["routes"],
         )
         baseline, vault = load_vault(system, wanted["name"], wanted["secrets"])
         state = observe(system, request, baseline, vault)

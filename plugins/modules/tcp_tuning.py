@@ -88,10 +88,13 @@ options:
     choices: [fail, warn, skip]
     default: fail
   boot_conflict:
-    description: What to do about a file of somebody else's that wins at the next boot or stands in the place of ours.
+    description:
+      - What to do about a file of somebody else's that would win at the next boot.
+      - V(override) adds a file of ours that sorts after it; the other stays as it is.
+      - A file that stands in the place of ours is refused, unless V(warn) is given.
     type: str
-    choices: [fail, warn]
-    default: fail
+    choices: [override, fail, warn]
+    default: override
   file:
     description: Name of the sysctl.d file. Files sort by name, whatever their directory; the last one wins at boot.
     type: str

@@ -85,6 +85,7 @@ class FakeSystem:
         self.refused: set[str] = set()  # keys that answer every write with EINVAL
         self.half_applied: set[str] = set()  # keys that take the first field of a vector, then answer EINVAL
         self.ignored: set[str] = set()  # keys whose writes succeed without effect
+        self.unreadable: set[str] = set()  # files that this user may not read
         self.root = True
         self.locked_by = ""
         self.lock_held = False
@@ -124,6 +125,8 @@ class FakeSystem:
     # System: reading
 
     def read(self, path: str) -> str | None:
+        if path in self.unreadable:
+            return None
         if path.startswith("/proc/sys/"):
             name = path[len("/proc/sys/") :].translate(str.maketrans("./", "/."))
             if name == AVAILABLE:
@@ -148,6 +151,11 @@ class FakeSystem:
             return self.read(posixpath.normpath(posixpath.join(posixpath.dirname(path), state.target)))
         return state.text if state is not None and state.kind == "file" else None
 
+    def read_or_why(self, path: str) -> tuple[str | None, str]:
+        if path in self.unreadable:
+            return None, "permission denied"
+        return self.read(path), ""
+
     def names(self, directory: str) -> list[str]:
         if directory == "/sys/class/net":
             return sorted(self.interfaces)
@@ -162,6 +170,8 @@ class FakeSystem:
         if match:
             present = match.group(1) in self.interfaces and self.interfaces[match.group(1)].physical
             return FileState(path, "symlink", target="../../../0000:00:02.0") if present else FileState(path)
+        if path in self.unreadable:
+            return FileState(path, "unreadable", self.files[path].mode)
         return self.files.get(path, FileState(path, "other" if path in self.directories else "absent"))
 
     def sysctl_limit(self, name: str) -> str:

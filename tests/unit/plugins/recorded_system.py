@@ -30,6 +30,9 @@ class RecordedSystem:
         text = self.data["files"].get(path)
         return None if text is None else str(text)
 
+    def read_or_why(self, path: str) -> tuple[str | None, str]:
+        return self.read(path), ""
+
     def names(self, directory: str) -> list[str]:
         return list(self.data["names"].get(directory, []))
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.netfleet.tcp.plugins.action import tcp_tuning as action
 from ansible_collections.netfleet.tcp.plugins.modules import tcp_tuning as module
+from ansible_collections.netfleet.tcp.plugins.plugin_utils import _declaration as declaration
 
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "tcp_tuning"
 PREFIX = "tcp_tuning_"
@@ -36,12 +36,12 @@ def test_the_task_hands_every_variable_over() -> None:
 
 def test_the_action_takes_what_the_role_gives() -> None:
     expected = {name.removeprefix(PREFIX): option["type"] for name, option in _specification().items()}
-    assert {name: option["type"] for name, option in action._ARGUMENTS.items()} == expected
+    assert {name: option["type"] for name, option in declaration.ARGUMENTS.items()} == expected
 
 
 def test_choices_and_secrets_agree() -> None:
     for name, option in _specification().items():
-        argument = action._ARGUMENTS[name.removeprefix(PREFIX)]
+        argument = declaration.ARGUMENTS[name.removeprefix(PREFIX)]
         assert argument.get("choices") == option.get("choices"), name
         assert argument.get("no_log", False) == option.get("no_log", False), name
 
@@ -49,15 +49,15 @@ def test_choices_and_secrets_agree() -> None:
 def test_the_module_documents_what_the_action_takes() -> None:
     documented = yaml.safe_load(module.DOCUMENTATION)["options"]
     assert {name: option["type"] for name, option in documented.items()} == {
-        name: option["type"] for name, option in action._ARGUMENTS.items()
+        name: option["type"] for name, option in declaration.ARGUMENTS.items()
     }
     for name, option in documented.items():
-        assert option.get("default") == action._ARGUMENTS[name].get("default"), name
-        assert option.get("choices") == action._ARGUMENTS[name].get("choices"), name
+        assert option.get("default") == declaration.ARGUMENTS[name].get("default"), name
+        assert option.get("choices") == declaration.ARGUMENTS[name].get("choices"), name
 
 
 def test_a_variable_that_is_none_of_the_roles_is_named() -> None:
     declared = {**_yaml("defaults/main.yml"), "tcp_tuning_worklods": ["proxy"], "other_role_x": 1}
-    found = action._unknown_variables(declared)
+    found = declaration.unknown_variables(declared)
     assert [(finding.key, finding.severity) for finding in found] == [("tcp_tuning_worklods", "warning")]
     assert "tcp_tuning_workloads" in str(found[0])

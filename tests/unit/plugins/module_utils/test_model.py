@@ -25,14 +25,17 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     KeyState,
     ModuleState,
     Observed,
+    Owner,
     Plan,
+    Route,
+    Waiver,
     from_wire,
     to_wire,
 )
 
 CLASSES = [
     *(Assignment, KeyState, FileState, ModuleState, Interface, Baseline, Observed, DesiredKey, DesiredFile),
-    *(DesiredQdisc, Desired, Change, Finding, Plan),
+    *(DesiredQdisc, Desired, Change, Finding, Plan, Owner, Route, Waiver),
 ]
 DESIRED = {"name": "x", "keys": [{"name": "net.ipv4.tcp_sack", "value": "1"}]}
 

@@ -156,7 +156,7 @@ def test_fast_open(fast_open: object, value: str) -> None:
 def test_what_is_not_said_has_its_default() -> None:
     found = intent()
     assert (found.unsupported, found.boot_conflict, found.force, found.file_name, found.memory_share) == (
-        *("fail", "fail", False, "90-netfleet-tcp.conf", 0.05),
+        *("fail", "override", False, "90-netfleet-tcp.conf", 0.05),
     )
     assert (found.qdisc_interfaces, found.reserved_ports, found.fast_open_key, found.wide_ports) == (
         *((AUTO,), "", False, False),
@@ -199,7 +199,7 @@ BAD = [
     ("reserved_ports", ["80-70"], "tcp_tuning_reserved_ports: '80-70' is not a set of ports"),
     ("reserved_ports", ["http"], "tcp_tuning_reserved_ports: 'http' is not a set of ports"),
     ("unsupported", "ignore", "tcp_tuning_unsupported: 'ignore' is not known (one of: fail, warn, skip)"),
-    ("boot_conflict", "skip", "tcp_tuning_boot_conflict: 'skip' is not known (one of: fail, warn)"),
+    ("boot_conflict", "skip", "tcp_tuning_boot_conflict: 'skip' is not known (one of: override, fail, warn)"),
     ("file", "../90.conf", "tcp_tuning_file: '../90.conf' is not a name for a sysctl.d file"),
     ("file", "90-netfleet", "tcp_tuning_file: '90-netfleet' is not a name for a sysctl.d file (such as"),
     ("file", ".conf", "tcp_tuning_file: '.conf' is not a name for a sysctl.d file"),

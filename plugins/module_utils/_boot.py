@@ -1,0 +1,145 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who decides a key at the next boot: now, and once our files are in place; and the file that overrules others. Pure.
+
+sysctl.d is read first. Where tuned is active it comes second: it sets the values of its profile and, unless told not
+to, applies /run/sysctl.d, /etc/sysctl.d and /etc/sysctl.conf again (tuned's plugin_sysctl.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Dict, FrozenSet, Iterable, List, Optional, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import DEAD_KEYS
+from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
+    MANAGED,
+    precedence_path,
+    sysctl_path,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
+    TUNED,
+    Assignment,
+    Desired,
+    DesiredFile,
+    DesiredKey,
+    KeyState,
+    Observed,
+    Owner,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import SYSTEMD, parse, rank_of, winner
+from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, same_value
+
+_SYSCTL_D = "/etc/sysctl.d/"
+_REAPPLIED = ("/etc/", "/run/")
+
+
+def effective(state: KeyState, observed: Observed) -> Optional[Assignment]:
+    """The line that decides a key at the next boot, as the host stands now; None where no file sets it."""
+    line = winner(state.boot, observed.reader)
+    tuned = _tuned(observed)
+    if tuned is None:
+        return line
+    line = tuned.sets.get(state.name, line)
+    if tuned.reapplies:
+        again = [entry for entry in (*state.boot, *state.aside) if entry.file.startswith(_REAPPLIED)]
+        again = [entry for entry in again if not entry.glob and entry.value is not None]
+        line = max(again, key=_order) if again else line
+    return line
+
+
+def rival(
+    state: KeyState, own: Assignment, desired: Desired, observed: Observed, leaving: FrozenSet[str] = frozenset()
+) -> Optional[Assignment]:
+    """The line of somebody else's file that decides the key at the next boot once the desired files are in place.
+
+    None where ours decides. Files of ours, those of ours that go (leaving), and files that ours hide by having the same
+    name, do not count.
+    """
+    tuned = _tuned(observed)
+    if tuned and tuned.reapplies and state.aside:
+        return max(state.aside, key=_order)
+    if tuned and not tuned.reapplies and state.name in tuned.sets and tuned.sets[state.name].value is not None:
+        return tuned.sets[state.name]
+    own_paths = {entry.path for entry in desired.files} | leaving
+    own_ranks = {rank_of(path) for path in own_paths if path.startswith(_SYSCTL_D)}
+    others = [entry for entry in state.boot if entry.file not in own_paths and entry.rank not in own_ranks]
+    later = [entry for entry in others if entry.rank > own.rank and not entry.glob]
+    return max(later, key=_order) if later else None
+
+
+def own_assignments(desired: Desired) -> Dict[str, Assignment]:
+    """What the desired files themselves set at boot, by key. A template may leave a key out; then so does this."""
+    texts = [entry for entry in desired.files if entry.path.startswith(_SYSCTL_D)]
+    found: Dict[str, Assignment] = {}
+    for entry in sorted(texts, key=lambda entry: rank_of(entry.path)):
+        found.update(parse(entry.path, entry.text.splitlines()))
+    return found
+
+
+def own_file_assignment(state: KeyState, file_name: str) -> Optional[Assignment]:
+    """The line of our own file on the host that gives the key a value, if there is one."""
+    lines = [entry for entry in state.boot if entry.file == sysctl_path(file_name) and entry.value is not None]
+    return lines[-1] if lines else None
+
+
+def with_precedence(desired: Desired, file_name: str, observed: Observed) -> Desired:
+    """The desired state with one more file that sorts after the others, where somebody else's would win at boot.
+
+    It sets the keys in question again, and excludes those that do nothing any more but are set by somebody's file.
+    """
+    lines: List[str] = []
+    own = own_assignments(desired)
+    # As if the extra file were not there yet: otherwise what it overrules would be found every other time only.
+    leaving = frozenset(observed.baseline.files) | {precedence_path(file_name)}
+    for key in desired.keys:
+        other = _overruled(key, own, desired, observed, leaving)
+        if other:
+            told = "sets %s" % other.value if other.value is not None else "excludes it"
+            lines += ["", "# %s %s" % (other.place, told), "%s = %s" % (key.name, key.value)]
+    lines += _exclusions(observed, file_name) if desired.keys else []
+    if not lines:
+        return desired
+    text = "\n".join([MANAGED, "# Overrules files of others, which stay as they are.", *lines]) + "\n"
+    reason = "overrules files of others at boot"
+    extra = DesiredFile(precedence_path(file_name), 0o644, text, reason=reason)
+    return replace(desired, files=(*desired.files, extra))
+
+
+def _overruled(
+    key: DesiredKey, own: Dict[str, Assignment], desired: Desired, observed: Observed, leaving: FrozenSet[str]
+) -> Optional[Assignment]:
+    if key.name not in own or key.name in SECRET_KEYS:
+        return None
+    other = rival(observed.keys[key.name], own[key.name], desired, observed, leaving)
+    return other if other and not same_value(key.name, other.value, key.value) else None
+
+
+def dead_lines(observed: Observed) -> Tuple[Assignment, ...]:
+    """The lines that would set, at the next boot, a key that the kernel has removed or ignores."""
+    found: Iterable[Optional[Assignment]] = (
+        winner(observed.keys[name].boot, observed.reader) for name in DEAD_KEYS if name in observed.keys
+    )
+    return tuple(entry for entry in found if entry is not None and not entry.glob)
+
+
+def _exclusions(observed: Observed, file_name: str) -> List[str]:
+    if observed.reader != SYSTEMD:
+        # procps knows no exclusions.
+        return []
+    lines: List[str] = []
+    for name in DEAD_KEYS:
+        state = observed.keys.get(name)
+        entries = [entry for entry in state.boot if entry.file != precedence_path(file_name)] if state else []
+        line = winner(entries, observed.reader)
+        if line and not line.glob:
+            lines += ["", "# %s sets it, and the kernel does nothing with it" % line.place, "-%s" % name]
+    return lines
+
+
+def _tuned(observed: Observed) -> Optional[Owner]:
+    return next((owner for owner in observed.owners if owner.name.startswith(TUNED)), None)
+
+
+def _order(entry: Assignment) -> Tuple[str, int]:
+    return entry.rank, entry.line

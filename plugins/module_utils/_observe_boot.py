@@ -1,0 +1,144 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the next boot will do, read from a host's files: who applies sysctl.d, what it sets, which modules are loaded."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass, field
+from typing import Dict, Iterator, List, Sequence, Set, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Assignment
+from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
+from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import (
+    NOBODY,
+    PROCPS,
+    SYSCTL_CONF,
+    SYSCTL_DIRECTORIES,
+    SYSTEMD,
+    assignments,
+    files_in_order,
+    parse,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+
+_SYSTEMD_READERS = ("/usr/lib/systemd/systemd-sysctl", "/lib/systemd/systemd-sysctl")
+# A unit that is masked never runs; /run is empty after a boot.
+_MASKED_READER = "/etc/systemd/system/systemd-sysctl.service"
+_MODULES_DIRECTORIES = (
+    "/etc/modules-load.d",
+    "/run/modules-load.d",
+    "/usr/local/lib/modules-load.d",
+    "/usr/lib/modules-load.d",
+    "/lib/modules-load.d",
+)
+_MODULES_ON_COMMAND_LINE = re.compile(r"(?:^|\s)(?:rd\.)?modules[_-]load=(\S+)")
+_COMMAND_LINE = "/proc/cmdline"
+
+
+@dataclass(frozen=True)
+class BootFiles:
+    """What the files read at boot say of the keys asked for.
+
+    boot and aside: as in KeyState, by key. unread: path -> why a file could not be read. texts: the text of each file
+    that names one of the keys.
+    """
+
+    boot: Dict[str, Tuple[Assignment, ...]]
+    aside: Dict[str, Tuple[Assignment, ...]]
+    unread: Dict[str, str] = field(default_factory=dict)
+    texts: Dict[str, str] = field(default_factory=dict)
+
+
+def boot_reader(system: System) -> str:
+    """Who applies sysctl.d at boot: SYSTEMD, PROCPS or NOBODY."""
+    booted = system.file_state("/run/systemd/system").kind != "absent"
+    if booted and any(system.file_state(path).kind != "absent" for path in _SYSTEMD_READERS):
+        masked = system.file_state(_MASKED_READER)
+        return NOBODY if masked.kind == "symlink" and masked.target == "/dev/null" else SYSTEMD
+    return PROCPS if system.file_state("/etc/init.d/procps").kind != "absent" else NOBODY
+
+
+def boot_files(system: System, names: Sequence[str], reader: str, vault: Vault) -> BootFiles:
+    """What the next boot gives the keys, line by line, with secrets masked."""
+    listing = {directory: system.names(directory) for directory in SYSCTL_DIRECTORIES}
+    has_sysctl_conf = system.file_state(SYSCTL_CONF).kind != "absent"
+    paths = files_in_order(listing, reader, has_sysctl_conf)
+    texts, unread = _texts(system, paths)
+    targets = {path: _target(system, path) for path in paths}
+    boot = assignments(names, _parsed(texts))
+    aside: Dict[str, Tuple[Assignment, ...]] = {}
+    if has_sysctl_conf and SYSCTL_CONF not in [*paths, *targets.values()]:
+        more, unread_aside = _texts(system, [SYSCTL_CONF])
+        # Nothing follows from what it cannot be read for: the boot does not read it either.
+        del unread_aside
+        aside = assignments(names, _parsed(more))
+        texts.update(more)
+    boot = {name: tuple(_masked(name, entry, vault, targets) for entry in entries) for name, entries in boot.items()}
+    aside = {name: tuple(_masked(name, entry, vault, {}) for entry in entries) for name, entries in aside.items()}
+    used = {entry.file for found in (boot, aside) for entries in found.values() for entry in entries}
+    return BootFiles(boot, aside, unread, {path: text for path, text in texts.items() if path in used})
+
+
+def _texts(system: System, paths: Sequence[str]) -> Tuple[Dict[str, str], Dict[str, str]]:
+    texts: Dict[str, str] = {}
+    unread: Dict[str, str] = {}
+    for path in paths:
+        text, why = system.read_or_why(path)
+        if text is not None:
+            texts[path] = text
+        elif why:
+            unread[path] = why
+    return texts, unread
+
+
+def _parsed(texts: Dict[str, str]) -> Iterator[Tuple[str, Assignment]]:
+    for path, text in texts.items():
+        yield from parse(path, text.split("\n"))
+
+
+def _target(system: System, path: str) -> str:
+    """What a link in sysctl.d stands for (99-sysctl.conf for /etc/sysctl.conf); empty where it is none."""
+    state = system.file_state(path) if path.startswith("/etc/") else None
+    if state is None or state.kind != "symlink":
+        return ""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), state.target))
+
+
+def _masked(name: str, entry: Assignment, vault: Vault, targets: Dict[str, str]) -> Assignment:
+    return Assignment(
+        entry.file,
+        entry.line,
+        vault.mask(name, entry.value),
+        entry.rank,
+        entry.glob,
+        entry.pattern,
+        targets.get(entry.file, ""),
+    )
+
+
+def boot_modules(system: System, names: Sequence[str]) -> Dict[str, str]:
+    """file:line of what has the next boot load each of the modules; those that nothing names are left out."""
+    chosen: Dict[str, str] = {}
+    for directory in _MODULES_DIRECTORIES:
+        for name in system.names(directory):
+            if name.endswith(".conf"):
+                chosen.setdefault(name, "%s/%s" % (directory, name))
+    found: Dict[str, str] = {}
+    wanted: Set[str] = set(names)
+    for path in [chosen[name] for name in sorted(chosen)]:
+        for number, line in enumerate((system.read(path) or "").splitlines(), start=1):
+            module = line.strip().replace("-", "_")
+            if module in wanted:
+                found.setdefault(module, "%s:%d" % (path, number))
+    for module in _on_command_line(system):
+        if module in wanted:
+            found.setdefault(module, "%s:1" % _COMMAND_LINE)
+    return found
+
+
+def _on_command_line(system: System) -> List[str]:
+    text = system.read(_COMMAND_LINE) or ""
+    lists = [match.group(1) for match in _MODULES_ON_COMMAND_LINE.finditer(text)]
+    return [name.replace("-", "_") for entry in lists for name in entry.split(",")]

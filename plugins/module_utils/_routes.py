@@ -1,0 +1,37 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Routes that decide the congestion control of what goes over them, whatever the sysctl says: reading ip's JSON. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, List, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Route
+
+
+def parse_routes(text: str) -> Tuple[Route, ...]:
+    """From the output of ``ip -j route show table all``: the routes with a congctl metric."""
+    if "congctl" not in text:
+        return ()
+    try:
+        entries: List[Dict[str, Any]] = json.loads(text)
+    except ValueError as error:
+        raise host_error(
+            "ip -j route show", "its output is not JSON: %s" % error, "is iproute2 older than 4.17?"
+        ) from error
+    found = []
+    for entry in entries:
+        for metrics in entry.get("metrics") or ():
+            if metrics.get("congestion"):
+                found.append(
+                    Route(
+                        prefix=str(entry.get("dst", "default")),
+                        device=str(entry.get("dev", "")),
+                        congestion_control=str(metrics["congestion"]).split(" ")[0],
+                        protocol=str(entry.get("protocol", "")),
+                        table=str(entry.get("table", "main")),
+                    )
+                )
+    return tuple(found)

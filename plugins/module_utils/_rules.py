@@ -1,0 +1,130 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kinds of finding that a drift check can make, as data: what reports group by, and what SARIF calls rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Tuple
+
+SYSCTL_RUNNING = "sysctl-running"
+SYSCTL_BOOT = "sysctl-boot"
+SYSCTL_DEAD = "sysctl-dead"
+SYSCTL_SHADOW = "sysctl-shadow"
+SYSCTL_UNREAD = "sysctl-unread"
+CONGESTION_CONTROL = "congestion-control"
+MODULE_RUNNING = "module-running"
+MODULE_BOOT = "module-boot"
+QDISC_RUNNING = "qdisc-running"
+QDISC_BOOT = "qdisc-boot"
+ROUTE_OVERRIDE = "route-override"
+FILE_CHANGED = "file-changed"
+FILE_UNJUDGED = "file-unjudged"
+OWNER_ACTIVE = "owner-active"
+UNSUPPORTED = "unsupported"
+DECLARATION = "declaration"
+WAIVER_EXPIRED = "waiver-expired"
+HOST_UNREACHABLE = "host-unreachable"
+HOST_FAILED = "host-failed"
+
+SEVERITIES = ("note", "warning", "error")
+# What --tags selects, and the columns of a report's map. The subject host stands for the host as a whole.
+SUBJECTS = ("sysctl", "congestion_control", "module", "qdisc", "route", "file", "owner", "host")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A kind of finding. title: a clause for a heading; text: what it means and why it matters."""
+
+    id: str
+    title: str
+    text: str
+
+
+RULES: Tuple[Rule, ...] = (
+    Rule(
+        SYSCTL_RUNNING,
+        "the kernel runs another value",
+        "The running value of a key is not the declared one. Somebody or something changed it after the last tuning run.",
+    ),
+    Rule(
+        SYSCTL_BOOT,
+        "the next boot would set another value",
+        "What runs is as declared, but the files that are read at boot give the key another value, or none.",
+    ),
+    Rule(
+        SYSCTL_DEAD,
+        "a file sets a key that does nothing or is gone",
+        "A sysctl.d file sets a TCP key that the kernel has removed or ignores. Each boot logs an error, or the line "
+        "pretends an effect that it does not have.",
+    ),
+    Rule(
+        SYSCTL_SHADOW,
+        "a file sets a declared key without effect at boot",
+        "A line gives a declared key another value. It decides nothing at boot, but somebody who applies the file by "
+        "hand (sysctl -p, sysctl --system) changes what runs.",
+    ),
+    Rule(
+        SYSCTL_UNREAD,
+        "a file that decides the next boot could not be read",
+        "What a file of sysctl.d sets at boot is not known, so nothing can be said of keys that it may set.",
+    ),
+    Rule(
+        CONGESTION_CONTROL,
+        "new connections use another congestion control",
+        "The congestion control that the kernel gives to new sockets, now or after the next boot, is not the declared one.",
+    ),
+    Rule(MODULE_RUNNING, "a kernel module is not loaded", "A declared value needs a module that is not loaded."),
+    Rule(
+        MODULE_BOOT,
+        "the next boot would not load a kernel module",
+        "No file of modules-load.d names a module that a declared value needs: at the next boot that value is silently "
+        "missing.",
+    ),
+    Rule(QDISC_RUNNING, "an interface has another qdisc", "The qdisc of a live interface is not the declared one."),
+    Rule(
+        QDISC_BOOT,
+        "the next boot would give an interface another qdisc",
+        "What runs is as declared, but nothing sets the qdisc again at boot.",
+    ),
+    Rule(
+        ROUTE_OVERRIDE,
+        "a route has its own congestion control",
+        "A route names a congestion control, which beats the sysctl for every connection over it.",
+    ),
+    Rule(
+        FILE_CHANGED,
+        "one of our files was changed",
+        "A file that the declaration owns on the host is missing, masked, edited, or has another mode.",
+    ),
+    Rule(
+        FILE_UNJUDGED,
+        "something could not be judged by this user",
+        "What has to be read is closed to the user of this check, so nothing is said of it.",
+    ),
+    Rule(
+        OWNER_ACTIVE,
+        "something else on the host sets declared keys",
+        "Another service (tuned, bpftune, kube-proxy ...) is active and changes keys that are declared here.",
+    ),
+    Rule(UNSUPPORTED, "the host cannot do what is declared", "A declared key or feature does not exist on the host."),
+    Rule(DECLARATION, "the declaration has a fault", "A variable or value of the inventory cannot be meant."),
+    Rule(
+        WAIVER_EXPIRED,
+        "a waiver has expired",
+        "A finding was tolerated until a date that has passed. Mend what it hides, or renew the waiver.",
+    ),
+    Rule(
+        HOST_UNREACHABLE,
+        "hosts could not be asked",
+        "Nothing is known of a host that cannot be reached. It may have drifted.",
+    ),
+    Rule(HOST_FAILED, "hosts could not be judged", "The check itself failed on the host."),
+)
+
+RULE_INDEX: Dict[str, Rule] = {rule.id: rule for rule in RULES}
+
+
+def at_least(severity: str, threshold: str) -> bool:
+    """Whether a severity reaches the threshold."""
+    return SEVERITIES.index(severity) >= SEVERITIES.index(threshold)
