@@ -105,7 +105,7 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
         baseline_known=bool(facts["root"]) or _baseline_known(system),
         routes=_routes(system) if request.routes else (),
         owners=owners(system, names) if request.blame else (),
-        authors=authors(system, foreign) if request.blame and foreign else {},
+        authors=authors(system, foreign, boot.targets) if request.blame and foreign else {},
         unread=boot.unread,
     )
 

@@ -42,13 +42,14 @@ class BootFiles:
     """What the files read at boot say of the keys asked for.
 
     boot and aside: as in KeyState, by key. unread: path -> why a file could not be read. texts: the text of each file
-    that names one of the keys.
+    that names one of the keys. targets: what the links among these stand for.
     """
 
     boot: Dict[str, Tuple[Assignment, ...]]
     aside: Dict[str, Tuple[Assignment, ...]]
     unread: Dict[str, str] = field(default_factory=dict)
     texts: Dict[str, str] = field(default_factory=dict)
+    targets: Dict[str, str] = field(default_factory=dict)
 
 
 def boot_reader(system: System) -> str:
@@ -67,18 +68,18 @@ def boot_files(system: System, names: Sequence[str], reader: str, vault: Vault) 
     paths = files_in_order(listing, reader, has_sysctl_conf)
     texts, unread = _texts(system, paths)
     targets = {path: _target(system, path) for path in paths}
-    boot = assignments(names, _parsed(texts))
+    boot = assignments(names, _parsed(texts, reader), reader)
     aside: Dict[str, Tuple[Assignment, ...]] = {}
     if has_sysctl_conf and SYSCTL_CONF not in [*paths, *targets.values()]:
         more, unread_aside = _texts(system, [SYSCTL_CONF])
         # Nothing follows from what it cannot be read for: the boot does not read it either.
         del unread_aside
-        aside = assignments(names, _parsed(more))
+        aside = assignments(names, _parsed(more, PROCPS), PROCPS)
         texts.update(more)
     boot = {name: tuple(_masked(name, entry, vault, targets) for entry in entries) for name, entries in boot.items()}
     aside = {name: tuple(_masked(name, entry, vault, {}) for entry in entries) for name, entries in aside.items()}
     used = {entry.file for found in (boot, aside) for entries in found.values() for entry in entries}
-    return BootFiles(boot, aside, unread, {path: text for path, text in texts.items() if path in used})
+    return BootFiles(boot, aside, unread, {path: text for path, text in texts.items() if path in used}, targets)
 
 
 def _texts(system: System, paths: Sequence[str]) -> Tuple[Dict[str, str], Dict[str, str]]:
@@ -93,9 +94,9 @@ def _texts(system: System, paths: Sequence[str]) -> Tuple[Dict[str, str], Dict[s
     return texts, unread
 
 
-def _parsed(texts: Dict[str, str]) -> Iterator[Tuple[str, Assignment]]:
+def _parsed(texts: Dict[str, str], reader: str) -> Iterator[Tuple[str, Assignment]]:
     for path, text in texts.items():
-        yield from parse(path, text.split("\n"))
+        yield from parse(path, text, reader)
 
 
 def _target(system: System, path: str) -> str:

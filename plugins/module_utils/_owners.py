@@ -164,17 +164,21 @@ def parse_profile(path: str, text: str) -> Tuple[Tuple[str, ...], Dict[str, Assi
     return included, sets
 
 
-def authors(system: System, texts: Mapping[str, str]) -> Dict[str, str]:
-    """Who wrote each file, as far as its first lines, its name or the package manager tell. texts: by path."""
+def authors(system: System, texts: Mapping[str, str], targets: Mapping[str, str]) -> Dict[str, str]:
+    """Who wrote each file, as far as its first lines, its name or the package manager tell.
+
+    texts: by path. targets: what the links among them stand for.
+    """
     found: Dict[str, str] = {}
     for path, text in texts.items():
         head = text[:_HEAD].lower()
-        name = path.rsplit("/", 1)[-1]
+        name = (targets.get(path) or path).rsplit("/", 1)[-1]
         said = [author for mark, author in _SIGNATURES if re.search(r"\b%s\b" % re.escape(mark), head)]
         named = [author for pattern, author in _NAMES if fnmatch.fnmatchcase(name, pattern)]
         if said or named:
             found[path] = (said + named)[0]
-    unknown = [path for path in texts if path not in found]
+    # What stands in /etc is the administrator's by now, whichever package brought it once.
+    unknown = [path for path in texts if path not in found and not path.startswith("/etc/")]
     found.update(_packages(system, unknown) if unknown else {})
     return found
 

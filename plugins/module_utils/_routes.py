@@ -13,7 +13,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import Route
 
 def parse_routes(text: str) -> Tuple[Route, ...]:
     """From the output of ``ip -j route show table all``: the routes with a congctl metric."""
-    if "congctl" not in text:
+    if '"congestion"' not in text:
         return ()
     try:
         entries: List[Dict[str, Any]] = json.loads(text)

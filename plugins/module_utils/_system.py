@@ -26,6 +26,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_pa
 LOCK_PATH = "/run/netfleet-tcp.lock"
 # No file that is read here has a reason to be larger; somebody's mistake must not fill the host's memory.
 LARGEST = 1 << 24
+_NULL = os.makedev(1, 3)  # /dev/null, which masks a file by a link to it
 _TCP_CONGESTION = 13  # linux/tcp.h
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -93,6 +94,8 @@ class LinuxSystem:
         try:
             with open(path, encoding="utf-8", errors="surrogateescape", newline="", opener=_without_waiting) as stream:
                 status = os.fstat(stream.fileno())
+                if status.st_rdev == _NULL and stat.S_ISCHR(status.st_mode):
+                    return "", ""
                 # Somebody's FIFO or device among the files must neither hold this visit up nor fill its memory.
                 if not stat.S_ISREG(status.st_mode):
                     return None, "it is not a regular file"

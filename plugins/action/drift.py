@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One read-only visit to a host, compared with what is declared. Never fails a host: the report says what was found."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from typing import Any, Dict, Optional, Set, Tuple
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, Observed, from_wire, to_wire
+from ansible_collections.netfleet.tcp.plugins.module_utils._rules import HOST_FAILED, HOST_UNREACHABLE, SUBJECTS
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import ARGUMENTS, declare, unknown_variables
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift import checked, drift
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import FAILED, UNREACHABLE
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._template import renderer
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._waivers import read_waivers, waived
+
+# Known only once the report weighs the findings against its threshold.
+ASKED = "asked"
+_SPECIFICATION = {
+    "tcp_tuning": {"type": "dict", "required": True, "options": ARGUMENTS},
+    "waivers": {"type": "raw", "default": []},
+}
+
+
+class ActionModule(ActionBase):
+    """Observe, compare, hand the findings on."""
+
+    _supports_check_mode = True
+    _requires_connection = True
+
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
+        """The task's result: what the report needs of this host, below the name drift."""
+        answer: Dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        asked_at = time.time()
+        try:
+            found = self._look(variables)
+        except AnsibleConnectionFailure as error:
+            found = _not_asked(UNREACHABLE, HOST_UNREACHABLE, str(error), "see that ssh reaches it")
+        except (NetfleetError, AnsibleError) as error:
+            found = _not_asked(FAILED, HOST_FAILED, str(error), "mend that, then run the check again")
+        groups = [str(name) for name in variables.get("group_names") or []]
+        answer.update(changed=False, drift={**found, "groups": groups, "asked_at": asked_at})
+        return answer
+
+    def _look(self, task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        _validated, arguments = self.validate_argument_spec(argument_spec=_SPECIFICATION)
+        waivers = read_waivers(arguments["waivers"], "tcp_drift_waivers")
+        declaration = declare(arguments["tcp_tuning"])
+        seen = self._execute_module(
+            module_name="netfleet.tcp.tcp_facts",
+            module_args={**declaration.request(), "routes": True},
+            task_vars=task_vars,
+        )
+        if seen.get("failed") or "ansible_facts" not in seen:
+            text = "%s %s" % (seen.get("msg", "the module did not run"), seen.get("module_stderr", ""))
+            return _not_asked(FAILED, HOST_FAILED, " ".join(text.split()), "mend that, then run the check again")
+        observed = from_wire(Observed, seen["ansible_facts"]["netfleet_tcp"])
+        resolved = declaration.resolve(observed)
+        template = arguments["tcp_tuning"].get("template")
+        desired = declaration.desired(observed, resolved, renderer(self, template, task_vars))
+        remarks = [*unknown_variables(task_vars), *resolved.findings]
+        findings = drift(desired, observed, remarks, declaration.intent.file_name)
+        subjects = _subjects(task_vars)
+        host = str(task_vars["inventory_hostname"])
+        groups = [str(name) for name in task_vars.get("group_names") or []]
+        kept = waived(
+            [finding for finding in findings if finding.subject in (*subjects, "host")],
+            waivers,
+            host,
+            groups,
+            datetime.datetime.now(tz=datetime.timezone.utc).date(),
+        )
+        return {
+            "status": ASKED,
+            "profile": declaration.intent.profile,
+            "kernel": observed.kernel,
+            "subjects": list(subjects),
+            "checked": {name: count for name, count in checked(desired, observed).items() if name in subjects},
+            "findings": [to_wire(finding) for finding in kept],
+        }
+
+
+def _subjects(task_vars: Dict[str, Any]) -> Tuple[str, ...]:
+    """The subjects that --tags and --skip-tags leave."""
+    chosen: Set[str] = {str(tag) for tag in task_vars.get("ansible_run_tags") or ["all"]}
+    skipped: Set[str] = {str(tag) for tag in task_vars.get("ansible_skip_tags") or []}
+    known = [name for name in SUBJECTS if name != "host"]
+    named = [name for name in known if name in chosen]
+    return tuple(name for name in named or known if name not in skipped)
+
+
+def _not_asked(status: str, rule: str, reason: str, cure: str) -> Dict[str, Any]:
+    finding = Finding("host", "host", "error", " ".join(reason.split()), cure=cure, rule=rule)
+    return {"status": status, "profile": "", "kernel": "", "checked": {}, "findings": [to_wire(finding)]}

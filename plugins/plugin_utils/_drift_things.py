@@ -1,0 +1,208 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The part of a drift check that is not about keys: modules, qdiscs, routes, our files, other services. Pure.
+
+Runs on the controller alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import List, Optional, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
+from ansible_collections.netfleet.tcp.plugins.module_utils._desired import modules_path, precedence_path, sysctl_path
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
+    TUNED,
+    Desired,
+    DesiredFile,
+    FileState,
+    Finding,
+    Observed,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._plan import describe_file, desired_state, same_file
+from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import state_name, wanted_name
+
+TUNE = "run the playbook tune"
+AS_ROOT = "let the check run as root (become) to have it judged"
+_BY_PROTOCOL = {"dhcp": "DHCP", "ra": "router advertisements", "bird": "BIRD", "zebra": "FRR", "bgp": "BGP"}
+
+
+def thing_findings(desired: Desired, observed: Observed, file_name: str) -> Iterator[Finding]:
+    """What differs from the declaration beside keys."""
+    yield from _module_findings(desired, observed, file_name)
+    yield from _qdisc_findings(desired, observed)
+    yield from _route_findings(desired, observed)
+    yield from _file_findings(desired, observed, file_name)
+    yield from _owner_findings(desired, observed)
+
+
+def _module_findings(desired: Desired, observed: Observed, file_name: str) -> Iterator[Finding]:
+    for name in desired.modules:
+        state = observed.modules.get(name)
+        if state is None or state.builtin:
+            continue
+        boot = "loaded" if state.boot else "not loaded"
+        running = "loaded" if state.loaded else "not loaded"
+        if state.loaded and state.boot:
+            continue
+        yield Finding(
+            subject="module",
+            key=name,
+            severity="error",
+            reason="no file of modules-load.d names it" if not state.boot else "it was unloaded, or never loaded",
+            intended="loaded",
+            running=running,
+            boot=boot,
+            source=state.boot or modules_path(file_name),
+            takes_effect="now" if not state.loaded else "reboot",
+            cure=TUNE,
+            rule=rules.MODULE_RUNNING if not state.loaded else rules.MODULE_BOOT,
+        )
+
+
+def _qdisc_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
+    interfaces = {interface.name: interface for interface in observed.interfaces}
+    units = [entry for entry in desired.files if "-qdisc.service" in entry.path]
+    broken = [entry for entry in units if not _stands(entry, observed)]
+    for wanted in desired.qdiscs:
+        interface = interfaces.get(wanted.interface)
+        if interface is None:
+            continue
+        intended, running = wanted_name(interface, wanted.kind), state_name(interface)
+        if intended == running and not broken:
+            continue
+        yield Finding(
+            subject="qdisc",
+            key=wanted.interface,
+            severity="error",
+            reason="somebody replaced it" if intended != running else "the unit that sets it at boot is not in place",
+            intended=intended,
+            running=running,
+            boot=intended if not broken else "the kernel's default",
+            source=broken[0].path if broken else "",
+            takes_effect="now" if intended != running else "reboot",
+            cure=TUNE,
+            rule=rules.QDISC_RUNNING if intended != running else rules.QDISC_BOOT,
+        )
+
+
+def _stands(wanted: DesiredFile, observed: Observed) -> bool:
+    return same_file(observed.files.get(wanted.path, FileState(wanted.path)), desired_state(wanted))
+
+
+def _route_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
+    wanted = desired.congestion_control
+    for route in observed.routes:
+        if wanted and route.congestion_control != wanted:
+            place = "" if route.table == "main" else " table %s" % route.table
+            yield Finding(
+                subject="route",
+                key="%s dev %s%s" % (route.prefix, route.device, place),
+                severity="warning",
+                reason="the route says %s for all connections over it" % route.congestion_control,
+                intended=wanted,
+                running=route.congestion_control,
+                takes_effect="new sockets",
+                cure="ip route change without congctl, and where the route is configured; or a waiver",
+                rule=rules.ROUTE_OVERRIDE,
+                owner=_BY_PROTOCOL.get(route.protocol, ""),
+            )
+
+
+def own_file_is_gone(observed: Observed, file_name: str) -> bool:
+    """Whether our sysctl.d file is missing or masked, so that the next boot sets nothing of it."""
+    state = observed.files.get(sysctl_path(file_name))
+    if state is None or state.kind == "unreadable":
+        return False
+    return state.kind != "file" or not state.text.strip()
+
+
+def _file_findings(desired: Desired, observed: Observed, file_name: str) -> Iterator[Finding]:
+    for wanted in desired.files:
+        present = observed.files.get(wanted.path, FileState(wanted.path))
+        target = desired_state(wanted)
+        if same_file(present, target):
+            continue
+        if wanted.path == precedence_path(file_name) and present.kind == "absent":
+            # What it would overrule has been named, key by key.
+            continue
+        if present.kind == "unreadable":
+            if wanted.path not in observed.unread:
+                text = "is readable by root alone"
+                yield Finding("file", wanted.path, "note", text, rule=rules.FILE_UNJUDGED, cure=AS_ROOT)
+            continue
+        reason, line, ours, theirs = _file_difference(present, target)
+        main = wanted.path == sysctl_path(file_name) and own_file_is_gone(observed, file_name)
+        if main:
+            reason += "; the next boot sets none of its keys"
+        yield Finding(
+            subject="file",
+            key=wanted.path,
+            severity="error" if main else "warning",
+            reason=reason,
+            intended=ours,
+            boot=theirs,
+            source="%s:%d" % (wanted.path, line) if line else wanted.path,
+            takes_effect="reboot",
+            cure=TUNE,
+            rule=rules.FILE_CHANGED,
+        )
+
+
+def _file_difference(present: FileState, target: FileState) -> Tuple[str, int, Optional[str], Optional[str]]:
+    """What is wrong with a file of ours: reason, line (0: none), our line, the one that stands there."""
+    if present.kind == "absent":
+        return "is missing", 0, None, None
+    if present.kind == "symlink" and present.target == "/dev/null":
+        return "is masked by a link to /dev/null", 0, None, None
+    if present.kind != target.kind:
+        return "is a %s" % describe_file(present), 0, None, None
+    if present.kind == "symlink":
+        return "points to %s" % present.target, 0, target.target, present.target
+    if present.text == target.text:
+        return "has mode %04o, not %04o" % (present.mode, target.mode), 0, None, None
+    if not present.text.strip():
+        return "is empty, which masks it", 0, None, None
+    theirs, ours = present.text.splitlines(), target.text.splitlines()
+    for number, (left, right) in enumerate(zip(theirs, ours, strict=False), start=1):
+        if left != right:
+            return "was edited", number, right, left
+    if len(theirs) < len(ours):
+        return "was cut off after line %d" % len(theirs), len(theirs), ours[len(theirs)], None
+    return "was added to", len(ours) + 1, None, theirs[len(ours)] if len(theirs) > len(ours) else None
+
+
+def _owner_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
+    wanted = {key.name: key.value for key in desired.keys}
+    for owner in observed.owners:
+        hit = sorted(set(owner.sets).intersection(wanted))
+        if not hit:
+            continue
+        tuned = owner.name.startswith(TUNED)
+        holds = tuned and owner.reapplies
+        lines = [owner.sets[name].place for name in hit if owner.sets[name].line]
+        yield Finding(
+            subject="owner",
+            key=owner.name,
+            severity="note" if holds or owner.name == "kube-proxy" else "warning",
+            reason=_owner_reason(hit, tuned, holds),
+            source=lines[0] if lines else "",
+            takes_effect="when that service starts",
+            cure="set reapply_sysctl = 1 in /etc/tuned/tuned-main.conf, or choose another profile"
+            if tuned and not holds
+            else "leave these keys to one of the two"
+            if not holds
+            else "",
+            rule=rules.OWNER_ACTIVE,
+            owner=owner.name,
+        )
+
+
+def _owner_reason(hit: List[str], tuned: bool, holds: bool) -> str:
+    keys = "%s%s" % (", ".join(hit[:3]), " and %d more" % (len(hit) - 3) if len(hit) > 3 else "")
+    if holds:
+        return "sets %s when it starts, then applies /etc/sysctl.d again, so that ours hold" % keys
+    if tuned:
+        return "sets %s when it starts, and has the last word (reapply_sysctl = 0)" % keys
+    return "sets %s while it runs" % keys
