@@ -81,6 +81,7 @@ class FakeSystem:
         self.files: dict[str, FileState] = {}
         self.directories: set[str] = set()
         self.interfaces: dict[str, FakeInterface] = {}
+        self.routes: list[dict[str, Any]] = []  # as ip -j prints them
         self.limits: dict[str, str] = {}
         self.refused: set[str] = set()  # keys that answer every write with EINVAL
         self.half_applied: set[str] = set()  # keys that take the first field of a vector, then answer EINVAL
@@ -235,6 +236,8 @@ class FakeSystem:
         line = list(argv)
         if line == ["tc", "-j", "qdisc", "show"]:
             return 0, json.dumps([entry for each in self.interfaces.values() for entry in _tc_entries(each)]), ""
+        if line == ["ip", "-j", "route", "show", "table", "all"]:
+            return 0, json.dumps(self.routes), ""
         assert self.lock_held, "a command that changes the host ran without the lock: %s" % line
         try:
             if line == ["tc", "-batch", "-"]:
