@@ -47,7 +47,7 @@ lock: venv ## Lock requirements/*.in anew
 	@$(RUN) tools.lock
 
 ##@ Use
-.PHONY: demo lab-up lab-down lab-restore bench
+.PHONY: demo lab-up lab-down lab-restore bench scale
 demo: deps venv collection-link ## Start the lab fleet and tune it
 	@$(RUN) lab up
 	@ansible-playbook tune.yml -l cloud
@@ -66,8 +66,12 @@ lab-restore: venv ## Put the lab fleet back to its clean state
 bench: venv collection-link ## Measure us, ping and our peers on the same hosts
 	@$(RUN) tools.bench
 
+scale: venv collection-link ## Measure that the cost per host does not grow with the fleet (10, 100, 300 hosts)
+	@$(RUN) tools.scale
+
 ##@ Tests
-.PHONY: test lint types unit sanity collection controllers target-pythons molecule test-kernel docs format
+.PHONY: test lint types unit sanity collection controllers target-pythons precedence browser ci-examples molecule test-kernel
+.PHONY: docs golden format
 test: deps venv collection-link ## Run every part below and say how each went (some: make test PARTS="lint unit")
 	@$(RUN) tools.parts $(PARTS)
 
@@ -91,6 +95,15 @@ controllers: venv ## Unit tests and a run with the current ansible-core on a new
 
 target-pythons: venv ## What runs on hosts, under each Python 3.8 to 3.14 that is found
 	@$(RUN) tools.target_pythons
+
+precedence: venv collection-link ## Compare what we say of sysctl.d with systemd-sysctl and sysctl --system themselves
+	@$(RUN) tools.precedence
+
+browser: venv collection-link ## The HTML report in a real browser
+	@pytest tests/browser
+
+ci-examples: venv collection-link ## Run what docs/ci calls
+	@pytest tests/ci
 
 molecule: venv collection-link ## Molecule scenario `default`, in containers
 	@$(MOLECULE)/default molecule -c .config/molecule/config.yml test -s default

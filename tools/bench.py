@@ -195,11 +195,15 @@ def our_kinds() -> list[Kind]:
     tune = ["ansible-playbook", "tune.yml"]
     # The fleet is of containers, which lack some keys; that is to be no error here.
     tune += ["-e", "tcp_tuning_unsupported=warn"]
+    # What a container cannot have is of severity warning.
+    drift = ["ansible-playbook", "playbooks/drift.yml", "-e", "tcp_tuning_unsupported=warn"]
+    drift += ["-e", "tcp_drift_threshold=error"]
     return [
         Kind("ansible -m ping", ["ansible", "all", "-m", "ansible.builtin.ping"]),
         Kind("tune.yml, first application", tune, before=[[*tune, "-e", "tcp_tuning_state=absent"]], changes=True),
         Kind("tune.yml, converged", tune, changes=False),
         Kind("tune.yml --check --diff, converged", [*tune, "--check", "--diff"], changes=False),
+        Kind("drift.yml", drift, changes=False),
     ]
 
 

@@ -13,7 +13,7 @@ from typing import Any, Dict, Optional
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
-from ansible_collections.netfleet.tcp.plugins.module_utils._result import failure
+from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import SEVERITIES
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._collect import collect, verdict
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import Report, compare

@@ -11,8 +11,8 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import INDEX, suggestion
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError, input_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Observed, from_wire
-from ansible_collections.netfleet.tcp.plugins.module_utils._result import failure
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_name
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import ARGUMENTS, declare
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._explain import explain

@@ -10,9 +10,10 @@ from typing import Any, Dict, Optional
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError, host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Observed, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan, refusal
-from ansible_collections.netfleet.tcp.plugins.module_utils._result import failure, result
+from ansible_collections.netfleet.tcp.plugins.module_utils._result import result
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import ARGUMENTS, declare, unknown_variables
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._template import renderer
 

@@ -27,7 +27,14 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Observed,
     Owner,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import SYSTEMD, parse, rank_of, winner
+from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import (
+    PROCPS,
+    SYSCTL_CONF,
+    SYSTEMD,
+    parse,
+    rank_of,
+    winner,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, same_value
 
 _SYSCTL_D = "/etc/sysctl.d/"
@@ -40,11 +47,10 @@ def effective(state: KeyState, observed: Observed) -> Optional[Assignment]:
     tuned = _tuned(observed)
     if tuned is None:
         return line
-    line = tuned.sets.get(state.name, line)
+    line = _set_by(tuned, state.name) or line
     if tuned.reapplies:
-        again = [entry for entry in (*state.boot, *state.aside) if entry.file.startswith(_REAPPLIED)]
-        again = [entry for entry in again if not entry.glob and entry.value is not None]
-        line = max(again, key=_order) if again else line
+        again = _applied_again(state)
+        line = again[-1] if again else line
     return line
 
 
@@ -57,15 +63,20 @@ def rival(
     name, do not count.
     """
     tuned = _tuned(observed)
-    if tuned and tuned.reapplies and state.aside:
-        return max(state.aside, key=_order)
-    if tuned and not tuned.reapplies and state.name in tuned.sets and tuned.sets[state.name].value is not None:
-        return tuned.sets[state.name]
+    again = tuned is not None and tuned.reapplies
+    last = _set_by(tuned, state.name) if tuned and not again else None
+    if last:
+        return last
+    lines = _applied_again(state) if again else [entry for entry in state.boot if not entry.glob]
+    if observed.reader == PROCPS:
+        # There an exclusion holds off globs alone.
+        lines = [entry for entry in lines if entry.value is not None]
     own_paths = {entry.path for entry in desired.files} | leaving
     own_ranks = {rank_of(path) for path in own_paths if path.startswith(_SYSCTL_D)}
-    others = [entry for entry in state.boot if entry.file not in own_paths and entry.rank not in own_ranks]
-    later = [entry for entry in others if entry.rank > own.rank and not entry.glob]
-    return max(later, key=_order) if later else None
+    others = [entry for entry in lines if entry.file not in own_paths and entry.rank not in own_ranks]
+    order = _order_of_tuned if again else _order
+    later = [entry for entry in others if order(entry)[0] > own.rank]
+    return max(later, key=order) if later else None
 
 
 def own_assignments(desired: Desired) -> Dict[str, Assignment]:
@@ -73,7 +84,7 @@ def own_assignments(desired: Desired) -> Dict[str, Assignment]:
     texts = [entry for entry in desired.files if entry.path.startswith(_SYSCTL_D)]
     found: Dict[str, Assignment] = {}
     for entry in sorted(texts, key=lambda entry: rank_of(entry.path)):
-        found.update(parse(entry.path, entry.text.splitlines()))
+        found.update(parse(entry.path, entry.text))
     return found
 
 
@@ -125,7 +136,7 @@ def dead_lines(observed: Observed) -> Tuple[Assignment, ...]:
 
 def _exclusions(observed: Observed, file_name: str) -> List[str]:
     if observed.reader != SYSTEMD:
-        # procps knows no exclusions.
+        # For procps an exclusion holds off globs, not lines that name the key.
         return []
     lines: List[str] = []
     for name in DEAD_KEYS:
@@ -141,5 +152,22 @@ def _tuned(observed: Observed) -> Optional[Owner]:
     return next((owner for owner in observed.owners if owner.name.startswith(TUNED)), None)
 
 
+def _set_by(tuned: Owner, name: str) -> Optional[Assignment]:
+    """What tuned's profile gives a key; None also where that depends on the host: most often ours meets the bound."""
+    line = tuned.sets.get(name)
+    return line if line and line.value is not None else None
+
+
+def _applied_again(state: KeyState) -> List[Assignment]:
+    """The lines that tuned applies once more, in its order. It knows neither globs nor exclusions."""
+    lines = [entry for entry in (*state.boot, *state.aside) if entry.file.startswith(_REAPPLIED)]
+    return sorted((entry for entry in lines if not entry.glob and entry.value is not None), key=_order_of_tuned)
+
+
 def _order(entry: Assignment) -> Tuple[str, int]:
     return entry.rank, entry.line
+
+
+def _order_of_tuned(entry: Assignment) -> Tuple[str, int]:
+    # It ends with /etc/sysctl.conf, also where the boot has read that before, by a link in sysctl.d.
+    return rank_of(entry.target) if entry.target == SYSCTL_CONF else entry.rank, entry.line

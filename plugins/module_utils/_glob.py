@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import string
 from functools import lru_cache
-from typing import Dict, FrozenSet, List, Optional, Tuple, Union
+from typing import Dict, FrozenSet, Iterable, List, Optional, Set, Tuple, Union
 
-LONGEST_PATTERN = 4096
+LONGEST_PATTERN = 1024
 MOST_ALTERNATIVES = 64
 
 _GLOB_CHARACTERS = frozenset("*?[")
@@ -60,23 +60,37 @@ def is_glob(text: str) -> bool:
 
 
 class Glob:
-    """A pattern of paths. braces: ``{a,b}`` stands for two patterns (GLOB_BRACE)."""
+    """A pattern of paths. braces: ``{a,b}`` stands for two patterns (GLOB_BRACE).
 
-    def __init__(self, pattern: str, braces: bool) -> None:
+    below: the directory in which it is looked up. With it ``..`` goes up, as if what stands before it were a directory;
+    without it no path with ``..`` is yielded.
+    """
+
+    def __init__(self, pattern: str, braces: bool, below: str = "") -> None:
+        self._below = below.split("/") if below else []
         text = octets(pattern)
         texts = [] if len(text) > LONGEST_PATTERN else expanded(text) if braces else [text]
-        self.alternatives = [alternative.split("/") for alternative in texts]
+        self._alternatives = [alternative.split("/") for alternative in texts]
 
     def matches(self, path: str) -> bool:
         """Whether the pattern yields the path (without doubled slashes)."""
-        parts = octets(path).split("/")
-        return any(_spelling(alternative, parts) is not None for alternative in self.alternatives)
+        return bool(self.spellings(path))
 
     def spellings(self, path: str) -> List[str]:
         """The texts (as octets) in which glob(3) returns this path: the pattern's own ``//`` and ``/./`` stay."""
         parts = octets(path).split("/")
-        found = [_spelling(alternative, parts) for alternative in self.alternatives]
+        found = [_spelling(alternative, parts, self._below) for alternative in self._alternatives]
         return [text for text in found if text is not None]
+
+    def select(self, names: Iterable[str]) -> List[str]:
+        """Those of the names in one directory that the pattern yields: by alternative, then as they come."""
+        parts = [(name, [octets(name)]) for name in names]
+        return [
+            name
+            for alternative in self._alternatives
+            for name, part in parts
+            if _spelling(alternative, part, []) is not None
+        ]
 
 
 def expanded(text: str) -> List[str]:
@@ -119,22 +133,33 @@ def _first_group(text: str) -> Optional[Tuple[int, List[int]]]:
     return None
 
 
-def _spelling(alternative: List[str], parts: List[str]) -> Optional[str]:
-    if alternative[-1] in ("", "."):
+def _spelling(alternative: List[str], parts: List[str], below: List[str]) -> Optional[str]:
+    if alternative[-1] in ("", ".", ".."):
         # Only a directory is found by it.
         return None
-    patterns = [part for part in alternative if part not in ("", ".")]
-    if len(patterns) != len(parts):
+    # Where in the alternative each component of the path comes from; negative for those of the directory below.
+    places = list(range(-len(below), 0))
+    for place, pattern in enumerate(alternative):
+        if pattern == "..":
+            if not below:
+                return None
+            places = places[:-1]
+        elif pattern not in ("", "."):
+            places.append(place)
+    if len(places) != len(below) + len(parts):
         return None
-    if not all(pattern == part or _component_matches(pattern, part) for pattern, part in zip(patterns, parts)):
-        return None
-    names = iter(parts)
-    return "/".join(part if part in ("", ".") else next(names) for part in alternative)
+    spelled = list(alternative)
+    for place, name in zip(places, [*below, *parts]):
+        if not (_component_matches(alternative[place], name) if place >= 0 else below[place] == name):
+            return None
+        if place >= 0:
+            spelled[place] = name
+    return "/".join(spelled)
 
 
 def _component_matches(pattern: str, name: str) -> bool:
     if _SPECIAL.isdisjoint(pattern):
-        return False
+        return pattern == name
     tokens = _tokens(pattern)
     if name.startswith(".") and tokens[:1] != (".",):
         # Only a full stop itself stands for one that leads a name.
@@ -183,11 +208,12 @@ def _tokens(pattern: str) -> Tuple[_Token, ...]:
 
 def _bracket(pattern: str, position: int) -> Optional[Tuple[FrozenSet[str], int]]:
     """The characters that a bracket stands for and where the pattern goes on; None where nothing closes it."""
-    if "]" not in pattern[position:]:
+    if pattern.find("]", position) < 0:
         return None
     negated = pattern[position : position + 1] in ("!", "^")
     position += negated
-    first, members = position, set()
+    first = position
+    members: Set[str] = set()
     while position < len(pattern):
         character = pattern[position]
         position += 1

@@ -8,7 +8,8 @@ classes that Python 3.8 can evaluate (typing.Tuple, not tuple[...]).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import lru_cache
 from typing import Any, Dict, Optional, Tuple, Type, TypeVar, Union, get_type_hints
 
 # The limit of a key that only this user may not write.
@@ -296,12 +297,17 @@ def from_wire(cls: Type[_T], data: Any) -> _T:
     """The inverse of to_wire. Unknown fields are refused: they mean that controller and host run different versions."""
     if not isinstance(data, dict):
         raise ValueError("%s is not a mapping but %s" % (cls.__name__, type(data).__name__))
-    known = {entry.name for entry in fields(cls)}  # type: ignore[arg-type]
-    unknown = sorted(set(data) - known)
+    hints = _hints(cls)  # type: ignore[arg-type]
+    unknown = sorted(set(data) - set(hints))
     if unknown:
         raise ValueError("%s has no field %s" % (cls.__name__, ", ".join(unknown)))
-    hints = get_type_hints(cls)
     return cls(**{name: _value_from_wire(hints[name], value) for name, value in data.items()})
+
+
+@lru_cache(maxsize=None)
+def _hints(cls: Type[Any]) -> Dict[str, Any]:
+    # Evaluates every annotation: too dear for each of the many instances of a class.
+    return get_type_hints(cls)
 
 
 def _value_from_wire(hint: Any, value: Any) -> Any:

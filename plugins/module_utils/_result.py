@@ -1,12 +1,11 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one shape of a result (changed, before, after, changes, findings, warnings, diff), the one place of failure."""
+"""The one shape of a result: changed, before, after, changes, findings, warnings, diff."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Change,
     Desired,
@@ -19,35 +18,6 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import state_n
 from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Outcome
 
 _SUBJECTS = ("module", "sysctl", "qdisc", "file")
-
-
-def failure(error: NetfleetError) -> Dict[str, Any]:
-    """The result of a run that an error ended."""
-    problems = [str(problem) for problem in error.problems]
-    more = len(problems) - 1
-    msg = "%s; and %d more, see problems" % (problems[0], more) if more > 0 else str(error)
-    return {"msg": msg, "problems": problems}
-
-
-def run_module(module: Any, function: Callable[[], Dict[str, Any]]) -> None:
-    """Run a module's work and exit with its result; every error of ours becomes fail_json here and nowhere else."""
-    try:
-        result = function()
-    except NetfleetError as error:
-        module.fail_json(**printable(failure(error)))
-    result = printable(result)
-    for warning in result.pop("warnings", ()):
-        module.warn(warning)
-    module.exit_json(**result)
-
-
-def printable(value: Any) -> Any:
-    """The value with bytes that were not UTF-8 (in a file or its name) in hexadecimal: JSON cannot carry them."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    if isinstance(value, dict):
-        return {printable(key): printable(item) for key, item in value.items()}
-    return [printable(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def snapshot(desired: Desired, observed: Observed) -> Dict[str, Dict[str, Any]]:

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Tuple
 
-from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline, _qdisc
+from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline, _baseline_change, _qdisc
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Baseline,
@@ -80,7 +80,7 @@ def apply(system: System, desired: Desired, secrets: Dict[str, str]) -> Outcome:
         if refused:
             raise refused
         if not plan.changes:
-            _record(system, desired, baseline, _baseline.shrunk(baseline, desired))
+            _record(system, desired, baseline, _baseline_change.shrunk(baseline, desired))
             return Outcome(plan, observed, observed)
         return _Transaction(system, desired, observed, baseline, vault).run(plan)
 
@@ -95,7 +95,7 @@ def _record(system: System, desired: Desired, old: Baseline, new: Baseline) -> N
             system.remove_empty_directory(_baseline.STATE_DIRECTORY)
         else:
             system.make_private_directory(_baseline.STATE_DIRECTORY)
-            system.write_file(path, _baseline.dump(new), 0o600)
+            system.write_file(path, _baseline_change.dump(new), 0o600)
     except OSError as error:
         raise host_error(path, "cannot be written: %s" % error, "mend that, then run again") from error
 
@@ -130,13 +130,15 @@ class _Transaction:
     def run(self, plan: Plan) -> Outcome:
         """Apply the plan's changes, verify, and settle the baseline."""
         steps = {"module": self._module, "sysctl": self._sysctl, "qdisc": self._qdisc, "file": self._file}
-        grown = _baseline.grown(self._old_baseline, self._desired, self._observed, self._raw_keys, self._raw_files)
+        grown = _baseline_change.grown(
+            self._old_baseline, self._desired, self._observed, self._raw_keys, self._raw_files
+        )
         try:
             _record(self._system, self._desired, self._old_baseline, grown)
             for change in plan.changes:
                 steps[change.subject](change)
             after = self._verify(grown)
-            _record(self._system, self._desired, grown, _baseline.shrunk(grown, self._desired))
+            _record(self._system, self._desired, grown, _baseline_change.shrunk(grown, self._desired))
         except BaseException as error:
             # Whatever it was, an interrupt or a fault of ours included: never leave a host half changed.
             raise self._restored(error) from error

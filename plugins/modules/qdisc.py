@@ -91,8 +91,8 @@ from dataclasses import replace
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._converge import converge
+from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._policy import bare_intent, checked_interfaces
-from ansible_collections.netfleet.tcp.plugins.module_utils._result import run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
 
 

@@ -96,8 +96,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._converge import converge
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._policy import bare_intent, values_intent
-from ansible_collections.netfleet.tcp.plugins.module_utils._result import run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
 
 

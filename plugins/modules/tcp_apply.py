@@ -71,8 +71,9 @@ findings:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired, from_wire
-from ansible_collections.netfleet.tcp.plugins.module_utils._result import outcome_result, run_module
+from ansible_collections.netfleet.tcp.plugins.module_utils._result import outcome_result
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
 from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply, inspect
 

@@ -160,9 +160,9 @@ ansible_facts:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, load_vault, observe
-from ansible_collections.netfleet.tcp.plugins.module_utils._result import run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_name
 

@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Dict
 
 from ansible.plugins.action import ActionBase
-from ansible.plugins.loader import lookup_loader
+from ansible.template import generate_ansible_template_vars, trust_as_template
 
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import OWN_TEMPLATE, Render
 
@@ -17,7 +18,13 @@ def renderer(action: ActionBase, template: str | None, task_vars: Dict[str, Any]
 
     def render(variables: Dict[str, Any]) -> str:
         path = action._find_needle("templates", template) if template else OWN_TEMPLATE
-        lookup = lookup_loader.get("ansible.builtin.template", loader=action._loader, templar=action._templar)
-        return str(lookup.run([path], variables=task_vars, template_vars=variables)[0])
+        text = trust_as_template(action._loader.get_text_file_contents(path))
+        folders = [os.path.dirname(path), *task_vars.get("ansible_search_path", ())]
+        # Not the template lookup: it copies every variable of the host, those of the whole fleet among them.
+        templar = action._templar.copy_with_new_env(
+            searchpath=[entry for folder in folders for entry in (os.path.join(folder, "templates"), folder)],
+            available_variables={**generate_ansible_template_vars(path, path), **task_vars, **variables},
+        )
+        return str(templar.template(text, escape_backslashes=False))
 
     return render

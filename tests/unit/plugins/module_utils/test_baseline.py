@@ -8,14 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import (
-    baseline_path,
-    dump,
-    grown,
-    load,
-    masked,
-    shrunk,
-)
+from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import baseline_path, load, masked
+from ansible_collections.netfleet.tcp.plugins.module_utils._baseline_change import dump, grown, shrunk
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import MANAGED, managed_paths
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (

@@ -53,7 +53,7 @@ def test_a_file_says_who_manages_it_and_why() -> None:
 
 
 def test_what_is_rendered_is_what_will_boot() -> None:
-    found = {name: entry.value for name, entry in parse(PATH, render_sysctl_file(KEYS).split("\n"))}
+    found = {name: entry.value for name, entry in parse(PATH, render_sysctl_file(KEYS))}
     assert found == {key.name: key.value for key in KEYS}
 
 

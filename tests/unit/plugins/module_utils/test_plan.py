@@ -49,7 +49,7 @@ def wanted(values: dict[str, str], **more: Any) -> Desired:
 
 def lines_of(files: dict[str, str], name: str) -> tuple[Assignment, ...]:
     """What the files, in the order given, assign to a key."""
-    parsed = [entry for path, text in files.items() for entry in parse(path, text.split("\n"))]
+    parsed = [entry for path, text in files.items() for entry in parse(path, text)]
     return tuple(entry for found, entry in parsed if found in (name, "net.ipv4.*"))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import MANAGED, managed_paths
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, InputError, Problem
+from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure, printable, run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Baseline,
     Desired,
@@ -24,7 +25,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Plan,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan
-from ansible_collections.netfleet.tcp.plugins.module_utils._result import diff, failure, printable, result, run_module
+from ansible_collections.netfleet.tcp.plugins.module_utils._result import diff, result
 
 PATH, _SECRETS, MODULES, _UNIT, LINK = managed_paths("90-netfleet-tcp.conf")
 FIN = "net.ipv4.tcp_fin_timeout"
