@@ -9,7 +9,7 @@ of the same inventory are equal to the byte.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
 import yaml
 
@@ -48,6 +48,13 @@ class Rendered:
     target: str = ""
 
 
+class _Indented(yaml.SafeDumper):
+    """Indents lists below their key, as yamllint's default has it: a rendering may stand in a linted repository."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+        super().increase_indent(flow, False)
+
+
 def assumed(intent: Intent) -> Observed:
     """A host that has and can do everything that the declaration mentions: kernel defaults, memory without bounds."""
     named = [name for name in intent.qdisc_interfaces if name != AUTO]
@@ -83,7 +90,7 @@ def _summary(intent: Intent, resolved: Resolved, variables: Tuple[str, ...]) -> 
         "decided_on_the_host": _left_to_the_host(intent, resolved),
         "warnings": [*said, *variables],
     }
-    text: Optional[str] = yaml.safe_dump(data, sort_keys=False, width=110, allow_unicode=True)
+    text: str = yaml.dump(data, Dumper=_Indented, sort_keys=False, width=110, allow_unicode=True)
     return "---\n%s\n%s" % (MANAGED.split(":", maxsplit=1)[0] + " (rendered; no host was asked)", text)
 
 

@@ -1,0 +1,213 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A drift report as lines of text for people at a terminal, grouped by what is wrong rather than by host. Pure."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import List, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
+from ansible_collections.netfleet.tcp.plugins.module_utils._rules import SUBJECTS
+from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_groups as shared
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import DRIFT, Report
+
+Line = Tuple[str, str]
+_WIDTH = 118
+# Two columns before the text: what it is (error, waived ...), and the name of a field.
+_MARGIN = 9
+_LABEL = 11
+_ROOM = _WIDTH - _MARGIN - _LABEL
+_MOST_LINES = 3
+_MOST_TOPICS = 40
+_MOST_VARIANTS = 5
+_MOST_SHORT = 10
+_SHORT_VALUE = 14
+_MOST_NAMED = 4
+_STYLES = {"error": "failed", "warning": "changed", "note": "plain"}
+
+
+def render(report: Report) -> str:
+    """The report as plain text, with a newline at its end."""
+    return "".join(line + "\n" for _style, line in lines(report))
+
+
+def lines(report: Report) -> Iterator[Line]:
+    """(style, line) of the report; style is one of title, changed, ok, failed, plain. One line where all is well."""
+    drift, unasked = shared.drift(report), shared.unasked(report)
+    if not drift and not unasked and not report.by_status(DRIFT):
+        yield "ok", shared.clip(shared.summary(report) + _aside(report), _WIDTH)
+        return
+    yield "title", shared.clip(_title(report), _WIDTH)
+    yield from _topics(drift, report)
+    yield from _topics(unasked, report)
+    yield from _waived(report)
+    yield from _comparison(report)
+    yield from _notes(report)
+    yield "plain", ""
+    yield "failed", shared.summary(report)
+
+
+def _title(report: Report) -> str:
+    size, time = shared.count(len(report.hosts), "host"), shared.visible(report.finished)
+    counts = "errors" if report.threshold == "error" else "%ss and worse" % report.threshold
+    some = [subject for subject in SUBJECTS if subject in report.subjects]
+    only = "" if len(some) >= len(SUBJECTS) - 1 or not some else "; only %s" % ", ".join(some)
+    return "Drift check of %s, %s; what counts: %s%s" % (size, time, counts, only)
+
+
+def _aside(report: Report) -> str:
+    """What there is beside drift, in a few words."""
+    waived, notes = sum(finding.waiver is not None for finding in report.findings), len(shared.notes(report))
+    said = [shared.count(notes, "note")] if notes else []
+    said += ["%d waived" % waived] if waived else []
+    if report.comparison and report.comparison.gone:
+        said.append("%d gone since %s" % (len(report.comparison.gone), shared.visible(report.comparison.earlier)))
+    return " (%s)" % ", ".join(said) if said else ""
+
+
+def _topics(findings: Sequence[Finding], report: Report) -> Iterator[Line]:
+    topics, new = shared.topics(findings), shared.new_ones(report)
+    for topic in topics[:_MOST_TOPICS]:
+        yield "plain", ""
+        yield from _head(topic, shared.count_new(topic.finding, topic.hosts, new))
+        yield from _body(topic)
+    rest = topics[_MOST_TOPICS:]
+    if rest:
+        hosts = {host for topic in rest for host in topic.hosts}
+        text = "and %d more of these on %s, none of them worse: see another format of the report"
+        yield "plain", ""
+        yield _STYLES[rest[0].severity], _margin("") + text % (len(rest), shared.count(len(hosts), "host"))
+
+
+def _margin(word: str) -> str:
+    return word.ljust(_MARGIN)
+
+
+def _head(topic: shared.Topic, new: int) -> Iterator[Line]:
+    said = [shared.count(len(topic.hosts), "host")] if len(topic.hosts) > 1 else []
+    said += [("new" if new == len(topic.hosts) else "%d new" % new)] if new else []
+    aside = " (%s)" % ", ".join(said) if said else ""
+    text = shared.clip(shared.headline(topic.finding), _WIDTH - _MARGIN - len(aside))
+    yield _STYLES[topic.severity], _margin(topic.severity) + text + aside
+
+
+def _body(topic: shared.Topic) -> Iterator[Line]:
+    finding = topic.finding
+    if len(topic.groups) == 1:
+        yield from _field("host" if len(topic.hosts) == 1 else "hosts", shared.host_names(topic.hosts, _ROOM * 2 - 30))
+        yield from _values(shared.values(finding))
+    else:
+        yield from _values(_shared_values(topic))
+        yield from _variants(topic)
+    if topic.common(lambda one: one.reason):
+        yield from _field("why", shared.visible(finding.reason))
+    if finding.source and topic.common(lambda one: one.source):
+        yield from _field("file", shared.visible(finding.source))
+    if finding.owner and topic.common(lambda one: one.owner):
+        yield from _field("owner", shared.visible(finding.owner))
+    yield from _cure(finding)
+
+
+def _cure(finding: Finding) -> Iterator[Line]:
+    effect = shared.effect(finding)
+    if finding.cure:
+        yield from _field("cure", shared.visible(finding.cure) + (" (%s)" % effect if effect else ""))
+
+
+def _shared_values(topic: shared.Topic) -> List[Tuple[str, str]]:
+    """The values that all groups of the topic have."""
+    first, *others = [shared.values(group.finding) for group in topic.groups]
+    return [value for value in first if all(value in other for other in others)]
+
+
+def _values(values: Sequence[Tuple[str, str]]) -> Iterator[Line]:
+    """On one line where they are short, else below each other, so that one sees where they differ."""
+    if values and all(len(value) <= _SHORT_VALUE for _name, value in values):
+        yield from _field("values", ", ".join("%s %s" % value for value in values))
+        return
+    for name, value in values:
+        yield from _field(name, value)
+
+
+def _variants(topic: shared.Topic) -> Iterator[Line]:
+    """What differs between the groups of a topic, each with its hosts."""
+    common = _shared_values(topic)
+    some = topic.groups
+    if len(some) > _MOST_VARIANTS:
+        # What only one host has would be an arbitrary choice among many.
+        some = tuple(group for group in some[:_MOST_VARIANTS] if len(group.hosts) > 1) or some[:1]
+    for index, group in enumerate(some):
+        text = shared.clip(_difference(topic, group.finding, common), _ROOM * 3 // 2)
+        room = _ROOM - len(text) - len(" on ")
+        hosts = shared.host_names(group.hosts, room if room > _ROOM // 3 else _ROOM)
+        yield from _field("found" if index == 0 else "", "%s on %s" % (text, hosts))
+    rest = topic.groups[len(some) :]
+    if rest:
+        hosts = shared.count(len({host for group in rest for host in group.hosts}), "host")
+        yield from _field("", "%d others on %s" % (len(rest), hosts))
+
+
+def _difference(topic: shared.Topic, finding: Finding, common: Sequence[Tuple[str, str]]) -> str:
+    said = ["%s %s" % value for value in shared.values(finding) if value not in common]
+    if not topic.common(lambda one: one.source):
+        said.append(shared.visible(finding.source) if finding.source else "no file")
+    if not topic.common(lambda one: one.owner):
+        said.append(shared.visible(finding.owner) if finding.owner else "owner not known")
+    return ", ".join(said) or shared.visible(finding.reason)
+
+
+def _field(label: str, text: str) -> Iterator[Line]:
+    wrapped = textwrap.wrap(
+        shared.clip(text, _ROOM * _MOST_LINES),
+        _ROOM,
+        max_lines=_MOST_LINES,
+        placeholder=" " + shared.ELLIPSIS,
+        break_on_hyphens=False,
+    )
+    for index, line in enumerate(wrapped):
+        yield "plain", _margin("") + (label if index == 0 else "").ljust(_LABEL) + line
+
+
+def _waived(report: Report) -> Iterator[Line]:
+    found = shared.waived(report)
+    if found:
+        yield "plain", ""
+    for (reason, expires), findings in found.items():
+        hosts = shared.count(len({finding.host for finding in findings}), "host")
+        size = shared.count(len(findings), "finding")
+        text = "%s on %s until %s: %s" % (size, hosts, shared.visible(expires), shared.visible(reason))
+        yield "plain", shared.clip(_margin("waived") + text, _WIDTH)
+
+
+def _comparison(report: Report) -> Iterator[Line]:
+    comparison = report.comparison
+    if not comparison:
+        return
+    sizes = (len(comparison.new), len(comparison.gone), len(comparison.still))
+    yield "plain", ""
+    text = "%s: %d new, %d gone, %d still there" % (shared.visible(comparison.earlier), *sizes)
+    yield "plain", shared.clip(_margin("since") + text, _WIDTH)
+    yield from _short("new", comparison.new, "changed")
+    yield from _short("gone", comparison.gone, "ok")
+
+
+def _notes(report: Report) -> Iterator[Line]:
+    notes = shared.notes(report)
+    if notes:
+        yield "plain", ""
+        yield from _short("", notes, "plain")
+
+
+def _short(label: str, findings: Sequence[Finding], style: str) -> Iterator[Line]:
+    """A line for each topic; without a label, the severity stands in the margin."""
+    topics = shared.topics(findings)
+    for topic in topics[:_MOST_SHORT]:
+        start = _margin("") + label.ljust(_LABEL) if label else _margin(topic.severity)
+        hosts = shared.count(len(topic.hosts), "host") if len(topic.hosts) > _MOST_NAMED else None
+        hosts = hosts or shared.host_names(topic.hosts, _ROOM // 2)
+        text = shared.clip(shared.headline(topic.finding), _WIDTH - len(start) - len(" on ") - len(hosts))
+        yield style, "%s%s on %s" % (start, text, hosts)
+    if len(topics) > _MOST_SHORT:
+        yield style, "%sand %d more" % (_margin("") + (label.ljust(_LABEL) if label else ""), len(topics) - _MOST_SHORT)
