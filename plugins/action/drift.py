@@ -98,5 +98,5 @@ def _subjects(task_vars: Dict[str, Any]) -> Tuple[str, ...]:
 
 
 def _not_asked(status: str, rule: str, reason: str, cure: str) -> Dict[str, Any]:
-    finding = Finding("host", "host", "error", " ".join(reason.split()), cure=cure, rule=rule)
+    finding = Finding("host", "", "error", " ".join(reason.split()), cure=cure, rule=rule)
     return {"status": status, "profile": "", "kernel": "", "checked": {}, "findings": [to_wire(finding)]}

@@ -64,7 +64,7 @@ def _said(answer: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
     # The task came to no end on this host: Ansible itself could not reach it, or stopped at its variables.
     reason = str((answer or {}).get("msg") or "the check did not run on it")
     status, rule = (UNREACHABLE, HOST_UNREACHABLE) if (answer or {}).get("unreachable") else (FAILED, HOST_FAILED)
-    finding = Finding("host", "host", "error", " ".join(reason.split()), cure="see what Ansible said above", rule=rule)
+    finding = Finding("host", "", "error", " ".join(reason.split()), cure="see what Ansible said above", rule=rule)
     return {"status": status, "findings": [to_wire(finding)]}
 
 

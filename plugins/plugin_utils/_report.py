@@ -77,20 +77,22 @@ def identity(finding: Finding) -> Tuple[str, str, str, str]:
 def compare(earlier: Report, now: Report) -> Comparison:
     """What is new, gone and still there since an earlier report.
 
-    Of hosts that were not asked now (another -l, unreachable), and of subjects that were not, nothing is gone.
+    Of hosts that were not asked now (another -l, unreachable), and of subjects that were not, nothing is gone; nor is
+    what was only waived since.
     """
     asked = {host.name for host in now.hosts if host.status in (IN_STEP, DRIFT)}
     unasked = {finding.host for finding in now.findings} - asked
     before = {identity(finding): finding for finding in _open(earlier.findings)}
     after = {identity(finding): finding for finding in _open(now.findings)}
     subjects = set(now.subjects) | {"host"}
+    present = {identity(finding) for finding in now.findings}
     return Comparison(
         earlier=earlier.finished,
         new=tuple(finding for key, finding in after.items() if key not in before),
         gone=tuple(
             finding
             for key, finding in before.items()
-            if key not in after and finding.host in asked - unasked and finding.subject in subjects
+            if key not in present and finding.host in asked - unasked and finding.subject in subjects
         ),
         still=tuple(finding for key, finding in after.items() if key in before),
     )

@@ -36,12 +36,18 @@ def write_reports(report: Report, directory: str, formats: Iterable[str]) -> Lis
         raise input_error("tcp_drift_directory", "%s: %s" % (directory, error.strerror), "name another one") from error
     paths = []
     for name in formats:
-        # Only what is asked for is loaded.
-        module = importlib.import_module("%s._report_%s" % (__package__, name))
         path = os.path.join(directory, FILES[name])
-        _write(path, module.render(report))
+        _write(path, _rendered(report, name))
         paths.append(path)
     return paths
+
+
+def _rendered(report: Report, name: str) -> str:
+    # Only what is asked for is loaded.
+    module = importlib.import_module("%s._report_%s" % (__package__, name))
+    # Where SARIF goes, GitHub above all, what is gone would stand as open.
+    options = {"gone": False} if name == "sarif" else {}
+    return str(module.render(report, **options))
 
 
 def _write(path: str, text: str) -> None:

@@ -10,17 +10,18 @@ from __future__ import annotations
 import datetime
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, List, Tuple
 
-from ansible.inventory.manager import order_patterns, split_host_pattern
+from ansible.inventory.manager import PATTERN_WITH_SUBSCRIPT, order_patterns, split_host_pattern
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, Waiver
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import SUBJECTS, WAIVER_EXPIRED
 
 _FIELDS = ("hosts", "key", "reason", "expires", "subject")
+_TEXTS = {"hosts": "gw*,edge", "key": "net.ipv4.tcp_rmem", "reason": "NET-4711", "subject": SUBJECTS[0]}
 # A host that could not be asked must not be waived away: that would be silence.
 _NEVER = ("host-unreachable", "host-failed", WAIVER_EXPIRED)
 
@@ -78,12 +79,33 @@ def _problems(entry: Any, here: str) -> List[Problem]:
         for name in entry
         if name not in _FIELDS
     ]
-    if entry.get("expires") and _date(entry["expires"]) is None:
+    problems += [
+        Problem("%s.%s" % (here, name), "is not text", "such as %s" % example)
+        for name, example in _TEXTS.items()
+        if entry.get(name) and (isinstance(entry[name], bool) or not isinstance(entry[name], (str, int)))
+    ]
+    if isinstance(entry.get("hosts"), str):
+        problems += [Problem(here + ".hosts", wrong, cure) for wrong, cure in _wrong_terms(entry["hosts"])]
+    if str(entry.get("expires") or "").strip() and _date(entry["expires"]) is None:
         problems.append(Problem(here + ".expires", "%r is not a date" % str(entry["expires"]), "such as 2027-01-31"))
-    if entry.get("subject") and entry["subject"] not in SUBJECTS:
+    if isinstance(entry.get("subject"), (str, int)) and str(entry["subject"] or "") not in ("", *SUBJECTS):
         cure = "one of: %s" % ", ".join(SUBJECTS)
         problems.append(Problem(here + ".subject", "%r is not known" % str(entry["subject"]), cure))
     return problems
+
+
+def _wrong_terms(pattern: str) -> Iterator[Tuple[str, str]]:
+    """What of a pattern of hosts cannot be told from a host's name and groups, and what to write instead."""
+    for term in split_host_pattern(pattern):
+        bare = term[1:] if term[0] in "!&" else term
+        if not bare.startswith("~"):
+            if PATTERN_WITH_SUBSCRIPT.match(bare):
+                yield "%s counts the hosts of a group" % bare, "name the hosts themselves"
+            continue
+        try:
+            re.compile(bare[1:])
+        except re.error as error:
+            yield "%s is no regular expression: %s" % (bare, error), "such as ~gw[0-9]+"
 
 
 def _date(given: Any) -> datetime.date | None:

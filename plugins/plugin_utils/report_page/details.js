@@ -7,11 +7,6 @@ const CARDS = 30;
 function createDetails(app, box) {
   let shown = '';
   let before = null;
-  box.addEventListener('keydown', (event) => {
-    if (event.key !== 'Escape') return;
-    event.stopPropagation();
-    app.closeHost();
-  });
   return {
     render(finding) {
       const host = app.model.hosts.find((one) => one.name === app.state.host);

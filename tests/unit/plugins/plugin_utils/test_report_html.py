@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 from html.parser import HTMLParser
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -114,6 +114,10 @@ def expected(finding: Finding, change: str) -> Tuple[Any, ...]:
 def test_every_finding_is_in_the_data_with_all_its_fields(report: Report) -> None:
     data = json.loads(json.dumps(page_data(report)))
     assert findings_in(data) == Counter(expected(finding, "0") for finding in report.findings)
+
+
+def test_no_field_of_a_finding_is_left_out() -> None:
+    assert {*_report_html.TEXT_FIELDS, "host", "waiver"} == {field.name for field in fields(Finding)}
 
 
 def test_a_comparison_marks_findings_as_new_still_there_and_gone() -> None:
