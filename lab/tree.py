@@ -43,6 +43,7 @@ def mmdebstrap_argv(suite: Suite, archive: Path) -> list[str]:
     argv = ["mmdebstrap", "--mode=root", "--variant=apt", "--format=tar", f"--include={','.join(suite.packages)}"]
     argv += [f"--setup-hook={NO_SECURITY_HOOK}"] if suite.archived else []
     argv += [f"--essential-hook={hook}" for hook in HOOKS]
+    argv += [f'--customize-hook=systemctl --root="$1" --quiet disable {unit}' for unit in suite.disabled]
     argv += [f"--aptopt={option}" for option in APT_OPTIONS]
     argv += [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
     return [*argv, suite.name, str(archive)]

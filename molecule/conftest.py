@@ -5,19 +5,15 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 import testinfra
 from testinfra.host import Host as Connection
 
-from lab.fleet import Fleet, Host, load_fleet
+from lab.fleet import Fleet, load_fleet
 from lab.paths import REPOSITORY, Settings
-from tests.molecule.hosts import Seen, Target
-
-OBSERVE = Path(__file__).with_name("shared") / "observe.py"
+from tests.molecule.hosts import Seen, Target, look
 
 
 @pytest.fixture(scope="session")
@@ -47,19 +43,21 @@ def connections(fleet: Fleet, settings: Settings, tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture(scope="session")
-def targets(fleet: Fleet, connections: dict[str, Connection], settings: Settings) -> dict[str, Target]:
-    """Every host with what it ran before and runs now, by name; read once, from all hosts at a time."""
-    script = OBSERVE.read_text(encoding="utf-8")
+def recorded(fleet: Fleet, settings: Settings) -> dict[str, Seen]:
+    """What each host ran before anything was changed on it, by name."""
+    paths = {host.name: settings.state_dir / f"before-{settings.backend}-{host.name}.json" for host in fleet.hosts}
+    missing = [str(path) for path in paths.values() if not path.exists()]
+    assert not missing, f"{', '.join(missing)}: not there; the scenario's prepare step writes it"
+    return {name: Seen.read(path.read_text(encoding="utf-8")) for name, path in paths.items()}
 
-    def look(host: Host) -> Target:
-        connection = connections[host.name]
-        now = connection.check_output("/usr/bin/python3 -c %s", script)
-        path = settings.state_dir / f"before-{settings.backend}-{host.name}.json"
-        assert path.exists(), f"{path} is missing: the scenario's prepare step writes it"
-        return Target(host, connection, Seen.read(path.read_text(encoding="utf-8")), Seen.read(now))
 
-    with ThreadPoolExecutor() as pool:
-        return {found.name: found for found in pool.map(look, fleet.hosts)}
+@pytest.fixture(scope="session")
+def targets(fleet: Fleet, connections: dict[str, Connection], recorded: dict[str, Seen]) -> dict[str, Target]:
+    """Every host with what it ran before and runs now, by name; read once."""
+    now = look(connections)
+    return {
+        host.name: Target(host, connections[host.name], recorded[host.name], now[host.name]) for host in fleet.hosts
+    }
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -68,7 +68,17 @@ class Part:
 
 def all_parts() -> list[Part]:
     """The parts of the test. The lab's share a lane, since they share an instance of the lab and the memory."""
-    sources = ("lint", "types", "unit", "browser", "collection", "sanity", "target-pythons", "controllers", "precedence")
+    sources = (
+        "lint",
+        "types",
+        "unit",
+        "browser",
+        "collection",
+        "sanity",
+        "target-pythons",
+        "controllers",
+        "precedence",
+    )
     parts = [Part(name, "sources", 900) for name in sources]
     lab = [Part("molecule", "lab", 1500, "test"), Part("test-kernel", "lab", 2400, "test")]
     return [*parts, *lab, Part("ci-examples", "lab", 900)]

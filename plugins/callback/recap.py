@@ -24,7 +24,7 @@ from typing import Any, Dict, Tuple
 
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._recap import HostResult, recap_lines
+from ansible_collections.netfleet.tcp.plugins.module_utils._recap import HostResult, headline_state, recap_lines
 
 _ACTIONS = frozenset(["netfleet.tcp.tcp_tuning", "tcp_tuning"])
 _COLOURS = {"title": None, "changed": "yellow", "ok": "green", "failed": "red", "plain": None}
@@ -59,7 +59,7 @@ class CallbackModule(CallbackBase):
             self._results[name] = HostResult(
                 status=status,
                 changes=_changes(answer),
-                running=answer.get("after") or {},
+                running=headline_state(answer.get("after") or {}),
                 problems=tuple(str(problem) for problem in problems),
             )
 

@@ -108,7 +108,7 @@ def with_precedence(desired: Desired, file_name: str, observed: Observed) -> Des
         if other:
             told = "sets %s" % other.value if other.value is not None else "excludes it"
             lines += ["", "# %s %s" % (other.place, told), "%s = %s" % (key.name, key.value)]
-    lines += _exclusions(observed, file_name) if desired.keys else []
+    lines += _exclusions(desired, observed, file_name) if desired.keys else []
     if not lines:
         return desired
     text = "\n".join([MANAGED, "# Overrules files of others, which stay as they are.", *lines]) + "\n"
@@ -134,14 +134,16 @@ def dead_lines(observed: Observed) -> Tuple[Assignment, ...]:
     return tuple(entry for entry in found if entry is not None and not entry.glob)
 
 
-def _exclusions(observed: Observed, file_name: str) -> List[str]:
+def _exclusions(desired: Desired, observed: Observed, file_name: str) -> List[str]:
     if observed.reader != SYSTEMD:
         # For procps an exclusion holds off globs, not lines that name the key.
         return []
     lines: List[str] = []
+    # Ours, and what ours hide.
+    passed = {rank_of(path) for path in (*(entry.path for entry in desired.files), precedence_path(file_name))}
     for name in DEAD_KEYS:
         state = observed.keys.get(name)
-        entries = [entry for entry in state.boot if entry.file != precedence_path(file_name)] if state else []
+        entries = [entry for entry in state.boot if entry.rank not in passed] if state else []
         line = winner(entries, observed.reader)
         if line and not line.glob:
             lines += ["", "# %s sets it, and the kernel does nothing with it" % line.place, "-%s" % name]

@@ -70,7 +70,7 @@ class Glob:
         self._below = below.split("/") if below else []
         text = octets(pattern)
         texts = [] if len(text) > LONGEST_PATTERN else expanded(text) if braces else [text]
-        self._alternatives = [alternative.split("/") for alternative in texts]
+        self._alternatives = [_components(alternative) for alternative in texts]
 
     def matches(self, path: str) -> bool:
         """Whether the pattern yields the path (without doubled slashes)."""
@@ -131,6 +131,17 @@ def _first_group(text: str) -> Optional[Tuple[int, List[int]]]:
             depth -= 1
         position += 1
     return None
+
+
+def _components(text: str) -> List[str]:
+    parts = text.split("/")
+    for number, part in enumerate(parts[:-1]):
+        if is_glob(part):
+            break
+        # Up to the first component that is a pattern, glibc takes the escapes out of all at once, those of slashes too.
+        if (len(part) - len(part.rstrip("\\"))) % 2:
+            parts[number] = part[:-1]
+    return parts
 
 
 def _spelling(alternative: List[str], parts: List[str], below: List[str]) -> Optional[str]:

@@ -29,7 +29,6 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._owners import author
 from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import parse_tc
 from ansible_collections.netfleet.tcp.plugins.module_utils._routes import parse_routes
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
-from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import SYSTEMD
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_path
 

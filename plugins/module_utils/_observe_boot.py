@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the next boot will do, read from a host's files: who applies sysctl.d, what it sets, which modules are loaded."""
+"""What the next boot will do, read from a host's files: who applies sysctl.d, what it sets, which modules it loads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import (
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
 _SYSTEMD_READERS = ("/usr/lib/systemd/systemd-sysctl", "/lib/systemd/systemd-sysctl")
-# A unit that is masked never runs; /run is empty after a boot.
+# A unit that is masked (empty, or a link to /dev/null) never runs; /run is empty after a boot.
 _MASKED_READER = "/etc/systemd/system/systemd-sysctl.service"
 _MODULES_DIRECTORIES = (
     "/etc/modules-load.d",
@@ -56,8 +56,7 @@ def boot_reader(system: System) -> str:
     """Who applies sysctl.d at boot: SYSTEMD, PROCPS or NOBODY."""
     booted = system.file_state("/run/systemd/system").kind != "absent"
     if booted and any(system.file_state(path).kind != "absent" for path in _SYSTEMD_READERS):
-        masked = system.file_state(_MASKED_READER)
-        return NOBODY if masked.kind == "symlink" and masked.target == "/dev/null" else SYSTEMD
+        return NOBODY if system.read(_MASKED_READER) == "" else SYSTEMD
     return PROCPS if system.file_state("/etc/init.d/procps").kind != "absent" else NOBODY
 
 
@@ -68,13 +67,13 @@ def boot_files(system: System, names: Sequence[str], reader: str, vault: Vault) 
     paths = files_in_order(listing, reader, has_sysctl_conf)
     texts, unread = _texts(system, paths)
     targets = {path: _target(system, path) for path in paths}
-    boot = assignments(names, _parsed(texts, reader), reader)
+    boot = assignments(names, _parsed(texts, reader, names), reader)
     aside: Dict[str, Tuple[Assignment, ...]] = {}
     if has_sysctl_conf and SYSCTL_CONF not in [*paths, *targets.values()]:
         more, unread_aside = _texts(system, [SYSCTL_CONF])
         # Nothing follows from what it cannot be read for: the boot does not read it either.
         del unread_aside
-        aside = assignments(names, _parsed(more, PROCPS), PROCPS)
+        aside = assignments(names, _parsed(more, PROCPS, names), PROCPS)
         texts.update(more)
     boot = {name: tuple(_masked(name, entry, vault, targets) for entry in entries) for name, entries in boot.items()}
     aside = {name: tuple(_masked(name, entry, vault, {}) for entry in entries) for name, entries in aside.items()}
@@ -94,9 +93,10 @@ def _texts(system: System, paths: Sequence[str]) -> Tuple[Dict[str, str], Dict[s
     return texts, unread
 
 
-def _parsed(texts: Dict[str, str], reader: str) -> Iterator[Tuple[str, Assignment]]:
+def _parsed(texts: Dict[str, str], reader: str, names: Sequence[str]) -> Iterator[Tuple[str, Assignment]]:
+    wanted = frozenset(names)
     for path, text in texts.items():
-        yield from parse(path, text, reader)
+        yield from parse(path, text, reader, wanted)
 
 
 def _target(system: System, path: str) -> str:
@@ -124,7 +124,7 @@ def boot_modules(system: System, names: Sequence[str]) -> Dict[str, str]:
     chosen: Dict[str, str] = {}
     for directory in _MODULES_DIRECTORIES:
         for name in system.names(directory):
-            if name.endswith(".conf"):
+            if name.endswith(".conf") and not name.startswith("."):
                 chosen.setdefault(name, "%s/%s" % (directory, name))
     found: Dict[str, str] = {}
     wanted: Set[str] = set(names)

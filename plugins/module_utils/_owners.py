@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import TUNED, Assignment, Owner
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
@@ -20,7 +20,9 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_na
 _ACTIVE_UNIT = "/run/systemd/units/invocation:%s.service"
 _TUNED_ENABLED = "/etc/systemd/system/multi-user.target.wants/tuned.service"
 _TUNED_DIRECTORIES = ("/etc/tuned/profiles", "/etc/tuned", "/usr/lib/tuned/profiles", "/usr/lib/tuned")
-_TUNED_DEPTH = 10
+# Options of a section that make it depend on the host, or switch it off.
+_CONDITIONS = ("enabled", "uname_regex", "cpuinfo_regex")
+_TRUE = ("1", "y", "yes", "t", "true")
 _PROFILE_NAME = re.compile(r"[\w.-]+\Z")
 # What a service sets beyond any file: service -> (units, name of its process, keys).
 _SERVICES: Tuple[Tuple[str, Tuple[str, ...], Tuple[str, ...]], ...] = (
@@ -106,16 +108,12 @@ def _tuned(system: System, keys: Sequence[str]) -> Optional[Owner]:
         return None
     profiles = (system.read("/etc/tuned/active_profile") or "").split()
     sets: Dict[str, Assignment] = {}
+    read: Set[str] = set()
     for profile in profiles:
-        sets.update(_profile_sets(system, profile, _TUNED_DEPTH))
-    settings = dict(
-        (name.strip(), value.strip())
-        for name, equals, value in (
-            line.partition("=") for line in (system.read("/etc/tuned/tuned-main.conf") or "").splitlines()
-        )
-        if equals
-    )
-    reapplies = settings.get("reapply_sysctl", "1").lower() in ("1", "true", "yes", "on")
+        sets.update(_profile_sets(system, profile, read))
+    lines = [_without_comment(line) for line in (system.read("/etc/tuned/tuned-main.conf") or "").splitlines()]
+    settings = {name.strip(): value.strip() for name, _equals, value in (line.partition("=") for line in lines)}
+    reapplies = settings.get("reapply_sysctl", "1").lower() in _TRUE
     if not sets:
         # Without a [sysctl] section it touches no key, and applies no file again.
         return None
@@ -123,18 +121,22 @@ def _tuned(system: System, keys: Sequence[str]) -> Optional[Owner]:
     return Owner("%s (profile %s)" % (TUNED, " ".join(profiles)), wanted, reapplies)
 
 
-def _profile_sets(system: System, profile: str, depth: int) -> Dict[str, Assignment]:
-    """What a profile and those that it includes set; a profile wins over what it includes."""
-    if depth == 0 or not _PROFILE_NAME.match(profile):
+def _profile_sets(system: System, profile: str, read: Set[str]) -> Dict[str, Assignment]:
+    """What a profile and those that it includes set; a profile wins over what it includes.
+
+    read: the files that have been read. None is read twice, so that a profile of /etc may include the one of its own
+    name in /usr, and circles end.
+    """
+    if not _PROFILE_NAME.match(profile):
         return {}
-    for directory in _TUNED_DIRECTORIES:
-        path = "%s/%s/tuned.conf" % (directory, profile)
-        text = system.read(path)
+    for path in ["%s/%s/tuned.conf" % (directory, profile) for directory in _TUNED_DIRECTORIES]:
+        text = system.read(path) if path not in read else None
         if text is not None:
+            read.add(path)
             included, own = parse_profile(path, text)
             sets: Dict[str, Assignment] = {}
             for name in included:
-                sets.update(_profile_sets(system, name, depth - 1))
+                sets.update(_profile_sets(system, name, read))
             sets.update(own)
             return sets
     return {}
@@ -148,9 +150,9 @@ def parse_profile(path: str, text: str) -> Tuple[Tuple[str, ...], Dict[str, Assi
     """
     included: Tuple[str, ...] = ()
     sets: Dict[str, Assignment] = {}
-    section = ""
+    section, conditional = "", False
     for number, raw in enumerate(text.splitlines(), start=1):
-        line = raw.strip()
+        line = _without_comment(raw).strip()
         if line.startswith("[") and line.endswith("]"):
             section = line[1:-1].strip()
         elif line and line[0] not in "#;":
@@ -158,10 +160,16 @@ def parse_profile(path: str, text: str) -> Tuple[Tuple[str, ...], Dict[str, Assi
             name, value = name.strip(), value.strip().strip("\"'")
             if section == "main" and name == "include":
                 included = tuple(re.split(r"[\s,;]+", value))
-            elif section == "sysctl" and equals and "." in name:
+            elif section == "sysctl" and name in _CONDITIONS:
+                conditional = conditional or (name, value) not in (("enabled", "true"), ("enabled", "1"))
+            elif section == "sysctl" and equals and ("." in name or "/" in name):
                 depends = value[:1] in "<>" or "${" in value
                 sets[key_name(name)] = Assignment(path, number, None if depends else value, "")
-    return included, sets
+    return included, {} if conditional else sets
+
+
+def _without_comment(line: str) -> str:
+    return re.split(r"(?:^|\s)#", line, maxsplit=1)[0]
 
 
 def authors(system: System, texts: Mapping[str, str], targets: Mapping[str, str]) -> Dict[str, str]:
@@ -196,7 +204,7 @@ def _packages(system: System, paths: Sequence[str]) -> Dict[str, str]:
                 found[path] = "package %s" % name[: -len(".list")].partition(":")[0]
     if not lists and system.file_state("/usr/bin/rpm").kind != "absent":
         for path in paths:
-            status, output, _error = system.run(["rpm", "-qf", "--queryformat", "%{NAME}", path])
-            if status == 0 and output:
-                found[path] = "package %s" % output.strip()
+            status, output, _error = system.run(["rpm", "-qf", "--queryformat", "%{NAME}\\n", path])
+            if status == 0 and output.strip():
+                found[path] = "package %s" % output.split()[0]
     return found

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Iterator, List, Optional
+from typing import Iterable, Iterator, List, Optional
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot import effective, own_assignments, rival
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import hidden_paths, is_ours

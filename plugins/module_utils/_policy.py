@@ -72,8 +72,8 @@ class Choice:
 class Intent:
     """What is declared for a host, as far as it can be known without the host.
 
-    bandwidth in bit/s, rtt in seconds, memory_share a fraction. qdisc is empty where interfaces are left alone. choices:
-    what won; layers: every value that a layer gave a key, weakest first.
+    bandwidth in bit/s, rtt in seconds, memory_share a fraction. qdisc is empty where interfaces are left alone.
+    choices: what won; layers: every value that a layer gave a key, weakest first.
     """
 
     profile: str

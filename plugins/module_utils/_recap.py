@@ -21,6 +21,15 @@ _HEADLINES = (
 )
 
 
+def headline_state(running: Mapping[str, Any]) -> Dict[str, Dict[str, Any]]:
+    """The part of a result's state that the recap shows; the rest need not be kept for each host of a fleet."""
+    keys = running.get("sysctl") or {}
+    return {
+        "sysctl": {key: keys[key] for key, _title in _HEADLINES if key in keys},
+        "qdisc": dict(running.get("qdisc") or {}),
+    }
+
+
 @dataclass(frozen=True)
 class HostResult:
     """What became of a host. status: ok, changed, failed or unreachable; changes: (subject, key, from, to)."""

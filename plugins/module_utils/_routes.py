@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Routes that decide the congestion control of what goes over them, whatever the sysctl says: reading ip's JSON. Pure."""
+"""Routes that decide the congestion control of what goes over them, whatever the sysctl says: ip's JSON read. Pure."""
 
 from __future__ import annotations
 
@@ -28,10 +28,16 @@ def parse_routes(text: str) -> Tuple[Route, ...]:
                 found.append(
                     Route(
                         prefix=str(entry.get("dst", "default")),
-                        device=str(entry.get("dev", "")),
+                        device=_devices(entry),
                         congestion_control=str(metrics["congestion"]).split(" ")[0],
                         protocol=str(entry.get("protocol", "")),
                         table=str(entry.get("table", "main")),
                     )
                 )
     return tuple(found)
+
+
+def _devices(entry: Dict[str, Any]) -> str:
+    """The interface of a route, or those of its next hops."""
+    found = [each.get("dev") for each in (entry, *(entry.get("nexthops") or ())) if each.get("dev")]
+    return ",".join(sorted({str(name) for name in found}))

@@ -45,7 +45,8 @@ RULES: Tuple[Rule, ...] = (
     Rule(
         SYSCTL_RUNNING,
         "the kernel runs another value",
-        "The running value of a key is not the declared one. Somebody or something changed it after the last tuning run.",
+        "The running value of a key is not the declared one. Somebody or something changed it after the last tuning "
+        "run.",
     ),
     Rule(
         SYSCTL_BOOT,
@@ -72,7 +73,8 @@ RULES: Tuple[Rule, ...] = (
     Rule(
         CONGESTION_CONTROL,
         "new connections use another congestion control",
-        "The congestion control that the kernel gives to new sockets, now or after the next boot, is not the declared one.",
+        "The congestion control that the kernel gives to new sockets, now or after the next boot, is not the declared "
+        "one.",
     ),
     Rule(MODULE_RUNNING, "a kernel module is not loaded", "A declared value needs a module that is not loaded."),
     Rule(

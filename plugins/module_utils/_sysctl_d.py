@@ -12,7 +12,7 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass, replace
-from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Container, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._glob import Glob, is_glob, octets
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Assignment
@@ -125,12 +125,15 @@ def _opened_by_procps(path: str, listing: Mapping[str, Iterable[str]]) -> List[s
     return [directory + "/" + other for other in found] or [path]
 
 
-def parse(path: str, text: str, reader: str = SYSTEMD) -> Iterator[Tuple[str, Assignment]]:
+def parse(
+    path: str, text: str, reader: str = SYSTEMD, names: Optional[Container[str]] = None
+) -> Iterator[Tuple[str, Assignment]]:
     """(dotted key or glob, Assignment) of each line of one file that assigns or excludes a key.
 
-    text may hold surrogate escapes. An exclusion (``-key`` without a value) is an Assignment whose value is None.
-    Lines that the reader passes over are passed over, and so are those whose key can be none. Line numbers are the
-    reader's own: for systemd a lone CR and a NUL end a line too.
+    text may hold surrogate escapes. names: leave out lines that name any other key (globs stay), which is faster.
+    An exclusion (``-key`` without a value) is an Assignment whose value is None. Lines that the reader passes over are
+    passed over, and so are those whose key can be none. Line numbers are the reader's own: for systemd a lone CR and a
+    NUL end a line too.
     """
     procps = reader == PROCPS
     rank = rank_of(path)
@@ -144,8 +147,9 @@ def parse(path: str, text: str, reader: str = SYSTEMD) -> Iterator[Tuple[str, As
         pattern = swapped if procps else _simplified(swapped)
         glob = is_glob(pattern)
         named = pattern if glob else _key_path(pattern, reader)
-        if named:
-            yield named.translate(_SWAP), Assignment(path, number, value, rank, glob, pattern)
+        name = _swapped(named) if named else ""
+        if name and (glob or names is None or name in names):
+            yield name, Assignment(path, number, value, rank, glob, pattern)
 
 
 def _systemd_lines(text: str) -> List[str]:
@@ -186,7 +190,14 @@ def _procps_line(line: str) -> _Line:
 def _slashed(key: str) -> str:
     """The key as a path: if its first separator is a dot, dots and slashes change places."""
     dot = key.find(".")
-    return key.translate(_SWAP) if dot >= 0 and "/" not in key[:dot] else key
+    return _swapped(key) if dot >= 0 and "/" not in key[:dot] else key
+
+
+def _swapped(text: str) -> str:
+    # What translate does, at a tenth of its cost where only one of the two is there.
+    if "/" not in text:
+        return text.replace(".", "/")
+    return text.translate(_SWAP) if "." in text else text.replace("/", ".")
 
 
 def _simplified(path: str) -> str:
@@ -228,19 +239,22 @@ def assignments(
 ) -> Dict[str, Tuple[Assignment, ...]]:
     """For each of the (dotted) names, every assignment that could give it a value at boot, in reading order."""
     found: Dict[str, List[Assignment]] = {name: [] for name in names}
-    paths = {name: name.translate(_SWAP) for name in names}
-    for pattern, assignment in parsed:
+    paths = {name: _swapped(name) for name in names}
+    matched: Dict[str, List[str]] = {}
+    for named, assignment in parsed:
         if not assignment.glob:
-            if pattern in found:
-                found[pattern].append(assignment)
+            if named in found:
+                found[named].append(assignment)
             continue
-        glob = _glob(assignment.pattern or pattern.translate(_SWAP), reader)
-        for name, path in paths.items():
-            if glob.matches(path):
-                found[name].append(assignment)
-            elif path == assignment.pattern:
-                # The text of a glob is the name of an interface: it counts as naming the key, and gives it nothing.
-                found[name].append(replace(assignment, value=None, glob=False))
+        pattern = assignment.pattern or _swapped(named)
+        if pattern not in matched:
+            glob = _glob(pattern, reader)
+            matched[pattern] = [name for name, path in paths.items() if glob.matches(path)]
+        for name in matched[pattern]:
+            found[name].append(assignment)
+        if named in found and named not in matched[pattern]:
+            # The text of a glob is the name of an interface: it counts as naming the key, and gives it nothing.
+            found[named].append(replace(assignment, value=None, glob=False))
     return {name: tuple(entries) for name, entries in found.items()}
 
 

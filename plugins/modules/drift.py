@@ -8,12 +8,12 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: drift
 short_description: Compare what is declared for a host, what it runs, and what its next boot will run
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - netfleet.tcp contributors (@netfleet)
 description:
-  - Visits the host once, with M(netfleet.tcp.tcp_facts), changes nothing, and needs no more rights than to read /proc/sys.
-    What only root may read is said to be not judged.
+  - Visits the host once, with M(netfleet.tcp.tcp_facts), changes nothing, and needs no more rights than to read
+    /proc/sys. What only root may read is said to be not judged.
   - Never fails a host; one that cannot be asked is a finding too. M(netfleet.tcp.drift_report) weighs the findings.
   - The playbook P(netfleet.tcp.tcp_tuning#role) C(netfleet.tcp.drift) runs both.
 extends_documentation_fragment:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: drift_report
 short_description: Report what a drift check found over all hosts of a play
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - netfleet.tcp contributors (@netfleet)
 description:

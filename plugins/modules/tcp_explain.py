@@ -8,12 +8,12 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: tcp_explain
 short_description: Say where the values of keys come from on a host
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - netfleet.tcp contributors (@netfleet)
 description:
-  - For each key, prints every layer of the declaration that gave it a value with reason and source, what runs, what stood
-    there before, which file and line decides at the next boot, and which are shadowed and why.
+  - For each key, prints every layer of the declaration that gave it a value with reason and source, what runs, what
+    stood there before, which file and line decides at the next boot, and which are shadowed and why.
   - Visits the host once, with M(netfleet.tcp.tcp_facts), and changes nothing.
 extends_documentation_fragment:
   - netfleet.tcp.attributes

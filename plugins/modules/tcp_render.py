@@ -8,15 +8,15 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: tcp_render
 short_description: Write what a host would get into a folder, without contacting it
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - netfleet.tcp contributors (@netfleet)
 description:
   - Writes the files of the declaration below C(directory/HOST/), as they would stand on a host that has everything the
     declaration mentions, and C(summary.yml), which says what the host itself decides (its memory, its kernel's own
     higher values, its interfaces).
-  - Depends on the inventory and the version of this collection alone, so that a change of the inventory shows as a plain
-    diff. Secrets are tokens.
+  - Depends on the inventory and the version of this collection alone, so that a change of the inventory shows as a
+    plain diff. Secrets are tokens.
 extends_documentation_fragment:
   - netfleet.tcp.attributes
   - netfleet.tcp.attributes.changes

@@ -12,7 +12,7 @@ from typing import List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot import effective
 from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import INDEX, refused_because
-from ansible_collections.netfleet.tcp.plugins.module_utils._model import Assignment, KeyState, Observed
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import TUNED, Assignment, KeyState, Observed
 from ansible_collections.netfleet.tcp.plugins.module_utils._policy import Choice, Intent
 from ansible_collections.netfleet.tcp.plugins.module_utils._resolve import Resolved
 from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import NOBODY, explain_boot
@@ -92,19 +92,23 @@ def _boot(state: KeyState, chosen: Choice | None, observed: Observed) -> Iterato
         yield _plain("next boot", "nothing on this host applies sysctl.d")
         return
     line = effective(state, observed)
+    boot = explain_boot(state.boot, observed.reader)
     wrong = chosen is not None and (line is None or not same_value(state.name, line.value, chosen.value))
-    text = "%s, by %s (%s)" % (line.value, _place(line, observed), observed.reader) if line else "no file sets it"
+    reader = observed.reader if line == boot.winner else TUNED
+    text = "%s, by %s (%s)" % (line.value, _place(line, observed), reader) if line else "no file sets it"
     yield (
         "changed" if wrong else "plain",
         _LABEL % "next boot" + text + (", which is not what is declared" if wrong else ""),
     )
-    shadowed = explain_boot(state.boot, observed.reader).shadowed
+    shadowed = [(entry, reason) for entry, reason in boot.shadowed if entry != line]
+    if boot.winner and boot.winner != line:
+        shadowed.append((boot.winner, "%s comes after it" % TUNED))
     for entry, reason in shadowed:
         yield _plain("shadowed", "%s, by %s: %s" % (_value(entry), _place(entry, observed), reason))
     for entry in state.aside:
-        yield _plain(
-            "aside", "%s, by %s: this host does not read it at boot" % (_value(entry), _place(entry, observed))
-        )
+        if entry != line:
+            text = "%s, by %s: this host does not read it at boot" % (_value(entry), _place(entry, observed))
+            yield _plain("aside", text)
 
 
 def _value(entry: Assignment) -> str:

@@ -32,10 +32,11 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._sizing import format
 from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import SYSTEMD
 
 SUMMARY = "summary.yml"
-# Of a kernel that nobody has tuned (tcp.rst); the first two fields of a buffer are the kernel's own.
+# The first two fields of a buffer are the kernel's own (tcp.rst: of one that nobody has tuned). Its maximum depends on
+# memory and version; a small one lets the declared one stand.
 _KERNEL_DEFAULTS = {
-    "net.ipv4.tcp_rmem": "4096 131072 6291456",
-    "net.ipv4.tcp_wmem": "4096 16384 4194304",
+    "net.ipv4.tcp_rmem": "4096 131072 131072",
+    "net.ipv4.tcp_wmem": "4096 16384 16384",
 }
 
 

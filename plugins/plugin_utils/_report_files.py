@@ -8,11 +8,13 @@ import importlib
 import json
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterable
 from typing import Dict, List
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._rules import SEVERITIES
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import Report, from_data
 
 # format -> name of its file. Each is written by the function render of plugin_utils/_report_<format>.py.
@@ -77,14 +79,21 @@ def read_report(path: str) -> Report:
     """An earlier JSON report; InputError where it cannot be read as one."""
     cure = "name a drift.json that an earlier check wrote"
     try:
-        if os.path.getsize(path) > _LARGEST:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is not a file")
+        if status.st_size > _LARGEST:
             raise ValueError("it is larger than 1 GiB")
         with open(path, encoding="utf-8") as stream:
-            return from_data(json.load(stream))
+            report = from_data(json.load(stream))
+        unknown = {report.threshold, *(finding.severity for finding in report.findings)}.difference(SEVERITIES)
+        if unknown:
+            raise ValueError("it has a severity that is none: %s" % min(unknown))
     except OSError as error:
         raise input_error("tcp_drift_compare", "%s: %s" % (path, error.strerror), cure) from error
     except (ValueError, TypeError, RecursionError) as error:
         raise input_error("tcp_drift_compare", "%s: %s" % (path, error), cure) from error
+    return report
 
 
 def collection_version() -> str:

@@ -6,11 +6,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
 
 from testinfra.host import Host as Connection
 
 from lab.fleet import Host
+from lab.paths import REPOSITORY
+
+OBSERVE = REPOSITORY / "molecule" / "shared" / "observe.py"
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,12 @@ class Seen:
         """What our sysctl.d file sets at boot."""
         lines = [line for line in self.own_file.splitlines() if line and not line.startswith("#")]
         return {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
+
+    @classmethod
+    def on(cls, connection: Connection) -> Seen:
+        """What a host runs and has at this moment."""
+        script = OBSERVE.read_text(encoding="utf-8")
+        return cls.read(connection.check_output("/usr/bin/python3 -c %s", script))
 
     @classmethod
     def read(cls, text: str) -> Seen:
@@ -69,3 +79,25 @@ class Target:
         names = {*self.before.sysctls, *self.now.sysctls}
         pairs = {name: (self.before.sysctls.get(name), self.now.sysctls.get(name)) for name in sorted(names)}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def look(connections: Mapping[str, Connection]) -> dict[str, Seen]:
+    """What each of the hosts runs and has at this moment, by name; all at a time."""
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(connections, pool.map(Seen.on, connections.values()), strict=True))
+
+
+def on_each(commands: Mapping[str, str], connections: Mapping[str, Connection]) -> dict[str, str]:
+    """Run a command on each host that has one, all at a time; what each printed, by the host's name."""
+    with ThreadPoolExecutor() as pool:
+        printed = pool.map(lambda name: str(connections[name].check_output(commands[name])), commands)
+        return dict(zip(commands, printed, strict=True))
+
+
+def differences(before: Mapping[str, Seen], after: Mapping[str, Seen]) -> dict[str, tuple[object, object]]:
+    """What is no longer as it was, as (before, after). Modules aside: in containers they are the machine's."""
+    parts = [field.name for field in fields(Seen) if field.name != "modules"]
+    pairs = {
+        (name, part): (getattr(before[name], part), getattr(after[name], part)) for name in before for part in parts
+    }
+    return {f"{part} of {name}": pair for (name, part), pair in pairs.items() if pair[0] != pair[1]}

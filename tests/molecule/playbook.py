@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Running a playbook as a user does and reading, host by host, what the tuning task said."""
+"""Running a playbook as a user does and reading, host by host, what the tuning task or the drift report said."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from lab.paths import REPOSITORY
 
 CALLBACKS = REPOSITORY / "molecule" / "shared" / "callback"
 CONVERGE = REPOSITORY / "molecule" / "shared" / "converge.yml"
+DRIFT = REPOSITORY / "molecule" / "shared" / "drift.yml"
 TUNING = ("netfleet.tcp.tcp_tuning", "tcp_tuning")
 
 
@@ -45,6 +46,41 @@ class Run:
     def diff(self, host: str) -> str:
         """The text of a host's diff."""
         return json.dumps(self.results[host].get("diff"))
+
+
+@dataclass(frozen=True)
+class Check:
+    """A finished drift check."""
+
+    status: int
+    output: str
+    report: Mapping[str, Any]  # drift.json as it stands
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """What the report says of each host: in_step, drift, unreachable or failed."""
+        return {host["name"]: host["status"] for host in self.report["hosts"]}
+
+    def findings(self, host: str, notes: bool = False) -> list[dict[str, Any]]:
+        """The findings on a host, waived ones too; notes only where asked for."""
+        found = [dict(entry) for entry in self.report["findings"] if entry["host"] == host]
+        return [entry for entry in found if notes or entry["severity"] != "note"]
+
+    def one(self, host: str, key: str, rule: str) -> dict[str, Any]:
+        """The only finding of a rule about a key on a host."""
+        found = [entry for entry in self.findings(host, notes=True) if (entry["key"], entry["rule"]) == (key, rule)]
+        assert len(found) == 1, f"{len(found)} findings {rule} of {key} on {host}:\n{self.output}"
+        return found[0]
+
+
+def run_drift(scratch: Path, *arguments: str) -> Check:
+    """Run the drift check on the inventory of the lab; `scratch` is a directory for its report."""
+    path = scratch / "drift.json"
+    path.unlink(missing_ok=True)
+    wanted = json.dumps({"tcp_drift_directory": str(scratch), "tcp_drift_formats": ["json"]})
+    done = run_playbook(scratch, f"--extra-vars={wanted}", *arguments, playbook=DRIFT)
+    assert path.exists(), f"the check wrote no report:\n{done.output}"
+    return Check(done.status, done.output, json.loads(path.read_text(encoding="utf-8")))
 
 
 def run_playbook(scratch: Path, *arguments: str, playbook: Path = CONVERGE) -> Run:

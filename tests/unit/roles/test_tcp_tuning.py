@@ -7,13 +7,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+from jinja2.nativetypes import NativeEnvironment
 
+from ansible_collections.netfleet.tcp.plugins.action import drift, drift_report, tcp_explain, tcp_render
+from ansible_collections.netfleet.tcp.plugins.module_utils._rules import SUBJECTS
+from ansible_collections.netfleet.tcp.plugins.modules import drift as drift_module
+from ansible_collections.netfleet.tcp.plugins.modules import drift_report as drift_report_module
+from ansible_collections.netfleet.tcp.plugins.modules import tcp_explain as tcp_explain_module
+from ansible_collections.netfleet.tcp.plugins.modules import tcp_render as tcp_render_module
 from ansible_collections.netfleet.tcp.plugins.modules import tcp_tuning as module
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _declaration as declaration
 
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "tcp_tuning"
+PLAYBOOKS = ROLE.parents[1] / "playbooks"
 PREFIX = "tcp_tuning_"
+DECLARATION = "__tcp_tuning_declaration"
+IMPORT = "ansible.builtin.import_role"
+# action -> what its module documents, and what it takes.
+DOCUMENTED: dict[str, tuple[str, dict[str, Any]]] = {
+    "drift": (drift_module.DOCUMENTATION, drift._SPECIFICATION),
+    "drift_report": (drift_report_module.DOCUMENTATION, drift_report._SPECIFICATION),
+    "tcp_explain": (tcp_explain_module.DOCUMENTATION, tcp_explain._SPECIFICATION),
+    "tcp_render": (tcp_render_module.DOCUMENTATION, tcp_render._SPECIFICATION),
+}
 
 
 def _yaml(path: str) -> Any:
@@ -32,6 +50,62 @@ def test_every_default_is_specified_with_the_same_default() -> None:
 def test_the_task_hands_every_variable_over() -> None:
     arguments = _yaml("tasks/main.yml")[0]["netfleet.tcp.tcp_tuning"]
     assert arguments == {name.removeprefix(PREFIX): f"{{{{ {name} }}}}" for name in _specification()}
+
+
+def test_the_declaration_as_one_value_holds_every_variable() -> None:
+    """drift, render and explain read the same as what tune applies."""
+    ((name, expression),) = _yaml("vars/main.yml").items()
+    given = {variable: [variable] for variable in _specification()}
+    value: Any = NativeEnvironment().from_string(expression).render(given)
+    assert (name, value) == (DECLARATION, {variable.removeprefix(PREFIX): [variable] for variable in given})
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "action"),
+    [("drift", "netfleet.tcp.drift"), ("render", "netfleet.tcp.tcp_render"), ("explain", "netfleet.tcp.tcp_explain")],
+)
+def test_the_other_entry_points_hand_the_declaration_over(entry_point: str, action: str) -> None:
+    (task,) = _yaml(f"tasks/{entry_point}.yml")
+    assert task[action]["tcp_tuning"] == f"{{{{ {DECLARATION} }}}}"
+    assert set(task[action]) <= set(DOCUMENTED[action.rpartition(".")[2]][1])
+    assert "become" not in task
+
+
+def test_the_report_finds_what_the_check_registers() -> None:
+    (task,) = _yaml("tasks/drift.yml")
+    assert task["register"] == DOCUMENTED["drift_report"][1]["variable"]["default"]
+
+
+def test_the_playbooks_name_the_entry_points() -> None:
+    for verb in ("drift", "render", "explain"):
+        plays = yaml.safe_load((PLAYBOOKS / f"{verb}.yml").read_text(encoding="utf-8"))
+        imported = [task[IMPORT] for play in plays for task in play["tasks"] if IMPORT in task]
+        assert imported == [{"name": "netfleet.tcp.tcp_tuning", "tasks_from": verb}]
+
+
+def test_each_subject_of_a_check_is_a_tag() -> None:
+    (play,) = yaml.safe_load((PLAYBOOKS / "drift.yml").read_text(encoding="utf-8"))
+    assert play["tasks"][0]["tags"] == [subject for subject in SUBJECTS if subject != "host"]
+    assert play["tasks"][1]["tags"] == ["always"]
+    assert play["tasks"][1]["run_once"] is True
+
+
+@pytest.mark.parametrize("name", ["drift", "drift_report", "tcp_explain", "tcp_render"])
+def test_a_module_documents_what_its_action_takes(name: str) -> None:
+    documentation, specification = DOCUMENTED[name]
+    parsed = yaml.safe_load(documentation)
+    assert parsed["module"] == name
+    options = parsed["options"]
+    assert set(options) == set(specification)
+    for option, documented in options.items():
+        taken = specification[option]
+        for field in ("type", "elements", "required", "default", "choices"):
+            assert documented.get(field) == taken.get(field), (option, field)
+
+
+@pytest.mark.parametrize("name", ["drift", "tcp_explain", "tcp_render"])
+def test_the_declaration_is_one_option_of_the_actions(name: str) -> None:
+    assert DOCUMENTED[name][1]["tcp_tuning"]["options"] is declaration.ARGUMENTS
 
 
 def test_the_action_takes_what_the_role_gives() -> None:

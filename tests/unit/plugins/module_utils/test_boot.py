@@ -322,6 +322,13 @@ def test_what_sets_no_dead_key_needs_no_exclusion(line: str) -> None:
     assert extra_of(system) is None
 
 
+@pytest.mark.parametrize("name", [FILE, "zz-" + FILE])
+def test_what_a_file_of_our_name_hides_needs_no_exclusion(name: str) -> None:
+    system = FakeSystem()
+    system.put("/usr/lib/sysctl.d/" + name, RECYCLE + " = 1\n")
+    assert extra_of(system) is None
+
+
 def test_procps_cannot_be_told_to_leave_a_dead_key_out() -> None:
     system = FakeSystem()
     boot_by_procps(system)

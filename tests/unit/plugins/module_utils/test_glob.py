@@ -76,6 +76,11 @@ def test_one_component(pattern: str, name: str, matches: bool) -> None:
         ("a/*/.", "a/b", []),
         ("a/*/../b", "a/b", []),
         (r"\a/*", "a/b", ["a/b"]),
+        # A slash can be escaped as long as no component is a pattern.
+        ("a\\/*", "a/b", ["a/b"]),
+        ("a\\\\/*", "a/b", []),
+        ("*\\/b", "a/b", []),
+        ("*/b\\/c", "a/b/c", []),
     ],
 )
 def test_a_spelling_is_the_patterns_own(pattern: str, path: str, spellings: list[str]) -> None:

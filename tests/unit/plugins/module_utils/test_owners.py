@@ -355,7 +355,7 @@ class Rpm(FakeSystem):
         self.asked: List[str] = []
 
     def run(self, argv: Sequence[str], stdin: str = "") -> Tuple[int, str, str]:
-        assert list(argv[:3]) == ["rpm", "-qf", "--queryformat"]
+        assert (list(argv[:3]), stdin) == (["rpm", "-qf", "--queryformat"], "")
         self.asked.append(argv[-1])
         # As rpm does: for each package that owns the file, what the format makes of it.
         status, names = self.answers.get(argv[-1], (1, ""))

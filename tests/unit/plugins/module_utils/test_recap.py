@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._recap import HostResult, recap_lines
+from ansible_collections.netfleet.tcp.plugins.module_utils._recap import HostResult, headline_state, recap_lines
 
 CC = "net.ipv4.tcp_congestion_control"
 FIN = "net.ipv4.tcp_fin_timeout"
@@ -164,3 +164,16 @@ def test_thousands_of_problems_are_counted_not_listed() -> None:
     lines = [text for _style, text in recap_lines({"h1": many}, check_mode=False)]
     assert len(lines) < 30
     assert lines[-1].strip() == "and 4980 more"
+
+
+def test_only_what_is_shown_is_kept() -> None:
+    running = {
+        "sysctl": {"net.ipv4.tcp_congestion_control": "bbr", "net.ipv4.tcp_sack": "1"},
+        "qdisc": {"eth0": "fq"},
+        "file": {"/etc/sysctl.d/x.conf": "absent"},
+    }
+    kept = headline_state(running)
+    assert kept == {"sysctl": {"net.ipv4.tcp_congestion_control": "bbr"}, "qdisc": {"eth0": "fq"}}
+    assert list(recap_lines({"a": HostResult("ok", running=kept)}, False)) == list(
+        recap_lines({"a": HostResult("ok", running=running)}, False)
+    )

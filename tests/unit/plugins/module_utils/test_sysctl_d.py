@@ -162,6 +162,11 @@ def test_lines_that_each_reader_takes_its_own_way(line: str, systemd: str | None
     assert names == [[name] if name else [] for name in (systemd, procps)]
 
 
+def test_other_keys_can_be_left_out() -> None:
+    text = "%s = 1\nother = 2\n%s = 3\n-other" % (KEY, GLOB)
+    assert [name for name, _entry in parse(ETC + "/x.conf", text, names={KEY})] == [KEY, GLOB]
+
+
 def test_the_pattern_is_the_text_by_which_the_reader_tells_entries_apart() -> None:
     text = "net..ipv4.tcp_sack = 1\nnet//ipv4/tcp_* = 1"
     patterns = {reader: [entry.pattern for _n, entry in parse(ETC + "/x.conf", text, reader)] for reader in READERS}

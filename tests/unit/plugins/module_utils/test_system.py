@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import socket
 import stat
@@ -95,6 +96,84 @@ def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.conf")
     (tmp_path / "zero.conf").symlink_to("/dev/zero")
     assert [SYSTEM.read(str(tmp_path / name)) for name in ("fifo.conf", "zero.conf", ".", "none")] == [None] * 4
+
+
+# Imports first, and enters the folder: both may be closed to the user that it becomes.
+LOOK_AS_NOBODY = """
+import json, os, sys
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
+os.chdir(sys.argv[1])
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+system = LinuxSystem()
+print(json.dumps({name: [*system.read_or_why(name), system.file_state(name).kind] for name in sys.argv[2:]}))
+"""
+
+
+def seen_by_nobody(directory: Path, *names: str) -> "dict[str, list[object]]":
+    """(text, why not, kind) of files, as a user without rights sees them."""
+    directory.chmod(0o755)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"}
+    argv = [sys.executable, "-c", LOOK_AS_NOBODY, str(directory), *names]
+    shown = subprocess.run(argv, env=environment, stdout=subprocess.PIPE, check=True).stdout
+    found: "dict[str, list[object]]" = json.loads(shown)
+    return found
+
+
+def test_what_this_user_may_not_read_is_said(tmp_path: Path) -> None:
+    for name, mode in (("open", 0o644), ("closed", 0)):
+        (tmp_path / name).write_text(name, encoding="utf-8")
+        (tmp_path / name).chmod(mode)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "x").write_text("x", encoding="utf-8")
+    folder.chmod(0)
+    assert seen_by_nobody(tmp_path, "open", "closed", "folder/x", "none") == {
+        "open": ["open", "", "file"],
+        "closed": [None, "permission denied", "unreadable"],
+        "folder/x": [None, "permission denied", "other"],
+        "none": [None, "", "absent"],
+    }
+    folder.chmod(0o700)
+
+
+def test_why_something_cannot_be_read(tmp_path: Path) -> None:
+    os.mkfifo(str(tmp_path / "fifo"))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        assert SYSTEM.read_or_why(str(tmp_path / "socket")) == (None, "no such device or address")
+    for name in ("/dev/zero", str(tmp_path / "fifo")):
+        assert SYSTEM.read_or_why(name) == (None, "it is not a regular file")
+
+
+def test_what_nobody_could_read_needs_no_reason(tmp_path: Path) -> None:
+    """A reader at boot passes it over just so."""
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    for name in ("one", "dangling", "none", ".", "file/below"):
+        assert SYSTEM.read_or_why(str(tmp_path / name)) == (None, ""), name
+
+
+def test_what_masks_a_file_reads_as_empty(tmp_path: Path) -> None:
+    (tmp_path / "masked").symlink_to("/dev/null")
+    (tmp_path / "empty").write_text("", encoding="utf-8")
+    for name in ("masked", "empty"):
+        assert SYSTEM.read_or_why(str(tmp_path / name)) == ("", "")
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.conf"
+    with path.open("w") as stream:
+        stream.truncate(_system.LARGEST)
+    assert SYSTEM.read_or_why(str(path)) == ("\0" * _system.LARGEST, "")
+    with path.open("w") as stream:
+        stream.truncate(_system.LARGEST + (1 << 20))
+    assert SYSTEM.read_or_why(str(path)) == (None, "it has 17 MiB")
+    assert (SYSTEM.file_state(str(path)).kind, SYSTEM.file_state(str(path)).text) == ("unreadable", "")
 
 
 def test_removing_is_done_once_and_forgiven_twice(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@
 
 Each host has its own kind of drift, so that one run shows them all:
   cloud1  a running value            cloud2  a line of our file
-  local1  another file that wins at the next boot            local2  nothing
+  local1  a file of somebody else's that would win at the next boot            local2  nothing
 """
 
 from __future__ import annotations
@@ -21,10 +21,17 @@ ALL = ["cloud1", "cloud2", "local1", "local2"]
 KEY = "net.ipv4.tcp_mtu_probing"
 OWN_FILE = "/etc/sysctl.d/90-netfleet-tcp.conf"
 OTHER_FILE = "/etc/sysctl.d/99-somebody.conf"
+OVERRULING_FILE = "/etc/sysctl.d/zz-90-netfleet-tcp.conf"
 
 
 def running(host: Target) -> str:
     return str(host.connection.check_output("cat /proc/sys/net/ipv4/tcp_mtu_probing"))
+
+
+def applied(host: Target) -> str:
+    """What runs once systemd has applied sysctl.d, as it does at boot."""
+    host.connection.check_output("systemctl restart systemd-sysctl")
+    return running(host)
 
 
 def own_lines(host: Target) -> list[str]:
@@ -58,13 +65,21 @@ def drifted(untouched: Run, targets: dict[str, Target], scratch: Path) -> Iterat
 def state_after_check(drifted: Run, targets: dict[str, Target]) -> dict[str, object]:
     """What the drifted hosts run and have after the check, before anything mends them."""
     del drifted
-    return {"cloud1": running(targets["cloud1"]), "cloud2": own_lines(targets["cloud2"])}
+    extra = targets["local1"].connection.file(OVERRULING_FILE).exists
+    return {"cloud1": running(targets["cloud1"]), "cloud2": own_lines(targets["cloud2"]), "local1": extra}
 
 
 @pytest.fixture(scope="module")
-def mended(state_after_check: dict[str, object], scratch: Path) -> Run:
+def refused(drifted: Run, scratch: Path) -> Run:
+    """A run for real where the file of somebody else's shall stop it."""
+    del drifted
+    return run_playbook(scratch, "--limit=local1", "--extra-vars=tcp_tuning_boot_conflict=fail")
+
+
+@pytest.fixture(scope="module")
+def mended(state_after_check: dict[str, object], refused: Run, scratch: Path) -> Run:
     """A run for real after that."""
-    del state_after_check
+    del state_after_check, refused
     return run_playbook(scratch)
 
 
@@ -75,8 +90,7 @@ def test_a_converged_fleet_has_nothing_to_report(untouched: Run) -> None:
 
 def test_only_the_hosts_that_drifted_are_reported(drifted: Run) -> None:
     assert sorted(drifted.results) == ALL
-    assert drifted.changed == ["cloud1", "cloud2"]
-    assert drifted.failed == ["local1"]
+    assert (drifted.changed, drifted.failed) == (["cloud1", "cloud2", "local1"], [])
 
 
 def test_a_running_value_is_named_alone(drifted: Run) -> None:
@@ -89,31 +103,54 @@ def test_a_line_of_our_file_is_named(drifted: Run) -> None:
     assert f"{KEY} = 2" in drifted.diff("cloud2")
 
 
-def test_a_file_that_wins_at_boot_is_named_with_its_line(drifted: Run) -> None:
-    assert drifted.status != 0
-    result = drifted.results["local1"]
-    said = f"{result['msg']} {result.get('problems')}"
+def test_a_file_that_wins_at_boot_would_be_overruled(drifted: Run) -> None:
+    assert drifted.changes("local1") == [OVERRULING_FILE]
+    assert f"{OTHER_FILE}:2" in drifted.diff("local1")
+
+
+def test_the_check_changed_nothing(state_after_check: dict[str, object]) -> None:
+    assert state_after_check == {"cloud1": "0", "cloud2": [f"{KEY} = 2"], "local1": False}
+
+
+def test_it_can_be_refused_instead_with_file_and_line(refused: Run) -> None:
+    assert (refused.status, refused.failed, refused.changed) == (2, ["local1"], [])
+    said = f"{refused.results['local1']['msg']} {refused.results['local1'].get('problems')}"
     assert f"{OTHER_FILE}:2" in said
     assert KEY in said
 
 
-def test_the_check_changed_nothing(state_after_check: dict[str, object]) -> None:
-    assert state_after_check == {"cloud1": "0", "cloud2": [f"{KEY} = 2"]}
+def test_it_can_be_a_warning_instead(refused: Run, scratch: Path) -> None:
+    del refused
+    run = run_playbook(scratch, "--check", "--limit=local1", "--extra-vars=tcp_tuning_boot_conflict=warn")
+    assert (run.status, run.failed, run.changed) == (0, [], [])
+    assert any(f"{OTHER_FILE}:2" in str(warning) for warning in run.results["local1"]["warnings"])
 
 
 def test_the_next_run_mends_what_is_ours(mended: Run, targets: dict[str, Target]) -> None:
-    assert mended.changed == ["cloud1", "cloud2"]
+    assert (mended.status, mended.changed, mended.failed) == (0, ["cloud1", "cloud2", "local1"], [])
     assert [running(targets[name]) for name in ALL] == ["1"] * len(ALL)
     assert own_lines(targets["cloud2"]) == [f"{KEY} = 1"]
 
 
 def test_a_file_of_somebody_else_is_never_edited(mended: Run, targets: dict[str, Target]) -> None:
-    assert mended.failed == ["local1"]
+    del mended
     assert targets["local1"].connection.file(OTHER_FILE).content_string == f"# not ours\n{KEY} = 0\n"
 
 
-def test_it_can_be_a_warning_instead(mended: Run, scratch: Path) -> None:
+def test_systemd_itself_gives_ours_the_last_word(mended: Run, targets: dict[str, Target]) -> None:
     del mended
-    run = run_playbook(scratch, "--check", "--limit=local1", "--extra-vars=tcp_tuning_boot_conflict=warn")
-    assert (run.status, run.failed) == (0, [])
-    assert any(f"{OTHER_FILE}:2" in str(warning) for warning in run.results["local1"]["warnings"])
+    assert applied(targets["local1"]) == "1"
+    targets["local1"].connection.check_output("mv %s /run/", OVERRULING_FILE)
+    assert applied(targets["local1"]) == "0", "the other file would not have won anyway"
+    targets["local1"].connection.check_output("mv /run/zz-90-netfleet-tcp.conf %s", OVERRULING_FILE)
+    assert applied(targets["local1"]) == "1"
+
+
+def test_the_overruling_file_goes_with_what_it_overrules(
+    mended: Run, targets: dict[str, Target], scratch: Path
+) -> None:
+    del mended
+    targets["local1"].connection.check_output("rm %s", OTHER_FILE)
+    run = run_playbook(scratch, "--limit=local1")
+    assert (run.status, run.changes("local1")) == (0, [OVERRULING_FILE])
+    assert not targets["local1"].connection.file(OVERRULING_FILE).exists

@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""docs/drift.md says what the code does. `python -m tests.ci.test_pages` writes its table of rules anew."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULES, SEVERITIES, SUBJECTS
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_files import FILES
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._waivers import read_waivers
+from tools.shared import ROOT
+
+PAGE = ROOT / "docs" / "drift.md"
+TABLE = re.compile(
+    r"(?<=\| rule \| finding \| what it means \|\n\|---\|---\|---\|\n).*?(?=<!-- end of rules -->)", re.DOTALL
+)
+LINK = re.compile(r"\]\(([^)#:]+)\)")
+
+
+def rules() -> str:
+    """The rows of the table."""
+    return "".join(f"| `{rule.id}` | {rule.title} | {rule.text} |\n" for rule in RULES)
+
+
+def text() -> str:
+    return PAGE.read_text(encoding="utf-8")
+
+
+def test_the_rules_are_those_of_the_code() -> None:
+    assert TABLE.findall(text()) == [rules()], "python -m tests.ci.test_pages"
+
+
+def test_every_format_and_its_file_is_named() -> None:
+    found = dict(re.findall(r"^\| `(\w+)` \| `(drift\.[\w.]+)` \|", text(), re.MULTILINE))
+    assert found == FILES
+
+
+def test_subjects_and_severities_are_named() -> None:
+    page = text()
+    assert not [name for name in SUBJECTS if name != "host" and f"`{name}`" not in page]
+    assert not [name for name in SEVERITIES if f"`{name}`" not in page]
+
+
+def test_the_variables_are_those_of_the_playbooks() -> None:
+    sources = [*(ROOT / "playbooks").glob("*.yml"), *(ROOT / "roles" / "tcp_tuning" / "tasks").glob("*.yml")]
+    known = {name for path in sources for name in re.findall(r"\btcp_(?:drift|render)_\w+", path.read_text("utf-8"))}
+    assert set(re.findall(r"\btcp_(?:drift|render)_\w+", text())) == known
+
+
+def test_the_waiver_shown_is_one() -> None:
+    (block,) = re.findall(r"^```yaml\n(tcp_drift_waivers:.*?)^```", text(), re.MULTILINE | re.DOTALL)
+    shown = read_waivers(yaml.safe_load(block)["tcp_drift_waivers"], "tcp_drift_waivers")
+    example = yaml.safe_load((ROOT / "inventories/example/group_vars/all.yml").read_text(encoding="utf-8"))
+    assert shown == read_waivers(example["tcp_drift_waivers"], "tcp_drift_waivers")
+
+
+@pytest.mark.parametrize("name", ["docs/drift.md", "docs/ci/README.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    page = ROOT / name
+    links = LINK.findall(page.read_text(encoding="utf-8"))
+    assert links
+    assert not [link for link in links if not (page.parent / link).exists()]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(TABLE.sub(lambda _match: rules(), text()), encoding="utf-8")
