@@ -230,6 +230,15 @@ def test_a_file_of_ours_that_goes_is_no_rival() -> None:
     assert rival(observed.keys[FIN], own, FIN_30, observed, frozenset([LATER])) is None
 
 
+def test_a_file_that_our_further_file_hides_is_no_rival() -> None:
+    system = FakeSystem()
+    system.put(LATER, RETRIES + " = 5\n")
+    system.put("/usr/lib/sysctl.d/zz-" + FILE, FIN + " = 95\n")
+    assert wins_over_ours(system) == "/usr/lib/sysctl.d/zz-%s:1" % FILE
+    both = wanted(tcp_fin_timeout="30", tcp_retries2="8")
+    assert wins_over_ours(system, with_precedence(both, FILE, seen(system))) is None
+
+
 def test_tuned_without_reapply_is_the_rival() -> None:
     system = FakeSystem()
     system.put(LATER, FIN + " = 95\n")
@@ -361,11 +370,11 @@ def test_files_that_an_earlier_run_left_are_not_overruled() -> None:
 def test_our_own_line_on_the_host() -> None:
     system = FakeSystem()
     assert own_file_assignment(seen(system).keys[FIN], FILE) is None
-    system.put(OWN, "%s = 31\n-%s\n" % (FIN, FIN))
+    system.put(OWN, "%s = 32\n%s = 31\n-%s\n" % (FIN, FIN, FIN))
     system.put(LATER, FIN + " = 95\n")
     line = own_file_assignment(seen(system).keys[FIN], FILE)
     assert line is not None
-    assert (line.value, line.place) == ("31", OWN + ":1")
+    assert (line.value, line.place) == ("31", OWN + ":2")
 
 
 # For every host
