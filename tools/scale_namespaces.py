@@ -16,8 +16,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
+from tools import cpu_time
 from tools.shared import ToolError
 
 OUTER_ID, ID_COUNT = 100000, 65536
@@ -207,11 +209,19 @@ def start(name: str) -> int:
     return first
 
 
+def _ended(process: int) -> bool:
+    """Whether a process is no child of ours any more; reaps it if it is dead."""
+    try:
+        return os.waitpid(process, os.WNOHANG) != (0, 0)
+    except ChildProcessError:
+        return True
+
+
 def stop(processes: list[int]) -> None:
-    """End hosts (or what was to become one), which are our children, and wait for that."""
+    """End hosts (or what was to become one), which are our children, and wait for that. Reaps other children too."""
     for process in processes:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
-    for process in processes:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(process, 0)
+    while not all(map(_ended, processes)):
+        # A host ends when everything in it has been reaped. What an interrupted run has left there is ours to reap.
+        time.sleep(0.01)

@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docs/drift.md says what the code does. `python -m tests.ci.test_pages` writes its table of rules anew."""
+"""docs/drift.md says what the code does.
+
+The table of rules is written anew by: PYTHONPATH=.cache/collections .venv/bin/python -m tests.ci.test_pages
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def text() -> str:
 
 
 def test_the_rules_are_those_of_the_code() -> None:
-    assert TABLE.findall(text()) == [rules()], "python -m tests.ci.test_pages"
+    assert TABLE.findall(text()) == [rules()], "write it anew, see above"
 
 
 def test_every_format_and_its_file_is_named() -> None:

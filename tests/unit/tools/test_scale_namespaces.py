@@ -103,6 +103,21 @@ def test_stopped_hosts_are_gone() -> None:
 
 
 @needs_root
+def test_host_in_which_a_lost_process_is_left_can_be_stopped() -> None:
+    # Its parent has ended, as when a run is interrupted: the host's end waits until its starter has reaped it.
+    told = run("""
+enter = ["nsenter", "-t", str(a), "--user", "--mount", "--net", "--uts", "--pid", "--"]
+with subprocess.Popen([*enter, "sh", "-c", "echo; exec sleep 60"], stdout=subprocess.PIPE) as entered:
+    entered.stdout.readline()
+    entered.kill()
+print(inside(a, "sh", "-c", "ps -e | grep -c sleep"), flush=True)
+scale_namespaces.stop([a, b])
+print("stopped")
+""")
+    assert told == ["2", "stopped"]  # the host itself is a sleep too
+
+
+@needs_root
 def test_hosts_end_with_a_starter_that_is_killed() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", f"{BEGIN}print(a, b, flush=True)\nimport time; time.sleep(60)"],

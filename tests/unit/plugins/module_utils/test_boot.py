@@ -236,7 +236,9 @@ def test_a_file_that_our_further_file_hides_is_no_rival() -> None:
     system.put("/usr/lib/sysctl.d/zz-" + FILE, FIN + " = 95\n")
     assert wins_over_ours(system) == "/usr/lib/sysctl.d/zz-%s:1" % FILE
     both = wanted(tcp_fin_timeout="30", tcp_retries2="8")
-    assert wins_over_ours(system, with_precedence(both, FILE, seen(system))) is None
+    desired = with_precedence(both, FILE, seen(system))
+    assert set(own_assignments(replace(desired, files=desired.files[-1:]))) == {RETRIES}
+    assert wins_over_ours(system, desired) is None
 
 
 def test_tuned_without_reapply_is_the_rival() -> None:
