@@ -114,6 +114,9 @@ test-kernel: venv collection-link ## Molecule scenario `kernel`, on virtual mach
 docs: venv collection-link ## Write the generated pages of docs/ anew
 	@$(RUN) tools.reference
 
+golden: venv collection-link ## Write what the example inventory renders to anew
+	@ansible-playbook playbooks/render.yml -i inventories/example -e tcp_render_directory=$(CURDIR)/tests/golden/example
+
 format: venv ## Format the Python sources
 	@ruff format . && ruff check --fix .
 

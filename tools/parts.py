@@ -81,7 +81,7 @@ def all_parts() -> list[Part]:
     )
     parts = [Part(name, "sources", 900) for name in sources]
     lab = [Part("molecule", "lab", 1500, "test"), Part("test-kernel", "lab", 2400, "test")]
-    return [*parts, *lab, Part("ci-examples", "lab", 900)]
+    return [*parts, *lab, Part("ci-examples", "lab", 900, "test")]
 
 
 def environment() -> dict[str, str]:

@@ -224,4 +224,5 @@ def stop(processes: list[int]) -> None:
             os.kill(process, signal.SIGKILL)
     while not all(map(_ended, processes)):
         # A host ends when everything in it has been reaped. What an interrupted run has left there is ours to reap.
+        cpu_time.collect_orphans()
         time.sleep(0.01)

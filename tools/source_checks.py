@@ -17,7 +17,13 @@ HEADER_LINES = 8  # a template may begin with the header that it renders, a scri
 WITH_HEADER = {".cfg", ".conf", ".in", ".ini", ".j2", ".py", ".service", ".sh", ".toml", ".yaml", ".yml"}
 NAMES_WITH_HEADER = {"Makefile", ".ansible-lint", ".editorconfig", ".yamllint", "run"}
 # Data as a tool or a host wrote it, and what users copy and make their own.
-WITHOUT_HEADER = ("tests/unit/**/fixtures/**", "tests/unit/fixtures/**", "changelogs/changelog.yaml", "inventories/**")
+WITHOUT_HEADER = (
+    "tests/unit/**/fixtures/**",
+    "tests/unit/fixtures/**",
+    "changelogs/changelog.yaml",
+    "inventories/**",
+    "tests/golden/**",
+)
 
 # Where packages and images come from is a matter of the machine's own configuration. The hosts stand here as patterns
 # that do not match themselves.

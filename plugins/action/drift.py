@@ -11,6 +11,7 @@ from typing import Any, Dict, Optional, Set, Tuple
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.template import trust_as_template
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, Observed, from_wire, to_wire
@@ -51,6 +52,7 @@ class ActionModule(ActionBase):
         return answer
 
     def _look(self, task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        self._fill_in(task_vars)
         _validated, arguments = self.validate_argument_spec(argument_spec=_SPECIFICATION)
         waivers = read_waivers(arguments["waivers"], "tcp_drift_waivers")
         declaration = declare(arguments["tcp_tuning"])
@@ -86,6 +88,20 @@ class ActionModule(ActionBase):
             "checked": {name: count for name, count in checked(desired, observed).items() if name in subjects},
             "findings": [to_wire(finding) for finding in kept],
         }
+
+    def _fill_in(self, task_vars: Dict[str, Any]) -> None:
+        """Replace names of variables by their values.
+
+        Here, and not by Ansible before: a variable of the inventory that cannot be had is a finding of its host, and
+        must not end the check before there is a report.
+        """
+        arguments = dict(self._task.args)
+        for name in _SPECIFICATION:
+            given = arguments.get(name)
+            if isinstance(given, str) and given.isidentifier():
+                known = given in task_vars
+                arguments[name] = self._templar.template(trust_as_template("{{ %s }}" % given)) if known else None
+        self._task.args = {name: value for name, value in arguments.items() if value is not None}
 
 
 def _subjects(task_vars: Dict[str, Any]) -> Tuple[str, ...]:

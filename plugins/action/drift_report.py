@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from typing import Any, Dict, Optional
 
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
@@ -44,11 +45,14 @@ class ActionModule(ActionBase):
     def run(self, tmp: Optional[str] = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         """The task's result: failed where hosts drifted, unreachable where one could not be asked."""
         answer: Dict[str, Any] = super().run(tmp, task_vars)
-        _validated, arguments = self.validate_argument_spec(argument_spec=_SPECIFICATION)
         try:
+            _validated, arguments = self.validate_argument_spec(argument_spec=_SPECIFICATION)
             answer.update(self._report(arguments, task_vars or {}))
         except NetfleetError as error:
-            answer.update(failed=True, **failure(error))
+            # Not a failure, which would be taken for drift: nothing is known of the hosts.
+            answer.update(unreachable=True, **failure(error))
+        except AnsibleError as error:
+            answer.update(unreachable=True, msg=str(error))
         return answer
 
     def _report(self, arguments: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:

@@ -18,6 +18,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
     sysctl_path,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
+    ANOTHER_DECLARATION,
     TUNED,
     Assignment,
     Desired,
@@ -106,8 +107,9 @@ def with_precedence(desired: Desired, file_name: str, observed: Observed) -> Des
     for key in desired.keys:
         other = _overruled(key, own, desired, observed, leaving)
         if other:
-            told = "sets %s" % other.value if other.value is not None else "excludes it"
-            lines += ["", "# %s %s" % (other.place, told), "%s = %s" % (key.name, key.value)]
+            # Without line and value: these may change, and nothing at boot with them.
+            told = "sets it too" if other.value is not None else "excludes it"
+            lines += ["", "# %s %s" % (_name(other), told), "%s = %s" % (key.name, key.value)]
     lines += _exclusions(desired, observed, file_name) if desired.keys else []
     if not lines:
         return desired
@@ -123,7 +125,10 @@ def _overruled(
     if key.name not in own or key.name in SECRET_KEYS:
         return None
     other = rival(observed.keys[key.name], own[key.name], desired, observed, leaving)
-    return other if other and not same_value(key.name, other.value, key.value) else None
+    if other is None or same_value(key.name, other.value, key.value):
+        return None
+    # Two declarations of ours that overruled each other would do so for ever: theirs is a conflict to be settled.
+    return None if observed.authors.get(other.file) == ANOTHER_DECLARATION else other
 
 
 def dead_lines(observed: Observed) -> Tuple[Assignment, ...]:
@@ -145,9 +150,15 @@ def _exclusions(desired: Desired, observed: Observed, file_name: str) -> List[st
         state = observed.keys.get(name)
         entries = [entry for entry in state.boot if entry.rank not in passed] if state else []
         line = winner(entries, observed.reader)
-        if line and not line.glob:
-            lines += ["", "# %s sets it, and the kernel does nothing with it" % line.place, "-%s" % name]
+        # One that sorts after ours would set the key all the same.
+        if line and not line.glob and line.rank < rank_of(precedence_path(file_name)):
+            lines += ["", "# %s sets it, and the kernel does nothing with it" % _name(line), "-%s" % name]
     return lines
+
+
+def _name(entry: Assignment) -> str:
+    """A file's name for a comment: whatever is in it, it ends no line."""
+    return "".join(letter if letter.isprintable() else "?" for letter in entry.target or entry.file)
 
 
 def _tuned(observed: Observed) -> Optional[Owner]:

@@ -26,6 +26,8 @@ MANAGED = _MANAGED_BY + ": the next run finds and undoes what is changed here."
 # left behind. No file of the module sysctl_file can have this name.
 ROLE_DECLARATION = "role:tcp_tuning"
 _UNIT_DIRECTORY = "/etc/systemd/system"
+# Begins the names of files that overrule others; no declaration's own file is called so.
+PRECEDENCE = "zz-"
 _QDISC_UNIT_TEXT = """\
 %s
 # An interface that comes up before systemd-sysctl has set net.core.default_qdisc keeps the qdisc from before.
@@ -60,7 +62,7 @@ def secrets_path(file_name: str) -> str:
 
 def precedence_path(file_name: str) -> str:
     """Where keys stand again that somebody else's file would win over ours at boot: it sorts after most names."""
-    return "/etc/sysctl.d/zz-" + file_name
+    return "/etc/sysctl.d/" + PRECEDENCE + file_name
 
 
 def modules_path(file_name: str) -> str:

@@ -16,6 +16,8 @@ from typing import Any, Dict, Optional, Tuple, Type, TypeVar, Union, get_type_hi
 NOT_PERMITTED = "this user may not write it"
 # The service that applies sysctl.d a second time (Owner.name begins so).
 TUNED = "tuned"
+# The author (Observed.authors) of a file that another declaration of this collection wrote.
+ANOTHER_DECLARATION = "another declaration of netfleet.tcp"
 _T = TypeVar("_T")
 
 
@@ -148,9 +150,9 @@ class Observed:
     reader: who applies sysctl.d at boot (systemd-sysctl, procps, nobody). child_netns: the host is a container with a
     network namespace of its own. listeners: local TCP ports with a listening socket.
     new_socket_congestion_control: what the kernel gave to a socket made just now. routes: those with a congestion
-    control of their own. owners: other services that set keys. authors: who wrote the files of somebody else's that set
-    keys asked for, by path. unread: why a file that the boot reads could not be read here, by path. baseline_known:
-    whether this user may read what an earlier run recorded.
+    control of their own (routes_known: whether they could be looked at). owners: other services that set keys.
+    authors: who wrote the files of somebody else's that set keys asked for, by path. unread: why a file that the boot
+    reads could not be read here, by path. baseline_known: whether this user may read what an earlier run recorded.
     """
 
     kernel: str
@@ -171,6 +173,7 @@ class Observed:
     baseline: Baseline = field(default_factory=Baseline)
     baseline_known: bool = True
     routes: Tuple[Route, ...] = ()
+    routes_known: bool = True
     owners: Tuple[Owner, ...] = ()
     authors: Dict[str, str] = field(default_factory=dict)
     unread: Dict[str, str] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Sequence, Set, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
@@ -83,6 +83,7 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
     facts = system.facts()
     modules = sorted(set(request.modules) | set(baseline.modules))
     boot = boot_files(system, names, reader, vault)
+    routes = _routes(system) if request.routes else ()
     foreign = {path: text for path, text in boot.texts.items() if path not in request.files}
     return Observed(
         kernel=facts["kernel"],
@@ -102,7 +103,8 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
         listeners=tuple(_listeners(system)) if request.listeners else (),
         baseline=_baseline.masked(baseline, vault),
         baseline_known=bool(facts["root"]) or _baseline_known(system),
-        routes=_routes(system) if request.routes else (),
+        routes=routes or (),
+        routes_known=routes is not None,
         owners=owners(system, names) if request.blame else (),
         authors=authors(system, foreign, boot.targets) if request.blame and foreign else {},
         unread=boot.unread,
@@ -203,13 +205,13 @@ def _interfaces(system: System) -> Tuple[Interface, ...]:
     return tuple(found)
 
 
-def _routes(system: System) -> Tuple[Route, ...]:
-    """The routes that name a congestion control; none where the table is too long to be read on the way."""
+def _routes(system: System) -> Optional[Tuple[Route, ...]]:
+    """The routes that name a congestion control; None where ip fails, or the table is too long to be read."""
     leaves = re.findall(r"^\s*Leaves:\s+(\d+)", system.read("/proc/net/fib_triestat") or "", re.MULTILINE)
     if sum(int(number) for number in leaves) > _MOST_ROUTES:
-        return ()
+        return None
     status, output, _error = system.run(["ip", "-j", "route", "show", "table", "all"])
-    return parse_routes(output) if status == 0 else ()
+    return parse_routes(output) if status == 0 else None
 
 
 def _qdisc_kinds(system: System, kinds: Sequence[str], facts: Dict[str, str]) -> Dict[str, bool]:

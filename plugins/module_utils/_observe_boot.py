@@ -66,6 +66,7 @@ def boot_files(system: System, names: Sequence[str], reader: str, vault: Vault) 
     has_sysctl_conf = system.file_state(SYSCTL_CONF).kind != "absent"
     paths = files_in_order(listing, reader, has_sysctl_conf)
     texts, unread = _texts(system, paths)
+    unread.update({directory: "permission denied" for directory in SYSCTL_DIRECTORIES if system.closed(directory)})
     targets = {path: _target(system, path) for path in paths}
     boot = assignments(names, _parsed(texts, reader, names), reader)
     aside: Dict[str, Tuple[Assignment, ...]] = {}

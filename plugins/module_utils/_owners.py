@@ -12,7 +12,12 @@ import fnmatch
 import re
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._model import TUNED, Assignment, Owner
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
+    ANOTHER_DECLARATION,
+    TUNED,
+    Assignment,
+    Owner,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_name
 
@@ -49,6 +54,7 @@ _SERVICES: Tuple[Tuple[str, Tuple[str, ...], Tuple[str, ...]], ...] = (
 )
 # In the first lines of a file.
 _SIGNATURES: Tuple[Tuple[str, str], ...] = (
+    ("managed by netfleet.tcp", ANOTHER_DECLARATION),
     ("ansible managed", "another Ansible role"),
     ("managed by ansible", "another Ansible role"),
     ("puppet", "Puppet"),

@@ -239,7 +239,7 @@ def _hidden_file_findings(desired: Desired, observed: Observed) -> Iterator[Find
             continue
         for path in hidden_paths(entry.path[len(_SYSCTL_D) :]):
             present = observed.files.get(path, FileState(path))
-            if present.kind != "absent":
+            if present.kind not in ("absent", "unreadable"):
                 severity = _conflict_severity(desired)
                 text = "would be hidden at boot by %s, which has the same name" % entry.path
                 cure = "choose another file name for ours"

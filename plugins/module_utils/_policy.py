@@ -19,6 +19,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index impo
     check_value,
     suggestion,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._desired import PRECEDENCE
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem, input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._profiles import (
     BASE,
@@ -351,6 +352,9 @@ def checked_file_name(name: str, path: str) -> str:
     """The name, if it can be that of a sysctl.d file; InputError otherwise."""
     if not _FILE_NAME.match(name):
         raise input_error(path, "%r is not a name for a sysctl.d file" % name, "such as 90-netfleet-tcp.conf")
+    if name.startswith(PRECEDENCE):
+        cure = "choose one that does not begin so"
+        raise input_error(path, "%r begins with %s, as the files that overrule others do" % (name, PRECEDENCE), cure)
     return name
 
 

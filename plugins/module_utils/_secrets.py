@@ -14,6 +14,7 @@ from typing import Mapping, Optional
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, key_name, same_value
 
+_LIKE_A_KEY = re.compile(r"(?<![0-9a-fA-F-])[0-9a-fA-F]{1,8}(?:-[0-9a-fA-F]{1,8}){3}(?![0-9a-fA-F-])")
 _TOKEN = re.compile(r"<secret (?P<key>[a-z0-9_.]+)(?P<which>| from before)>")
 
 
@@ -46,7 +47,7 @@ class Vault:
 
     def mask_text(self, text: str) -> str:
         """A sysctl.d file's text with the value of each secret key masked."""
-        if not any(name.rsplit(".", 1)[-1] in text for name in SECRET_KEYS):
+        if not any(name.rsplit(".", 1)[-1] in text for name in SECRET_KEYS) and not _LIKE_A_KEY.search(text):
             return text
         return "".join(self._mask_line(line) for line in text.splitlines(keepends=True))
 
@@ -55,7 +56,8 @@ class Vault:
         # Commented out, it is the secret all the same.
         name = key_name(left.strip().lstrip("#;- \t"))
         if not equals or name not in SECRET_KEYS:
-            return line
+            # In a comment, or below a mistyped name, it is the secret all the same.
+            return _LIKE_A_KEY.sub("<another secret>", line)
         ending = "\n" if line.endswith("\n") else ""
         return "%s= %s%s" % (left, self.mask(name, value.strip()), ending)
 

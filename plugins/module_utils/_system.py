@@ -43,6 +43,9 @@ class System(Protocol):
     def names(self, directory: str) -> List[str]:
         """The names in a directory, sorted; none if it is absent or may not be read."""
 
+    def closed(self, directory: str) -> bool:
+        """Whether there is such a directory, and this user may not look into it."""
+
     def file_state(self, path: str) -> FileState:
         """What stands at a path, without following a symbolic link."""
 
@@ -112,10 +115,15 @@ class LinuxSystem:
         except OSError:
             return []
 
+    def closed(self, directory: str) -> bool:
+        return os.path.isdir(directory) and not os.access(directory, os.R_OK | os.X_OK)
+
     def file_state(self, path: str) -> FileState:
         try:
             status = os.lstat(path)
         except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM):
+                return FileState(path, "unreadable")
             return FileState(path, "absent" if error.errno in (errno.ENOENT, errno.ENOTDIR) else "other")
         mode = stat.S_IMODE(status.st_mode)
         if stat.S_ISLNK(status.st_mode):

@@ -25,7 +25,8 @@ attributes:
     support: full
 options:
   tcp_tuning:
-    description: The declaration, with the options of M(netfleet.tcp.tcp_tuning).
+    description:
+      - The declaration, with the options of M(netfleet.tcp.tcp_tuning), or the name of a variable that holds it.
     type: dict
     required: true
   waivers:

@@ -47,13 +47,22 @@ def drift(desired: Desired, observed: Observed, remarks: Iterable[Finding], file
     gone = own_file_is_gone(observed, file_name)
     for key in desired.keys:
         found += _key_findings(key, desired, observed, file_name, gone)
+    found = [_with_way_out(finding, plan) for finding in found]
     found += _congestion_control_findings(desired, observed, found)
-    found += _dead_key_findings(observed)
+    found += _dead_key_findings(desired, observed)
     found += _unread_findings(observed, file_name)
     found += thing_findings(desired, observed, file_name)
     found += [_remark(finding) for finding in remarks]
     found += _left_over(plan, observed, found, precedence_path(file_name))
     return tuple(found)
+
+
+def _with_way_out(finding: Finding, plan: Plan) -> Finding:
+    """The finding, with the cure that a tuning run would name where it would refuse rather than mend."""
+    refused = [entry for entry in plan.findings if entry.key == finding.key and entry.severity == "error"]
+    if not refused or finding.severity == "note":
+        return finding
+    return replace(finding, cure="the playbook tune refuses this: " + (refused[0].cure or refused[0].reason))
 
 
 def checked(desired: Desired, observed: Observed) -> Dict[str, int]:
@@ -64,7 +73,7 @@ def checked(desired: Desired, observed: Observed) -> Dict[str, int]:
         "congestion_control": algorithm,
         "module": len(desired.modules),
         "qdisc": len(desired.qdiscs),
-        "route": 1 if desired.congestion_control else 0,
+        "route": 1 if desired.congestion_control and observed.routes_known else 0,
         "file": len(desired.files),
         "owner": max(1, len(observed.owners)),
         "host": 1,
@@ -198,13 +207,14 @@ def _congestion_control_findings(desired: Desired, observed: Observed, found: It
         )
 
 
-def _dead_key_findings(observed: Observed) -> Iterator[Finding]:
+def _dead_key_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
     for name in DEAD_KEYS:
         state = observed.keys.get(name)
         line = effective(state, observed) if state else None
         if line is None or line.glob or line.value is None:
             continue
         why, instead = refused_because(name)
+        excluded = any("-%s" % name in entry.text.splitlines() for entry in desired.files)
         yield Finding(
             subject="sysctl",
             key=name,
@@ -214,7 +224,7 @@ def _dead_key_findings(observed: Observed) -> Iterator[Finding]:
             boot=line.value,
             source=line.place,
             takes_effect="reboot",
-            cure="remove the line (%s), or %s, which excludes it" % (instead, TUNE),
+            cure="remove the line (%s)%s" % (instead, ", or %s, which excludes it" % TUNE if excluded else ""),
             rule=rules.SYSCTL_DEAD,
             owner=_owner_of(line, observed),
         )
@@ -251,7 +261,11 @@ def _remark(finding: Finding) -> Finding:
 
 def _left_over(plan: Plan, observed: Observed, found: Iterable[Finding], precedence: str) -> Iterator[Finding]:
     """What a tuning run would change or refuse, and nothing above has named: what an earlier run left, for the most."""
-    named: Set[Tuple[str, str]] = {(_family(finding.subject), finding.key) for finding in found}
+    named: Set[Tuple[str, str]] = {
+        (_family(finding.subject), finding.key)
+        for finding in found
+        if finding.severity != "note" or finding.rule == rules.FILE_UNJUDGED
+    }
     for change in plan.changes:
         unreadable = observed.files.get(change.key, FileState(change.key)).kind == "unreadable"
         if change.key == precedence and change.running == "absent":

@@ -11,7 +11,12 @@ from collections.abc import Iterator
 from typing import List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
-from ansible_collections.netfleet.tcp.plugins.module_utils._desired import modules_path, precedence_path, sysctl_path
+from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
+    modules_path,
+    precedence_path,
+    secrets_path,
+    sysctl_path,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     TUNED,
     Desired,
@@ -93,6 +98,10 @@ def _stands(wanted: DesiredFile, observed: Observed) -> bool:
 
 def _route_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
     wanted = desired.congestion_control
+    if wanted and not observed.routes_known:
+        text = "ip failed, or there are too many routes to look at each"
+        cure = "look at them by hand: ip route show table all"
+        yield Finding("route", "routes", "note", text, wanted, rule=rules.FILE_UNJUDGED, cure=cure)
     for route in observed.routes:
         if wanted and route.congestion_control != wanted:
             place = "" if route.table == "main" else " table %s" % route.table
@@ -133,6 +142,9 @@ def _file_findings(desired: Desired, observed: Observed, file_name: str) -> Iter
                 yield Finding("file", wanted.path, "note", text, rule=rules.FILE_UNJUDGED, cure=AS_ROOT)
             continue
         reason, line, ours, theirs = _file_difference(present, target)
+        if wanted.path == secrets_path(file_name):
+            # Whatever was written there, by hand or long ago, may be a secret.
+            ours = theirs = None
         main = wanted.path == sysctl_path(file_name) and own_file_is_gone(observed, file_name)
         if main:
             reason += "; the next boot sets none of its keys"

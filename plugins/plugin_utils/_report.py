@@ -111,4 +111,7 @@ def from_data(data: Any) -> Report:
     """The inverse of to_data; ValueError where it is none of ours, or of another format."""
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ValueError("it is not a drift report of format %d" % FORMAT)
-    return from_wire(Report, {key: value for key, value in data.items() if key != "format"})
+    try:
+        return from_wire(Report, {key: value for key, value in data.items() if key != "format"})
+    except TypeError as error:
+        raise ValueError("a part of it is missing") from error

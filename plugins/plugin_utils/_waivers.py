@@ -45,6 +45,8 @@ def read_waivers(given: Any, path: str) -> Tuple[Tolerance, ...]:
     """The waivers of a list of mappings; InputError with every problem."""
     problems: List[Problem] = []
     found: List[Tolerance] = []
+    if given is None:
+        return ()
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise InputError([Problem(path, "is not a list", "a list of mappings with hosts, key, reason and expires")])
     for index, entry in enumerate(given):
@@ -86,6 +88,8 @@ def _problems(entry: Any, here: str) -> List[Problem]:
     ]
     if isinstance(entry.get("hosts"), str):
         problems += [Problem(here + ".hosts", wrong, cure) for wrong, cure in _wrong_terms(entry["hosts"])]
+    if str(entry.get("hosts") or "").strip() and not _names_hosts(str(entry["hosts"])):
+        problems.append(Problem(here + ".hosts", "%r names no host" % str(entry["hosts"]), "a pattern as in -l"))
     if str(entry.get("expires") or "").strip() and _date(entry["expires"]) is None:
         problems.append(Problem(here + ".expires", "%r is not a date" % str(entry["expires"]), "such as 2027-01-31"))
     if isinstance(entry.get("subject"), (str, int)) and str(entry["subject"] or "") not in ("", *SUBJECTS):
@@ -106,6 +110,10 @@ def _wrong_terms(pattern: str) -> Iterator[Tuple[str, str]]:
             re.compile(bare[1:])
         except re.error as error:
             yield "%s is no regular expression: %s" % (bare, error), "such as ~gw[0-9]+"
+
+
+def _names_hosts(pattern: str) -> bool:
+    return any(term.strip("!&~ ") for term in split_host_pattern(pattern))
 
 
 def _date(given: Any) -> datetime.date | None:

@@ -157,6 +157,9 @@ class FakeSystem:
             return None, "permission denied"
         return self.read(path), ""
 
+    def closed(self, directory: str) -> bool:
+        return directory in self.unreadable
+
     def names(self, directory: str) -> list[str]:
         if directory == "/sys/class/net":
             return sorted(self.interfaces)

@@ -33,6 +33,9 @@ class RecordedSystem:
     def read_or_why(self, path: str) -> tuple[str | None, str]:
         return self.read(path), ""
 
+    def closed(self, directory: str) -> bool:
+        return directory in self.data.get("closed", ())
+
     def names(self, directory: str) -> list[str]:
         return list(self.data["names"].get(directory, []))
 

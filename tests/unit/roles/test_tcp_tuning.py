@@ -66,7 +66,9 @@ def test_the_declaration_as_one_value_holds_every_variable() -> None:
 )
 def test_the_other_entry_points_hand_the_declaration_over(entry_point: str, action: str) -> None:
     (task,) = _yaml(f"tasks/{entry_point}.yml")
-    assert task[action]["tcp_tuning"] == f"{{{{ {DECLARATION} }}}}"
+    # The drift check looks the variable up itself (see its action).
+    expected = DECLARATION if entry_point == "drift" else f"{{{{ {DECLARATION} }}}}"
+    assert task[action]["tcp_tuning"] == expected
     assert set(task[action]) <= set(DOCUMENTED[action.rpartition(".")[2]][1])
     assert "become" not in task
 
@@ -83,11 +85,31 @@ def test_the_playbooks_name_the_entry_points() -> None:
         assert imported == [{"name": "netfleet.tcp.tcp_tuning", "tasks_from": verb}]
 
 
-def test_each_subject_of_a_check_is_a_tag() -> None:
+def test_a_check_answers_whatever_tags_are_asked_for() -> None:
+    """The report is due with every choice of tags, once, and after all hosts have answered."""
     (play,) = yaml.safe_load((PLAYBOOKS / "drift.yml").read_text(encoding="utf-8"))
-    assert play["tasks"][0]["tags"] == [subject for subject in SUBJECTS if subject != "host"]
-    assert play["tasks"][1]["tags"] == ["always"]
+    assert [task["tags"] for task in play["tasks"]] == [["always"], ["always"]]
     assert play["tasks"][1]["run_once"] is True
+    assert play["strategy"] == "ansible.builtin.linear"
+
+
+@pytest.mark.parametrize(
+    ("run", "skip", "left"),
+    [
+        (None, None, "sysctl congestion_control module qdisc route file owner"),
+        (["all"], [], "sysctl congestion_control module qdisc route file owner"),
+        (["qdisc"], [], "qdisc"),
+        (["file", "sysctl"], [], "sysctl file"),
+        (["all"], ["owner", "file"], "sysctl congestion_control module qdisc route"),
+        (["file", "sysctl"], ["file"], "sysctl"),
+        (["qdisc"], ["qdisc"], ""),
+        (["always"], [], "sysctl congestion_control module qdisc route file owner"),
+    ],
+)
+def test_tags_choose_subjects(run: list[str] | None, skip: list[str] | None, left: str) -> None:
+    variables = {"ansible_run_tags": run, "ansible_skip_tags": skip}
+    assert drift._subjects(variables) == tuple(left.split())
+    assert set(left.split()) < set(SUBJECTS)
 
 
 @pytest.mark.parametrize("name", ["drift", "drift_report", "tcp_explain", "tcp_render"])

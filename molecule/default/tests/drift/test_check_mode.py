@@ -85,7 +85,7 @@ def mended(state_after_check: dict[str, object], refused: Run, scratch: Path) ->
 
 def test_a_converged_fleet_has_nothing_to_report(untouched: Run) -> None:
     assert sorted(untouched.results) == ALL
-    assert (untouched.status, untouched.changed, untouched.failed) == (0, [], [])
+    assert (untouched.status, untouched.changed, untouched.failed) == (0, [], []), untouched.output
 
 
 def test_only_the_hosts_that_drifted_are_reported(drifted: Run) -> None:
@@ -113,7 +113,7 @@ def test_the_check_changed_nothing(state_after_check: dict[str, object]) -> None
 
 
 def test_it_can_be_refused_instead_with_file_and_line(refused: Run) -> None:
-    assert (refused.status, refused.failed, refused.changed) == (2, ["local1"], [])
+    assert (refused.status, refused.failed, refused.changed) == (2, ["local1"], []), refused.output
     said = f"{refused.results['local1']['msg']} {refused.results['local1'].get('problems')}"
     assert f"{OTHER_FILE}:2" in said
     assert KEY in said
@@ -122,12 +122,12 @@ def test_it_can_be_refused_instead_with_file_and_line(refused: Run) -> None:
 def test_it_can_be_a_warning_instead(refused: Run, scratch: Path) -> None:
     del refused
     run = run_playbook(scratch, "--check", "--limit=local1", "--extra-vars=tcp_tuning_boot_conflict=warn")
-    assert (run.status, run.failed, run.changed) == (0, [], [])
+    assert (run.status, run.failed, run.changed) == (0, [], []), run.output
     assert any(f"{OTHER_FILE}:2" in str(warning) for warning in run.results["local1"]["warnings"])
 
 
 def test_the_next_run_mends_what_is_ours(mended: Run, targets: dict[str, Target]) -> None:
-    assert (mended.status, mended.changed, mended.failed) == (0, ["cloud1", "cloud2", "local1"], [])
+    assert (mended.status, mended.changed, mended.failed) == (0, ["cloud1", "cloud2", "local1"], []), mended.output
     assert [running(targets[name]) for name in ALL] == ["1"] * len(ALL)
     assert own_lines(targets["cloud2"]) == [f"{KEY} = 1"]
 
@@ -152,5 +152,5 @@ def test_the_overruling_file_goes_with_what_it_overrules(
     del mended
     targets["local1"].connection.check_output("rm %s", OTHER_FILE)
     run = run_playbook(scratch, "--limit=local1")
-    assert (run.status, run.changes("local1")) == (0, [OVERRULING_FILE])
+    assert (run.status, run.changes("local1")) == (0, [OVERRULING_FILE]), run.output
     assert not targets["local1"].connection.file(OVERRULING_FILE).exists

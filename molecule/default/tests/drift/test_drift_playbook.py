@@ -85,7 +85,7 @@ def lost_host(tmp_path: Path) -> str:
 
 
 def test_a_converged_fleet_is_in_step(in_step: Check) -> None:
-    assert (in_step.status, in_step.hosts) == (0, dict.fromkeys(ALL, "in_step"))
+    assert (in_step.status, in_step.hosts) == (0, dict.fromkeys(ALL, "in_step")), in_step.output
     assert [found for name in ALL for found in in_step.findings(name)] == []
 
 
@@ -95,7 +95,7 @@ def test_it_visits_each_host_once(in_step: Check) -> None:
 
 
 def test_hosts_that_drifted_are_named_and_no_others(drifted: Check) -> None:
-    assert drifted.status == 2
+    assert drifted.status == 2, drifted.output
     assert drifted.hosts == {"cloud1": "drift", "cloud2": "drift", "local1": "drift", "local2": "in_step"}
     assert drifted.findings("local2") == []
 
@@ -132,7 +132,7 @@ def test_limit_and_tags_narrow_it(drifted_fleet: dict[str, Seen], scratch: Path)
     del drifted_fleet
     declared = json.dumps({"tcp_tuning_qdisc": "pfifo_fast", "tcp_tuning_qdisc_interfaces": ["eth0"]})
     check = run_drift(scratch, "--limit=cloud1", "--tags=qdisc", f"--extra-vars={declared}")
-    assert (check.status, check.hosts, check.report["subjects"]) == (2, {"cloud1": "drift"}, ["qdisc"])
+    assert (check.status, check.hosts, check.report["subjects"]) == (2, {"cloud1": "drift"}, ["qdisc"]), check.output
     assert said(check, "cloud1", notes=True) == [("qdisc-running", "eth0")]
     found = check.one("cloud1", "eth0", "qdisc-running")
     assert (found["intended"], found["running"]) == ("pfifo_fast", "noqueue")
@@ -141,7 +141,7 @@ def test_limit_and_tags_narrow_it(drifted_fleet: dict[str, Seen], scratch: Path)
 def test_below_the_threshold_it_is_told_and_is_no_drift(drifted_fleet: dict[str, Seen], scratch: Path) -> None:
     del drifted_fleet
     check = run_drift(scratch, "--limit=local1", "--extra-vars=tcp_drift_threshold=error")
-    assert (check.status, check.hosts) == (0, {"local1": "in_step"})
+    assert (check.status, check.hosts) == (0, {"local1": "in_step"}), check.output
     assert said(check, "local1") == [("sysctl-dead", DEAD_KEY)]
 
 
@@ -153,7 +153,7 @@ def test_a_waiver_hides_and_an_expired_one_does_not(drifted_fleet: dict[str, See
     ]
     declared = json.dumps({"tcp_drift_waivers": waivers})
     check = run_drift(scratch, "--limit=local1,cloud1", f"--extra-vars={declared}")
-    assert (check.status, check.hosts) == (2, {"local1": "in_step", "cloud1": "drift"})
+    assert (check.status, check.hosts) == (2, {"local1": "in_step", "cloud1": "drift"}), check.output
     waived = check.one("local1", DEAD_KEY, "sysctl-dead")
     assert waived["waiver"] == {"reason": "the vendor mends it", "expires": "2999-12-31"}
     assert said(check, "cloud1") == [("sysctl-running", KEY), ("waiver-expired", f"{KEY} on cloud1")]
@@ -165,20 +165,22 @@ def test_a_host_that_cannot_be_asked_is_a_finding(
 ) -> None:
     del drifted_fleet
     check = run_drift(scratch, lost_host, "--limit=local2,cloud1,gone1")
-    assert (check.status, check.hosts) == (4, {"local2": "in_step", "cloud1": "drift", "gone1": "unreachable"})
+    assert (check.status, check.hosts) == (4, {"local2": "in_step", "cloud1": "drift", "gone1": "unreachable"}), (
+        check.output
+    )
     assert [rule for rule, _key in said(check, "gone1")] == ["host-unreachable"]
     assert said(check, "cloud1") == [("sysctl-running", KEY)]
 
 
 def test_where_no_host_answers_there_is_a_report_all_the_same(lost_host: str, scratch: Path) -> None:
     check = run_drift(scratch, lost_host, "--limit=gone1")
-    assert (check.status, check.hosts) == (4, {"gone1": "unreachable"})
+    assert (check.status, check.hosts) == (4, {"gone1": "unreachable"}), check.output
     assert [rule for rule, _key in said(check, "gone1")] == ["host-unreachable"]
 
 
 def test_an_ordinary_user_sees_the_same(drifted: Check, scratch: Path) -> None:
     check = run_drift(scratch, AS_VISITOR)
-    assert (check.status, check.hosts) == (2, drifted.hosts)
+    assert (check.status, check.hosts) == (2, drifted.hosts), check.output
     assert {name: check.findings(name) for name in ALL} == {name: drifted.findings(name) for name in ALL}
     added = {name: set(said(check, name, notes=True)) - set(said(drifted, name, notes=True)) for name in ALL}
     assert {rule for found in added.values() for rule, _key in found} <= {"file-unjudged"}
@@ -196,5 +198,5 @@ def test_two_checks_at_once(drifted: Check, tmp_path: Path) -> None:
 
 def test_it_changed_nothing(drifted_fleet: dict[str, Seen], drifted: Check, connections: dict[str, Connection]) -> None:
     """The last test of this file: it looks at what all the checks above have left."""
-    assert drifted.status == 2
+    assert drifted.status == 2, drifted.output
     assert differences(drifted_fleet, look(connections)) == {}

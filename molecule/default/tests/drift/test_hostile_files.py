@@ -75,7 +75,7 @@ def said(check: Check) -> list[tuple[str, str, str | None, str]]:
 
 
 def test_root_is_told_what_decides_and_what_cannot_be_read(as_root: Check) -> None:
-    assert as_root.status == 2
+    assert as_root.status == 2, as_root.output
     assert said(as_root) == [
         ("sysctl-boot", KEY, "2", f"{LAST}:3"),
         ("sysctl-boot", CLOSED_KEY, "0", f"{CLOSED}:1"),
@@ -84,7 +84,7 @@ def test_root_is_told_what_decides_and_what_cannot_be_read(as_root: Check) -> No
 
 
 def test_an_ordinary_user_is_told_what_is_closed_to_him(as_visitor: Check) -> None:
-    assert as_visitor.status == 2
+    assert as_visitor.status == 2, as_visitor.output
     assert said(as_visitor) == [
         ("sysctl-boot", KEY, "2", f"{LAST}:3"),
         ("sysctl-unread", CLOSED, None, CLOSED),

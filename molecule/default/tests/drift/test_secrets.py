@@ -38,7 +38,7 @@ def host(connections: dict[str, Connection], tmp_path_factory: pytest.TempPathFa
 def test_an_ordinary_user_is_told_in_notes_what_is_not_judged(host: Connection, tmp_path: Path) -> None:
     del host
     check = run_drift(tmp_path, LIMIT, DECLARED, AS_VISITOR)
-    assert (check.status, check.findings(HOST)) == (0, [])
+    assert (check.status, check.findings(HOST)) == (0, []), check.output
     unjudged = [found["key"] for found in check.findings(HOST, notes=True) if found["rule"] == "file-unjudged"]
     assert sorted(unjudged) == [FILE, KEY]
 
@@ -46,7 +46,7 @@ def test_an_ordinary_user_is_told_in_notes_what_is_not_judged(host: Connection, 
 def test_root_is_told_that_it_drifted_and_neither_value(host: Connection, tmp_path: Path) -> None:
     host.check_output(f"sed -i 's/{VALUE}/{OTHER}/' {FILE}")
     check = run_drift(tmp_path, LIMIT, DECLARED)
-    assert check.status == 2
+    assert check.status == 2, check.output
     assert check.one(HOST, KEY, "sysctl-boot")["source"].startswith(f"{FILE}:")
     told = check.output + json.dumps(check.report)
     assert (VALUE in told, OTHER in told) == (False, False)

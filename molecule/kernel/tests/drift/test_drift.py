@@ -100,7 +100,7 @@ def values(finding: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def test_every_host_drifted(drifted: Check) -> None:
-    assert (drifted.status, drifted.hosts) == (2, dict.fromkeys(ALL, "drift"))
+    assert (drifted.status, drifted.hosts) == (2, dict.fromkeys(ALL, "drift")), drifted.output
 
 
 def test_the_check_changed_nothing(before: dict[str, Seen], after: dict[str, Seen]) -> None:
@@ -158,13 +158,13 @@ def test_cloud2(drifted: Check) -> None:
 
 
 def test_one_run_mends_all_that_is_ours(mended: Run) -> None:
-    assert (mended.status, mended.changed, mended.failed) == (0, ALL, [])
+    assert (mended.status, mended.changed, mended.failed) == (0, ALL, []), mended.output
     overruling = [name for name in ALL if OVERRULING_FILE in mended.changes(name)]
     assert overruling == ["cloud1", "local2"]
 
 
 def test_then_the_fleet_is_in_step(checked_again: Check) -> None:
-    assert (checked_again.status, checked_again.hosts) == (0, dict.fromkeys(ALL, "in_step"))
+    assert (checked_again.status, checked_again.hosts) == (0, dict.fromkeys(ALL, "in_step")), checked_again.output
     assert [found for name in ALL for found in checked_again.findings(name) if not found["waiver"]] == []
 
 

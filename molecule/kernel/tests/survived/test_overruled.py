@@ -62,7 +62,7 @@ def test_so_do_the_module_and_the_qdisc(rebooted: dict[str, str]) -> None:
 def test_the_fleet_is_in_step(rebooted: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> None:
     del rebooted
     check = run_drift(tmp_path_factory.mktemp("run"))
-    assert (check.status, check.hosts) == (0, dict.fromkeys(ALL, "in_step"))
+    assert (check.status, check.hosts) == (0, dict.fromkeys(ALL, "in_step")), check.output
     assert [found for name in ALL for found in check.findings(name)] == []
 
 

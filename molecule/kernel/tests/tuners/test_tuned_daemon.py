@@ -121,7 +121,7 @@ def refused(last_word: Check, arguments: list[str], scratch: Path) -> Run:
 
 
 def test_what_runs_is_told_with_tuned_and_its_line(drifted: Check, tuned_value: str, place: str) -> None:
-    assert drifted.status == 2
+    assert drifted.status == 2, drifted.output
     found = drifted.one(HOST, RMEM, "sysctl-running")
     assert (found["subject"], found["severity"], found["owner"]) == ("sysctl", "error", OWNER)
     assert (found["running"], found["boot"], found["source"]) == (tuned_value, tuned_value, place)
@@ -135,8 +135,8 @@ def test_the_daemon_is_told_and_no_drift_of_its_own(drifted: Check, place: str) 
 
 
 def test_after_a_tuning_run_the_two_live_together(mended: Run, in_step: Check) -> None:
-    assert (mended.status, RMEM in mended.changes(HOST)) == (0, True)
-    assert (in_step.status, in_step.findings(HOST)) == (0, [])
+    assert (mended.status, RMEM in mended.changes(HOST)) == (0, True), mended.output
+    assert (in_step.status, in_step.findings(HOST)) == (0, []), in_step.output
 
 
 def test_ours_hold_when_tuned_starts_again(ours: str, drifted: Check) -> None:
@@ -144,7 +144,7 @@ def test_ours_hold_when_tuned_starts_again(ours: str, drifted: Check) -> None:
 
 
 def test_where_it_has_the_last_word_the_next_boot_is_its_own(last_word: Check, tuned_value: str, place: str) -> None:
-    assert last_word.status == 2
+    assert last_word.status == 2, last_word.output
     found = last_word.one(HOST, RMEM, "sysctl-boot")
     assert (found["severity"], found["owner"], found["source"]) == ("error", OWNER, place)
     assert (found["running"], found["boot"]) == (found["intended"], tuned_value)
@@ -152,7 +152,7 @@ def test_where_it_has_the_last_word_the_next_boot_is_its_own(last_word: Check, t
 
 
 def test_a_tuning_run_refuses_and_names_the_cure(refused: Run, place: str) -> None:
-    assert (refused.status, refused.failed, refused.changed) == (2, [HOST], [])
+    assert (refused.status, refused.failed, refused.changed) == (2, [HOST], []), refused.output
     said = f"{refused.results[HOST]['msg']} {refused.results[HOST].get('problems')}"
     assert place in said
     assert "reapply_sysctl" in said

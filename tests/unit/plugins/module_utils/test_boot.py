@@ -21,6 +21,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._boot import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import DEAD_KEYS
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
+    MANAGED,
     build,
     precedence_path,
     render_sysctl_file,
@@ -275,9 +276,37 @@ def test_the_further_file_names_whom_it_overrules() -> None:
     extra = extra_of(system)
     assert extra is not None
     assert (extra.path, extra.mode) == (EXTRA, 0o644)
-    assert extra.text.splitlines()[-3:] == ["", "# %s:2 sets 95" % LATER, FIN + " = 30"]
+    assert extra.text.splitlines()[-3:] == ["", "# %s sets it too" % LATER, FIN + " = 30"]
     put_in_place(system, with_precedence(FIN_30, FILE, seen(system)))
     assert decides(system) == ("30", EXTRA + ":5")
+
+
+def test_the_further_file_stays_as_it_is_while_the_line_it_overrules_moves() -> None:
+    """Nothing at boot would change with it."""
+    system = FakeSystem()
+    system.put(LATER, FIN + " = 95\n")
+    before = extra_of(system)
+    system.put(LATER, "# more\n%s = 96\n" % FIN)
+    assert extra_of(system) == before
+
+
+def test_a_name_of_two_lines_does_not_become_a_line_of_ours() -> None:
+    system = FakeSystem()
+    system.put("/etc/sysctl.d/95-x\nkernel.panic = 1\r.conf", FIN + " = 95\n")
+    extra = extra_of(system)
+    assert extra is not None
+    assert set(own_assignments(replace(FIN_30, files=(extra,)))) == {FIN}
+    assert "# /etc/sysctl.d/95-x?kernel.panic = 1?.conf sets it too\n" in extra.text
+
+
+def test_another_declaration_of_ours_is_a_conflict_and_is_not_overruled() -> None:
+    """Two that overruled each other would do so for ever."""
+    system = FakeSystem()
+    system.put("/etc/sysctl.d/95-other.conf", "%s\n%s = 95\n" % (MANAGED, FIN))
+    desired = with_precedence(FIN_30, FILE, seen(system))
+    assert desired == FIN_30
+    (finding,) = make_plan(desired, seen(system)).findings
+    assert (finding.severity, finding.source) == ("error", "/etc/sysctl.d/95-other.conf:2")
 
 
 def test_an_exclusion_is_overruled_too() -> None:
@@ -285,7 +314,7 @@ def test_an_exclusion_is_overruled_too() -> None:
     system.put(LATER, "-%s\n" % FIN)
     desired = with_precedence(FIN_30, FILE, seen(system))
     put_in_place(system, desired)
-    assert "# %s:1 excludes it" % LATER in desired.files[-1].text
+    assert "# %s excludes it" % LATER in desired.files[-1].text
     assert decides(system) == ("30", EXTRA + ":5")
 
 
@@ -337,6 +366,12 @@ def test_what_sets_no_dead_key_needs_no_exclusion(line: str) -> None:
 def test_what_a_file_of_our_name_hides_needs_no_exclusion(name: str) -> None:
     system = FakeSystem()
     system.put("/usr/lib/sysctl.d/" + name, RECYCLE + " = 1\n")
+    assert extra_of(system) is None
+
+
+def test_a_dead_key_in_a_file_after_ours_cannot_be_excluded() -> None:
+    system = FakeSystem()
+    system.put("/etc/sysctl.d/zzz.conf", RECYCLE + " = 1\n")
     assert extra_of(system) is None
 
 

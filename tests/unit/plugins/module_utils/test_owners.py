@@ -9,7 +9,8 @@ from typing import Dict, List, Optional, Tuple
 
 import pytest
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._model import Owner
+from ansible_collections.netfleet.tcp.plugins.module_utils._desired import MANAGED
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import ANOTHER_DECLARATION, Owner
 from ansible_collections.netfleet.tcp.plugins.module_utils._owners import authors, owners, parse_profile
 from tests.unit.plugins.fake_system import FakeSystem
 from tests.unit.plugins.other_services import run_process, run_tuned, run_unit
@@ -294,6 +295,7 @@ def author(text: str = "", path: str = SYSCTL_D, target: str = "", system: Optio
         ("# This file is managed by Puppet; changes are lost\n", "Puppet"),
         ("# Managed by Chef\n", "Chef"),
         ("# Created by cloud-init on instance boot\n", "cloud-init"),
+        (MANAGED + "\nnet.ipv4.tcp_sack = 1\n", ANOTHER_DECLARATION),
         ("# puppetry is an art\n", ""),
         ("net.ipv4.tcp_fin_timeout = 1\n", ""),
         ("x" * 3000 + "\n# Ansible managed\n", ""),

@@ -133,7 +133,7 @@ def test_what_this_user_may_not_read_is_said(tmp_path: Path) -> None:
     assert seen_by_nobody(tmp_path, "open", "closed", "folder/x", "none") == {
         "open": ["open", "", "file"],
         "closed": [None, "permission denied", "unreadable"],
-        "folder/x": [None, "permission denied", "other"],
+        "folder/x": [None, "permission denied", "unreadable"],
         "none": [None, "", "absent"],
     }
     folder.chmod(0o700)

@@ -370,3 +370,77 @@ def test_what_was_compared_is_counted() -> None:
     counts = checked(desired, observed)
     assert counts["sysctl"] + counts["congestion_control"] == len(desired.keys)
     assert (counts["qdisc"], counts["module"], counts["file"]) == (1, 2, 4)
+
+
+# What was found by trying to break it
+
+
+def test_where_tuning_would_refuse_the_cure_is_another() -> None:
+    host = AHost().tune()
+    host.system.put("/etc/sysctl.d/zzz.conf", "%s = 0\n" % MTU_PROBING)
+    found = host.only()
+    assert "refuses" in found.cure
+    assert "remove that line" in found.cure
+
+
+def test_an_overruled_file_is_a_conflict_again_where_nothing_is_overruled() -> None:
+    host = AHost().tune()
+    host.system.put(VENDOR, "%s = 0\n" % MTU_PROBING)
+    host.tune()
+    host.given = {"boot_conflict": "fail"}
+    assert "error" in {finding.severity for finding in host.drift()}
+
+
+def test_another_declaration_of_ours_is_never_overruled() -> None:
+    host = AHost().tune()
+    host.system.put("/etc/sysctl.d/95-own.conf", "# Managed by netfleet.tcp: x\n%s = 0\n" % MTU_PROBING)
+    assert host.only().owner == "another declaration of netfleet.tcp"
+    with pytest.raises(Exception, match="95-own"):
+        host.tune()
+    assert EXTRA not in host.system.files
+
+
+def test_a_comment_in_the_overruled_file_is_no_drift() -> None:
+    host = AHost().tune()
+    host.system.put(VENDOR, "%s = 0\n" % MTU_PROBING)
+    host.tune()
+    host.system.put(VENDOR, "# more\n\n%s = 7\n" % MTU_PROBING)
+    assert host.counted() == ()
+
+
+def test_a_file_name_writes_no_line_into_ours() -> None:
+    host = AHost().tune()
+    host.system.put("/etc/sysctl.d/95-x\nnet.ipv4.ip_default_ttl = 33\n#.conf", "%s = 0\n" % MTU_PROBING)
+    host.tune()
+    assert not any(line.startswith("net.ipv4.ip_default_ttl") for line in host.system.files[EXTRA].text.splitlines())
+
+
+def test_a_dead_key_that_sorts_after_ours_is_not_promised_away() -> None:
+    host = AHost().tune()
+    host.system.put("/etc/sysctl.d/zzz.conf", "net.ipv4.tcp_fack = 1\n")
+    assert "tune" not in host.only().cure
+    assert EXTRA not in host.tune().system.files
+
+
+@pytest.mark.parametrize("line", ["# old: %s", "net.ipv4.tcp_fastopen_key: %s", "net.ipv4.tcp_fastopen_ke = %s"])
+def test_an_old_secret_is_in_no_finding(line: str) -> None:
+    secret = "cafe0001-00000002-00000003-00000004"
+    host = AHost(fast_open_key=TFO_KEY).tune()
+    for path in ("/etc/sysctl.d/90-netfleet-tcp-secret.conf", OWN):
+        host.system.put(path, line % secret + "\n" + host.system.files[path].text, host.system.files[path].mode)
+    assert len(host.counted()) >= 2
+    assert secret not in repr(host.drift())
+
+
+def test_routes_that_could_not_be_looked_at_are_not_counted_as_compared() -> None:
+    host = AHost().tune()
+    host.system.put("/proc/net/fib_triestat", "Main:\n\tLeaves:         900000\n")
+    assert [(finding.subject, finding.rule) for finding in host.drift()] == [("route", "file-unjudged")]
+    _declaration, observed, _resolved, desired = host.state()
+    assert "route" not in checked(desired, observed)
+
+
+def test_a_closed_directory_is_never_in_step() -> None:
+    host = as_user(AHost().tune())
+    host.system.unreadable.add("/usr/local/lib/sysctl.d")
+    assert (host.only().rule, host.only().key) == ("sysctl-unread", "/usr/local/lib/sysctl.d")

@@ -111,6 +111,12 @@ def test_a_subject_that_there_is_not(subject: Any) -> None:
         read_waivers([entry(subject=subject)], PATH)
 
 
+@pytest.mark.parametrize("hosts", ["!", ",", ":", "&!", "~", "~,&"])
+def test_a_pattern_that_names_no_host(hosts: str) -> None:
+    """Ansible takes some of them for all hosts."""
+    assert problems([entry(hosts=hosts)]) == [PATH + "[0].hosts"]
+
+
 @pytest.mark.parametrize("hosts", ["gw[0]", "web[1:3]", "all:!web[0]", "web[2:]", "db[-1]"])
 def test_a_place_in_a_group_is_no_host(hosts: str) -> None:
     """Ansible counts the group's hosts there: who is meant would change with the inventory, and is not known here."""
@@ -144,8 +150,9 @@ def test_what_is_no_list(given_waivers: Any) -> None:
     assert problems(given_waivers) == [PATH]
 
 
-def test_no_waivers() -> None:
-    assert read_waivers([], PATH) == ()
+@pytest.mark.parametrize("text", ["[]", "", "# all of them are gone"])
+def test_no_waivers(text: str) -> None:
+    assert read_waivers(yaml.safe_load(text), PATH) == ()
 
 
 # Which hosts
