@@ -29,7 +29,7 @@ def parse_routes(text: str) -> Tuple[Route, ...]:
                     Route(
                         prefix=str(entry.get("dst", "default")),
                         device=_devices(entry),
-                        congestion_control=str(metrics["congestion"]).split(" ")[0],
+                        congestion_control=str(metrics["congestion"]).split(" ", maxsplit=1)[0],
                         protocol=str(entry.get("protocol", "")),
                         table=str(entry.get("table", "main")),
                     )

@@ -183,7 +183,7 @@ def _meta(report: Report) -> Dict[str, Any]:
 
 def _rules(report: Report) -> List[str]:
     """The rules that findings name, as far as they are known."""
-    named = {finding.rule for finding, _ in _changes(report)}
+    named = {finding.rule for finding, _change in _changes(report)}
     return [rule for rule in RULE_INDEX if rule in named]
 
 

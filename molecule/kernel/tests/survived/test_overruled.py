@@ -25,7 +25,8 @@ from tests.molecule.hosts import Seen, on_each
 from tests.molecule.playbook import run_drift
 
 ALL = ["cloud1", "cloud2", "local1", "local2"]
-BOOT = "cat /proc/sys/kernel/random/boot_id"
+# A host answers before the last of its units has started.
+BOOT = "systemctl is-system-running --wait >&2; cat /proc/sys/kernel/random/boot_id"
 LOOK = {
     "local1": f"sysctl -n {PROBING} {UNSENT}",
     "local2": f"test -s {VENDOR_FILE} && sysctl -n {AFTER_IDLE}",

@@ -142,6 +142,14 @@ def test_what_cannot_be_read_is_said(reader: str) -> None:
     assert (places(found), found.unread) == ([], {"/etc/sysctl.d/10-a.conf": "permission denied"})
 
 
+def test_a_folder_that_is_closed_is_said() -> None:
+    """What stands in it is not even known by name."""
+    system = FakeSystem()
+    system.put("/etc/sysctl.d", kind="other")
+    system.unreadable.add("/etc/sysctl.d")
+    assert files(system).unread == {"/etc/sysctl.d": "permission denied"}
+
+
 def test_a_file_that_hides_nobodys_is_not_missed() -> None:
     """A link to nothing: the reader passes it over, and so do we."""
     system = FakeSystem()

@@ -108,12 +108,13 @@ if os.geteuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
 system = LinuxSystem()
-print(json.dumps({name: [*system.read_or_why(name), system.file_state(name).kind] for name in sys.argv[2:]}))
+look = lambda name: [*system.read_or_why(name), system.file_state(name).kind, system.closed(name)]
+print(json.dumps({name: look(name) for name in sys.argv[2:]}))
 """
 
 
 def seen_by_nobody(directory: Path, *names: str) -> "dict[str, list[object]]":
-    """(text, why not, kind) of files, as a user without rights sees them."""
+    """(text, why not, kind, closed) of paths, as a user without rights sees them."""
     directory.chmod(0o755)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"}
     argv = [sys.executable, "-c", LOOK_AS_NOBODY, str(directory), *names]
@@ -130,11 +131,14 @@ def test_what_this_user_may_not_read_is_said(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "x").write_text("x", encoding="utf-8")
     folder.chmod(0)
-    assert seen_by_nobody(tmp_path, "open", "closed", "folder/x", "none") == {
-        "open": ["open", "", "file"],
-        "closed": [None, "permission denied", "unreadable"],
-        "folder/x": [None, "permission denied", "unreadable"],
-        "none": [None, "", "absent"],
+    (tmp_path / "shown").mkdir(0o755)
+    assert seen_by_nobody(tmp_path, "open", "closed", "folder", "folder/x", "shown", "none") == {
+        "open": ["open", "", "file", False],
+        "closed": [None, "permission denied", "unreadable", False],
+        "folder": [None, "permission denied", "other", True],
+        "folder/x": [None, "permission denied", "unreadable", False],
+        "shown": [None, "", "other", False],
+        "none": [None, "", "absent", False],
     }
     folder.chmod(0o700)
 
