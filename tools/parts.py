@@ -79,7 +79,7 @@ def all_parts() -> list[Part]:
         "controllers",
         "precedence",
     )
-    parts = [Part(name, "sources", 900) for name in sources]
+    parts = [Part(name, "sources", 1800 if name == "precedence" else 900) for name in sources]
     lab = [Part("molecule", "lab", 1500, "test"), Part("test-kernel", "lab", 2400, "test")]
     return [*parts, *lab, Part("ci-examples", "lab", 900, "test")]
 
