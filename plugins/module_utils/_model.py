@@ -76,7 +76,8 @@ class FileState:
 class ModuleState:
     """A kernel module: loaded or built in, or (loadable) ready to be loaded by root.
 
-    boot: file:line of modules-load.d that has the next boot load it; empty where none does.
+    boot: file:line of modules-load.d that has the next boot load it; empty where none does. blocker: what keeps the
+    next boot from loading it all the same, as file or file:line; empty where nothing does.
     """
 
     name: str
@@ -84,6 +85,7 @@ class ModuleState:
     builtin: bool = False
     loadable: bool = False
     boot: str = ""
+    blocker: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
@@ -15,16 +15,15 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     FileState,
     Interface,
     KeyState,
-    ModuleState,
     Observed,
     Route,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe_boot import (
     BootFiles,
     boot_files,
-    boot_modules,
     boot_reader,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._observe_modules import observe_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._owners import authors, owners
 from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import parse_tc
 from ansible_collections.netfleet.tcp.plugins.module_utils._routes import parse_routes
@@ -40,15 +39,6 @@ _ONLY_IN_INIT_NETNS = "net.ipv4.tcp_mem"
 _LISTEN = "0A"
 # A router with the internet's whole table has a million; printing these would take seconds.
 _MOST_ROUTES = 20000
-# Highest precedence first, as in modprobe.d(5).
-_MODPROBE_DIRECTORIES = (
-    "/etc/modprobe.d",
-    "/run/modprobe.d",
-    "/usr/local/lib/modprobe.d",
-    "/usr/lib/modprobe.d",
-    "/lib/modprobe.d",
-)
-_NO_PROGRAM = re.compile(r"(/usr)?/bin/(false|true)\Z")
 
 
 @dataclass(frozen=True)
@@ -94,7 +84,7 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
         child_netns=system.read("/proc/sys/" + key_path(_ONLY_IN_INIT_NETNS)) is None,
         keys=_keys(system, names, boot, vault),
         files={path: _masked(system.file_state(path), vault) for path in paths},
-        modules=_modules(system, modules, facts),
+        modules=observe_modules(system, modules, facts),
         interfaces=_interfaces(system) if request.qdiscs or baseline.qdiscs else (),
         qdisc_kinds=_qdisc_kinds(system, request.qdisc_kinds, facts),
         available_congestion_control=_words(system, _AVAILABLE),
@@ -141,42 +131,6 @@ def _keys(system: System, names: Sequence[str], boot: BootFiles, vault: Vault) -
     return states
 
 
-def _modules(system: System, names: Sequence[str], facts: Dict[str, str]) -> Dict[str, ModuleState]:
-    if not names:
-        return {}
-    loaded = {line.split(" ", 1)[0] for line in (system.read("/proc/modules") or "").splitlines()}
-    missing = [name for name in names if name not in loaded]
-    directory = "/lib/modules/%s" % facts["kernel"]
-    builtin = _mentioned(missing, system.read(directory + "/modules.builtin") or "") if missing else set()
-    # modules.dep is the largest file of this visit: read only where something has yet to be found.
-    missing = [name for name in missing if name not in builtin]
-    locked = (system.read("/proc/sys/kernel/modules_disabled") or "").strip() == "1"
-    may_load = bool(facts["init_user_namespace"] and not locked)
-    loadable = _mentioned(missing, system.read(directory + "/modules.dep") or "") if missing and may_load else set()
-    loadable -= _forbidden(system) if loadable else set()
-    at_boot = boot_modules(system, names)
-    return {
-        name: ModuleState(name, name in loaded, name in builtin, name in loadable, at_boot.get(name, ""))
-        for name in names
-    }
-
-
-def _mentioned(names: Iterable[str], index: str) -> Set[str]:
-    return {name for name in names if re.search(r"(^|/)%s\.ko(\.\w+)?(:|$)" % re.escape(name), index, re.MULTILINE)}
-
-
-def _forbidden(system: System) -> Set[str]:
-    """Modules whose loading a file of modprobe.d puts off by ``install x /bin/false``, as hardening guides do."""
-    chosen: Dict[str, str] = {}
-    for directory in _MODPROBE_DIRECTORIES:
-        for name in system.names(directory):
-            if name.endswith(".conf"):
-                chosen.setdefault(name, "%s/%s" % (directory, name))
-    lines = [line.split() for path in chosen.values() for line in (system.read(path) or "").splitlines()]
-    found = [words[1] for words in lines if len(words) > 2 and words[0] == "install" and _NO_PROGRAM.match(words[2])]
-    return {name.replace("-", "_") for name in found}
-
-
 def _interfaces(system: System) -> Tuple[Interface, ...]:
     status, output, error = system.run(["tc", "-j", "qdisc", "show"])
     if status != 0:
@@ -216,7 +170,7 @@ def _routes(system: System) -> Optional[Tuple[Route, ...]]:
 
 def _qdisc_kinds(system: System, kinds: Sequence[str], facts: Dict[str, str]) -> Dict[str, bool]:
     """Which qdisc kinds the host has. Read from its modules; where those are not visible (a container), tried."""
-    states = _modules(system, ["sch_" + kind for kind in kinds], facts)
+    states = observe_modules(system, ["sch_" + kind for kind in kinds], facts)
     known = {kind: states["sch_" + kind] for kind in kinds}
     has = {kind: state.loaded or state.builtin or state.loadable for kind, state in known.items()}
     # Part of every kernel, and of no module.

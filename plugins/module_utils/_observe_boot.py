@@ -1,13 +1,12 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the next boot will do, read from a host's files: who applies sysctl.d, what it sets, which modules it loads."""
+"""What the next boot gives the keys, read from a host's files: who applies sysctl.d, and what it sets."""
 
 from __future__ import annotations
 
 import posixpath
-import re
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, Sequence, Set, Tuple
+from typing import Dict, Iterator, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Assignment
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
@@ -26,15 +25,6 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 _SYSTEMD_READERS = ("/usr/lib/systemd/systemd-sysctl", "/lib/systemd/systemd-sysctl")
 # A unit that is masked (empty, or a link to /dev/null) never runs; /run is empty after a boot.
 _MASKED_READER = "/etc/systemd/system/systemd-sysctl.service"
-_MODULES_DIRECTORIES = (
-    "/etc/modules-load.d",
-    "/run/modules-load.d",
-    "/usr/local/lib/modules-load.d",
-    "/usr/lib/modules-load.d",
-    "/lib/modules-load.d",
-)
-_MODULES_ON_COMMAND_LINE = re.compile(r"(?:^|\s)(?:rd\.)?modules[_-]load=(\S+)")
-_COMMAND_LINE = "/proc/cmdline"
 
 
 @dataclass(frozen=True)
@@ -118,29 +108,3 @@ def _masked(name: str, entry: Assignment, vault: Vault, targets: Dict[str, str])
         entry.pattern,
         targets.get(entry.file, ""),
     )
-
-
-def boot_modules(system: System, names: Sequence[str]) -> Dict[str, str]:
-    """file:line of what has the next boot load each of the modules; those that nothing names are left out."""
-    chosen: Dict[str, str] = {}
-    for directory in _MODULES_DIRECTORIES:
-        for name in system.names(directory):
-            if name.endswith(".conf") and not name.startswith("."):
-                chosen.setdefault(name, "%s/%s" % (directory, name))
-    found: Dict[str, str] = {}
-    wanted: Set[str] = set(names)
-    for path in [chosen[name] for name in sorted(chosen)]:
-        for number, line in enumerate((system.read(path) or "").splitlines(), start=1):
-            module = line.strip().replace("-", "_")
-            if module in wanted:
-                found.setdefault(module, "%s:%d" % (path, number))
-    for module in _on_command_line(system):
-        if module in wanted:
-            found.setdefault(module, "%s:1" % _COMMAND_LINE)
-    return found
-
-
-def _on_command_line(system: System) -> List[str]:
-    text = system.read(_COMMAND_LINE) or ""
-    lists = [match.group(1) for match in _MODULES_ON_COMMAND_LINE.finditer(text)]
-    return [name.replace("-", "_") for entry in lists for name in entry.split(",")]

@@ -27,6 +27,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._values import same_v
 BEFORE = "value from before netfleet.tcp; no longer declared"
 LOADED = "loaded"
 UNLOADED = "unloaded"
+BLOCKED_CURE = "take that away, or do not declare what needs the module"
 _SYSCTL_D = "/etc/sysctl.d/"
 
 
@@ -41,6 +42,7 @@ def make_plan(desired: Desired, observed: Observed) -> Plan:
     changes += _qdisc_changes(desired, observed)
     changes += _file_changes(desired, observed)
     changes += _unload_changes(desired, observed)
+    findings += _module_findings(desired, observed)
     findings += _file_findings(desired, observed)
     findings += _qdisc_findings(desired, observed)
     findings += _leftover_findings(desired, observed)
@@ -120,6 +122,24 @@ def _load_changes(desired: Desired, observed: Observed) -> Iterator[Change]:
         state = observed.modules.get(name)
         if state and not state.loaded and not state.builtin:
             yield Change("module", name, LOADED, UNLOADED, reason="needed by a desired value")
+
+
+def _module_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
+    """Modules that the next boot will not load, whatever our own files say."""
+    for name in desired.modules:
+        state = observed.modules.get(name)
+        if state and state.blocker:
+            yield Finding(
+                subject="module",
+                key=name,
+                severity=_conflict_severity(desired),
+                reason="%s keeps the next boot from loading it" % state.blocker,
+                intended=LOADED,
+                running=LOADED if state.loaded else UNLOADED,
+                source=state.blocker,
+                takes_effect="reboot",
+                cure=BLOCKED_CURE,
+            )
 
 
 def _unload_changes(desired: Desired, observed: Observed) -> Iterator[Change]:

@@ -80,8 +80,8 @@ RULES: Tuple[Rule, ...] = (
     Rule(
         MODULE_BOOT,
         "the next boot would not load a kernel module",
-        "No file of modules-load.d names a module that a declared value needs: at the next boot that value is silently "
-        "missing.",
+        "No file of modules-load.d names a module that a declared value needs, or something forbids it: at the next "
+        "boot that value is silently missing.",
     ),
     Rule(QDISC_RUNNING, "an interface has another qdisc", "The qdisc of a live interface is not the declared one."),
     Rule(

@@ -25,11 +25,18 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Finding,
     Observed,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._plan import describe_file, desired_state, same_file
+from ansible_collections.netfleet.tcp.plugins.module_utils._plan import (
+    BLOCKED_CURE,
+    LOADED,
+    describe_file,
+    desired_state,
+    same_file,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import state_name, wanted_name
 
 TUNE = "run the playbook tune"
 AS_ROOT = "let the check run as root (become) to have it judged"
+NOT_LOADED = "not loaded"
 _BY_PROTOCOL = {"dhcp": "DHCP", "ra": "router advertisements", "bird": "BIRD", "zebra": "FRR", "bgp": "BGP"}
 
 
@@ -45,23 +52,26 @@ def thing_findings(desired: Desired, observed: Observed, file_name: str) -> Iter
 def _module_findings(desired: Desired, observed: Observed, file_name: str) -> Iterator[Finding]:
     for name in desired.modules:
         state = observed.modules.get(name)
-        if state is None or state.builtin:
+        boots = state is not None and state.boot and not state.blocker
+        if state is None or state.builtin or (state.loaded and boots):
             continue
-        boot = "loaded" if state.boot else "not loaded"
-        running = "loaded" if state.loaded else "not loaded"
-        if state.loaded and state.boot:
-            continue
+        if state.blocker:
+            reason = "%s keeps the next boot from loading it" % state.blocker
+        elif not state.boot:
+            reason = "no file of modules-load.d names it"
+        else:
+            reason = "it was unloaded, or never loaded"
         yield Finding(
             subject="module",
             key=name,
             severity="error",
-            reason="no file of modules-load.d names it" if not state.boot else "it was unloaded, or never loaded",
-            intended="loaded",
-            running=running,
-            boot=boot,
-            source=state.boot or modules_path(file_name),
+            reason=reason,
+            intended=LOADED,
+            running=LOADED if state.loaded else NOT_LOADED,
+            boot=LOADED if boots else NOT_LOADED,
+            source=state.blocker or state.boot or modules_path(file_name),
             takes_effect="now" if not state.loaded else "reboot",
-            cure=TUNE,
+            cure=BLOCKED_CURE if state.blocker else TUNE,
             rule=rules.MODULE_RUNNING if not state.loaded else rules.MODULE_BOOT,
         )
 

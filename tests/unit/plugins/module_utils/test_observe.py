@@ -266,44 +266,6 @@ def test_where_modules_cannot_be_seen_a_qdisc_is_tried_apart(
     assert ran == [["unshare", "-n", "tc", "qdisc", "add", "dev", "lo", "root", "fq"]]
 
 
-@pytest.mark.parametrize("root", [True, False])
-def test_a_module_is_loadable_whoever_looks(root: bool) -> None:
-    system = FakeSystem()
-    system.root = root
-    assert faked(system, modules=("tcp_bbr",)).modules["tcp_bbr"].loadable
-
-
-@pytest.mark.parametrize(
-    ("files", "loadable"),
-    [
-        ({"/etc/modprobe.d/cis.conf": "install tcp-bbr /bin/false\n"}, False),
-        ({"/usr/lib/modprobe.d/cis.conf": "# hardening\ninstall  tcp_bbr\t/usr/bin/true\n"}, False),
-        ({"/lib/modprobe.d/a.conf": "install tcp_bbr /bin/false\n", "/etc/modprobe.d/a.conf": ""}, True),
-        ({"/etc/modprobe.d/own.conf": "install tcp_bbr /sbin/modprobe --ignore-install tcp_bbr\n"}, True),
-        ({"/etc/modprobe.d/other.conf": "install tcp_htcp /bin/false\nblacklist tcp_bbr\ninstall\n"}, True),
-    ],
-)
-def test_a_module_that_the_host_forbids_is_not_loadable(files: dict[str, str], loadable: bool) -> None:
-    system = FakeSystem()
-    for path, text in files.items():
-        system.put(path, text)
-    assert faked(system, modules=("tcp_bbr",)).modules["tcp_bbr"].loadable is loadable
-
-
-def test_no_module_is_loadable_once_the_kernel_takes_no_more() -> None:
-    system = FakeSystem()
-    system.sysctls["kernel.modules_disabled"] = "1"
-    assert faked(system, modules=("tcp_bbr",)).modules["tcp_bbr"].loadable is False
-
-
-def test_a_module_is_not_taken_for_another_with_a_longer_name() -> None:
-    system = FakeSystem()
-    system.loadable = {"tcp_bbr2", "xtcp_bbr"}
-    system.builtin = {"tcp_bbrx"}
-    system.loaded = {"tcp_bbr_"}
-    assert faked(system, modules=("tcp_bbr",)).modules == {"tcp_bbr": ModuleState("tcp_bbr")}
-
-
 def test_listeners_of_both_families_without_duplicates() -> None:
     system = FakeSystem()
     head = "  sl  local_address rem_address   st\n"

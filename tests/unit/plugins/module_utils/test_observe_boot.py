@@ -12,7 +12,6 @@ import pytest
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe_boot import (
     BootFiles,
     boot_files,
-    boot_modules,
     boot_reader,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault, token
@@ -209,87 +208,3 @@ def test_a_sysctl_conf_that_cannot_be_read_matters_only_where_the_boot_reads_it(
     system.unreadable.add(SYSCTL_CONF)
     assert files(system).unread == {}
     assert files(system, PROCPS).unread == {SYSCTL_CONF: "permission denied"}
-
-
-# Modules
-
-
-def loads(system: FakeSystem, *names: str) -> "dict[str, str]":
-    return boot_modules(system, names or ("tcp_bbr", "sch_fq"))
-
-
-def test_modules_that_a_file_names() -> None:
-    system = FakeSystem()
-    system.put("/etc/modules-load.d/a.conf", "# tcp_htcp\n\n  tcp_bbr  \n;sch_fq\nother\n")
-    assert loads(system) == {"tcp_bbr": "/etc/modules-load.d/a.conf:3"}
-
-
-def test_a_module_is_the_same_with_dashes() -> None:
-    system = FakeSystem()
-    system.put("/etc/modules-load.d/a.conf", "tcp-bbr\n")
-    assert loads(system) == {"tcp_bbr": "/etc/modules-load.d/a.conf:1"}
-
-
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        ("/etc/modules-load.d", "/run/modules-load.d"),
-        ("/run/modules-load.d", "/usr/local/lib/modules-load.d"),
-        ("/usr/local/lib/modules-load.d", "/usr/lib/modules-load.d"),
-        ("/usr/lib/modules-load.d", "/lib/modules-load.d"),
-    ],
-)
-def test_a_file_hides_one_of_the_same_name_in_a_later_directory(first: str, second: str) -> None:
-    system = FakeSystem()
-    system.put(second + "/a.conf", "tcp_bbr\n")
-    assert loads(system) == {"tcp_bbr": second + "/a.conf:1"}
-    system.put(first + "/a.conf", "# none\n")
-    assert loads(system) == {}
-    system.put(first + "/b.conf", "tcp_bbr\n")
-    assert loads(system) == {"tcp_bbr": first + "/b.conf:1"}
-
-
-def test_a_masked_file_loads_nothing() -> None:
-    system = FakeSystem()
-    system.put("/usr/lib/modules-load.d/a.conf", "tcp_bbr\n")
-    system.put("/etc/modules-load.d/a.conf", kind="symlink", target="/dev/null")
-    assert loads(system) == {}
-
-
-@pytest.mark.parametrize("name", ["a", "a.conf.bak", ".a.conf", "a.CONF"])
-def test_files_that_systemd_passes_over(name: str) -> None:
-    system = FakeSystem()
-    system.put("/etc/modules-load.d/" + name, "tcp_bbr\n")
-    assert loads(system) == {}
-
-
-def test_the_first_file_in_order_of_names_is_the_place() -> None:
-    system = FakeSystem()
-    system.put("/etc/modules-load.d/b.conf", "tcp_bbr\n")
-    system.put("/usr/lib/modules-load.d/a.conf", "x\ntcp_bbr\n")
-    assert loads(system) == {"tcp_bbr": "/usr/lib/modules-load.d/a.conf:2"}
-
-
-@pytest.mark.parametrize(
-    ("line", "found"),
-    [
-        ("modules_load=tcp_bbr,sch-fq quiet", {"tcp_bbr", "sch_fq"}),
-        ("BOOT_IMAGE=/vmlinuz modules-load=tcp_bbr", {"tcp_bbr"}),
-        ("quiet rd.modules_load=tcp_bbr modules_load=sch_fq", {"tcp_bbr", "sch_fq"}),
-        ("xmodules_load=tcp_bbr", set()),
-        ("x=modules_load=tcp_bbr", set()),
-        ("modules_load= tcp_bbr", set()),
-        ("", set()),
-    ],
-)
-def test_modules_of_the_kernels_command_line(line: str, found: "set[str]") -> None:
-    system = FakeSystem()
-    system.put("/proc/cmdline", line + "\n")
-    assert loads(system) == dict.fromkeys(found, "/proc/cmdline:1")
-
-
-def test_a_file_is_named_rather_than_the_command_line() -> None:
-    system = FakeSystem()
-    system.put("/proc/cmdline", "modules_load=tcp_bbr\n")
-    system.put("/etc/modules-load.d/a.conf", "tcp_bbr\n")
-    assert loads(system) == {"tcp_bbr": "/etc/modules-load.d/a.conf:1"}

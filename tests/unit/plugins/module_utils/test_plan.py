@@ -241,6 +241,15 @@ def test_modules_to_unload(
     assert changes(desired, host(desired, {}, modules=state, baseline=Baseline(modules=recorded))) == change
 
 
+@pytest.mark.parametrize(("boot_conflict", "severity"), [("override", "error"), ("fail", "error"), ("warn", "warning")])
+def test_a_module_that_something_keeps_from_the_next_boot(boot_conflict: str, severity: str) -> None:
+    desired = wanted({}, modules=("tcp_bbr",), boot_conflict=boot_conflict)
+    state = ModuleState("tcp_bbr", loaded=True, boot="/etc/modules-load.d/a.conf:1", blocker="/etc/modprobe.d/c.conf:4")
+    (found,) = findings(desired, host(desired, {}, modules={"tcp_bbr": state}))
+    assert (found.subject, found.key, found.severity) == ("module", "tcp_bbr", severity)
+    assert (found.source, found.takes_effect) == ("/etc/modprobe.d/c.conf:4", "reboot")
+
+
 # Qdiscs
 
 

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import NOT_PERMITTED, Finding
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULE_INDEX, SEVERITIES, SUBJECTS
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift import checked
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_things import TUNE
 from tests.unit.plugins.plugin_utils.a_host import EXTRA, MODULES, MTU_PROBING, OWN, AHost
 
 CC = "net.ipv4.tcp_congestion_control"
@@ -155,6 +157,17 @@ def test_a_module_that_another_file_loads_at_boot() -> None:
     host.edit(MODULES, "tcp_bbr\n", "")
     host.system.put("/usr/lib/modules-load.d/x.conf", "# x\ntcp-bbr\n")
     assert [finding.key for finding in host.counted()] == [MODULES]
+
+
+def test_a_module_that_was_forbidden_after_it_was_loaded() -> None:
+    host = AHost().tune()
+    host.system.put("/etc/modprobe.d/cis.conf", "install tcp_bbr /bin/false\n")
+    found = host.only()
+    assert (found.subject, found.key, found.severity, found.rule) == ("module", "tcp_bbr", "error", "module-boot")
+    assert (found.running, found.boot, found.source) == ("loaded", "not loaded", "/etc/modprobe.d/cis.conf:1")
+    assert found.cure != TUNE
+    with pytest.raises(HostError, match=r"cis\.conf:1 keeps the next boot from loading it"):
+        host.tune()
 
 
 def test_a_qdisc_that_was_replaced() -> None:
