@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot import with_precedence
 from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import INDEX, suggestion
@@ -62,8 +62,11 @@ ARGUMENTS: Dict[str, Dict[str, Any]] = {
     "file": {"type": "str", "default": "90-netfleet-tcp.conf"},
     "template": {"type": "str"},
 }
-# The variables of the checks that stand beside the role's and begin like them.
-CHECK_VARIABLES: Tuple[str, ...] = ()
+# The variables of the playbooks that check and render, which stand beside the role's.
+_PLAYBOOK_VARIABLES = {
+    "tcp_drift_": ("waivers", "threshold", "directory", "formats", "compare"),
+    "tcp_render_": ("directory",),
+}
 
 # (variables of the template) -> the text of the sysctl.d file
 Render = Callable[[Dict[str, Any]], str]
@@ -142,17 +145,19 @@ def declare(arguments: Mapping[str, Any]) -> Declaration:
 
 
 def unknown_variables(task_vars: Mapping[str, Any]) -> List[Finding]:
-    """Variables of the host that look like the role's and are not: most likely a typing error, unseen otherwise."""
-    known = [*(PREFIX + name for name in ARGUMENTS), *CHECK_VARIABLES]
+    """Variables of the host that look like ours and are not: most likely a typing error, unseen otherwise."""
+    families = {PREFIX: tuple(ARGUMENTS), **_PLAYBOOK_VARIABLES}
+    known = {prefix: [prefix + name for name in names] for prefix, names in families.items()}
     return [
         Finding(
             "variable",
             name,
             "warning",
             "there is no such variable",
-            cure=suggestion(name, known),
+            cure=suggestion(name, names),
             rule=DECLARATION,
         )
         for name in sorted(task_vars)
-        if name.startswith(PREFIX) and name not in known
+        for prefix, names in known.items()
+        if name.startswith(prefix) and name not in names
     ]

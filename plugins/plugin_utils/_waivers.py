@@ -156,18 +156,24 @@ def waived(
     valid = [entry for entry in own if entry.expires >= today]
     result: List[Finding] = []
     for finding in findings:
-        match = next((entry for entry in valid if finding.rule not in _NEVER and entry.covers(finding)), None)
+        match = next((entry for entry in valid if _can_be_waived(finding) and entry.covers(finding)), None)
         waiver = Waiver(match.reason, match.expires.isoformat()) if match else None
         result.append(replace(finding, waiver=waiver))
-    return (*result, *(_expired(entry) for entry in own if entry not in valid))
+    return (*result, *(_expired(entry, result) for entry in own if entry not in valid))
 
 
-def _expired(entry: Tolerance) -> Finding:
+def _can_be_waived(finding: Finding) -> bool:
+    return finding.rule not in _NEVER
+
+
+def _expired(entry: Tolerance, findings: Iterable[Finding]) -> Finding:
+    """A warning where it hid something of this host; otherwise it is but a line to be taken out of the inventory."""
+    hid = any(_can_be_waived(finding) and finding.waiver is None and entry.covers(finding) for finding in findings)
     return Finding(
         subject="host",
         key="%s on %s" % (entry.key, entry.hosts),
-        severity="warning",
+        severity="warning" if hid else "note",
         reason="the waiver (%s) ended on %s" % (entry.reason, entry.expires.isoformat()),
-        cure="mend what it hid, renew it, or take it out of the inventory",
+        cure="mend what it hid, renew it, or take it out of the inventory" if hid else "take it out of the inventory",
         rule=WAIVER_EXPIRED,
     )

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import ARGUMENTS, PREFIX, unknown_variables
 from tests.unit.plugins.plugin_utils.a_host import EXTRA, MTU_PROBING, OWN, AHost, declared, rendered
 
+ROOT = Path(__file__).parents[4]
 TFO = "net.ipv4.tcp_fastopen_key"
 TFO_KEY = "00000001-00000002-00000003-00000004"
 VENDOR = "/usr/lib/sysctl.d/99-vendor.conf"
@@ -28,6 +31,15 @@ def unknown(*names: str) -> list[str]:
 
 def test_the_roles_own_variables_are_known() -> None:
     assert unknown(*(PREFIX + name for name in ARGUMENTS)) == []
+
+
+def test_the_variables_that_playbooks_read_are_known() -> None:
+    playbooks = (ROOT / "playbooks").glob("*.yml")
+    tasks = (ROOT / "roles/tcp_tuning/tasks").glob("*.yml")
+    texts = [path.read_text(encoding="utf-8") for path in (*playbooks, *tasks)]
+    read = {name for text in texts for name in re.findall(r"\btcp_(?:drift|render)_\w+", text)}
+    assert {"tcp_drift_waivers", "tcp_drift_compare", "tcp_render_directory"} <= read
+    assert unknown(*read) == []
 
 
 @pytest.mark.parametrize(
@@ -53,6 +65,9 @@ def test_variables_of_others_are_not_the_roles(name: str) -> None:
         ("tcp_tuning_worklods", "did you mean tcp_tuning_workloads?"),
         ("tcp_tuning_over_rides", "did you mean tcp_tuning_overrides?"),
         ("tcp_tuning_templates", "did you mean tcp_tuning_template?"),
+        ("tcp_drift_treshold", "did you mean tcp_drift_threshold?"),
+        ("tcp_drift_waiver", "did you mean tcp_drift_waivers?"),
+        ("tcp_render_dir", "did you mean tcp_render_directory?"),
     ],
 )
 def test_a_variable_that_there_is_not_is_named_with_what_was_meant(name: str, cure: str) -> None:

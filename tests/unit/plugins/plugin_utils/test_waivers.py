@@ -288,6 +288,13 @@ def test_an_expired_waiver_hides_nothing_and_is_a_finding() -> None:
 def test_a_renewed_waiver_still_hides_while_the_old_one_is_named() -> None:
     found = on("gw1", [finding()], only(expires="2026-01-31"), only())
     assert [each.waiver is not None for each in found] == [True, False]
+    assert found[1].severity == "note", "what it hid is hidden by the renewed one"
+
+
+def test_an_expired_waiver_that_hides_nothing_any_more_is_a_note() -> None:
+    found = on("gw1", [finding(key="net.core.somaxconn")], only(expires="2026-01-31"))
+    assert [(each.rule, each.severity) for each in found[1:]] == [("waiver-expired", "note")]
+    assert on("gw1", [], only(expires="2026-01-31"))[0].cure == "take it out of the inventory"
 
 
 def test_an_expired_waiver_is_named_on_its_own_hosts_alone() -> None:
