@@ -9,7 +9,7 @@ to, applies /run/sysctl.d, /etc/sysctl.d and /etc/sysctl.conf again (tuned's plu
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, FrozenSet, Iterable, List, Optional, Tuple
+from typing import Dict, FrozenSet, Iterable, Iterator, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import DEAD_KEYS
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
@@ -40,6 +40,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET
 
 _SYSCTL_D = "/etc/sysctl.d/"
 _REAPPLIED = ("/etc/", "/run/")
+_MOST_PLACES = 3
 
 
 def effective(state: KeyState, observed: Observed) -> Optional[Assignment]:
@@ -101,6 +102,7 @@ def with_precedence(desired: Desired, file_name: str, observed: Observed) -> Des
     It sets the keys in question again, and excludes those that do nothing any more but are set by somebody's file.
     """
     lines: List[str] = []
+    overruled: List[Assignment] = []
     own = own_assignments(desired)
     # As if the extra file were not there yet: otherwise what it overrules would be found every other time only.
     leaving = frozenset(observed.baseline.files) | {precedence_path(file_name)}
@@ -110,11 +112,17 @@ def with_precedence(desired: Desired, file_name: str, observed: Observed) -> Des
             # Without line and value: these may change, and nothing at boot with them.
             told = "sets it too" if other.value is not None else "excludes it"
             lines += ["", "# %s %s" % (_name(other), told), "%s = %s" % (key.name, key.value)]
-    lines += _exclusions(desired, observed, file_name) if desired.keys else []
+            overruled.append(other)
+    for name, line in _excludable(desired, observed, file_name) if desired.keys else ():
+        lines += ["", "# %s sets it, and the kernel does nothing with it" % _name(line), "-%s" % name]
+        overruled.append(line)
     if not lines:
         return desired
     text = "\n".join([MANAGED, "# Overrules files of others, which stay as they are.", *lines]) + "\n"
-    reason = "overrules files of others at boot"
+    # Here the lines are named: this is for whoever reads the plan now, and no part of the file.
+    places = list(dict.fromkeys("%s:%d" % (_name(entry), entry.line) for entry in overruled))
+    more = " and %d more" % (len(places) - _MOST_PLACES) if len(places) > _MOST_PLACES else ""
+    reason = "overrules %s%s at boot" % (", ".join(places[:_MOST_PLACES]), more)
     extra = DesiredFile(precedence_path(file_name), 0o644, text, reason=reason)
     return replace(desired, files=(*desired.files, extra))
 
@@ -139,11 +147,11 @@ def dead_lines(observed: Observed) -> Tuple[Assignment, ...]:
     return tuple(entry for entry in found if entry is not None and not entry.glob)
 
 
-def _exclusions(desired: Desired, observed: Observed, file_name: str) -> List[str]:
+def _excludable(desired: Desired, observed: Observed, file_name: str) -> Iterator[Tuple[str, Assignment]]:
+    """Keys that do nothing any more, each with somebody's line that sets it at boot and can be held off."""
     if observed.reader != SYSTEMD:
         # For procps an exclusion holds off globs, not lines that name the key.
-        return []
-    lines: List[str] = []
+        return
     # Ours, and what ours hide.
     passed = {rank_of(path) for path in (*(entry.path for entry in desired.files), precedence_path(file_name))}
     for name in DEAD_KEYS:
@@ -152,8 +160,7 @@ def _exclusions(desired: Desired, observed: Observed, file_name: str) -> List[st
         line = winner(entries, observed.reader)
         # One that sorts after ours would set the key all the same.
         if line and not line.glob and line.rank < rank_of(precedence_path(file_name)):
-            lines += ["", "# %s sets it, and the kernel does nothing with it" % _name(line), "-%s" % name]
-    return lines
+            yield name, line
 
 
 def _name(entry: Assignment) -> str:

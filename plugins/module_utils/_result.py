@@ -88,7 +88,7 @@ def diff(desired: Desired, observed: Observed, plan: Plan) -> List[Dict[str, str
             shown.append(
                 {
                     "before_header": "%s (%s)" % (change.key, describe_file(present)),
-                    "after_header": "%s (%s)" % (change.key, describe_file(target)),
+                    "after_header": "%s (%s; %s)" % (change.key, describe_file(target), change.reason),
                     "before": present.text or (present.target and present.target + "\n"),
                     "after": target.text or (target.target and target.target + "\n"),
                 }

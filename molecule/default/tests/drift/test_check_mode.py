@@ -105,7 +105,7 @@ def test_a_line_of_our_file_is_named(drifted: Run) -> None:
 
 def test_a_file_that_wins_at_boot_would_be_overruled(drifted: Run) -> None:
     assert drifted.changes("local1") == [OVERRULING_FILE]
-    assert f"{OTHER_FILE}:2" in drifted.diff("local1")
+    assert f"overrules {OTHER_FILE}:2 at boot" in drifted.diff("local1")
 
 
 def test_the_check_changed_nothing(state_after_check: dict[str, object]) -> None:

@@ -276,6 +276,7 @@ def test_the_further_file_names_whom_it_overrules() -> None:
     extra = extra_of(system)
     assert extra is not None
     assert (extra.path, extra.mode) == (EXTRA, 0o644)
+    assert extra.reason == "overrules %s:2 at boot" % LATER
     assert extra.text.splitlines()[-3:] == ["", "# %s sets it too" % LATER, FIN + " = 30"]
     put_in_place(system, with_precedence(FIN_30, FILE, seen(system)))
     assert decides(system) == ("30", EXTRA + ":5")
@@ -287,7 +288,11 @@ def test_the_further_file_stays_as_it_is_while_the_line_it_overrules_moves() -> 
     system.put(LATER, FIN + " = 95\n")
     before = extra_of(system)
     system.put(LATER, "# more\n%s = 96\n" % FIN)
-    assert extra_of(system) == before
+    after = extra_of(system)
+    assert before is not None
+    assert after is not None
+    assert after.text == before.text
+    assert after.reason != before.reason, "who reads the plan is told where that line stands now"
 
 
 def test_a_name_of_two_lines_does_not_become_a_line_of_ours() -> None:
@@ -296,6 +301,7 @@ def test_a_name_of_two_lines_does_not_become_a_line_of_ours() -> None:
     extra = extra_of(system)
     assert extra is not None
     assert set(own_assignments(replace(FIN_30, files=(extra,)))) == {FIN}
+    assert extra.reason == "overrules /etc/sysctl.d/95-x?kernel.panic = 1?.conf:1 at boot"
     assert "# /etc/sysctl.d/95-x?kernel.panic = 1?.conf sets it too\n" in extra.text
 
 
@@ -324,6 +330,16 @@ def test_keys_that_nobody_else_sets_are_not_in_the_further_file() -> None:
     extra = extra_of(system, wanted(tcp_fin_timeout="30", tcp_retries2="8"))
     assert extra is not None
     assert set(own_assignments(replace(FIN_30, files=(extra,)))) == {FIN}
+
+
+def test_of_many_that_are_overruled_some_are_named() -> None:
+    system = FakeSystem()
+    system.put(LATER, "%s = 95\n%s = 95\n" % (FIN, RETRIES))
+    system.put("/etc/sysctl.d/10-old.conf", "".join("%s = 1\n" % name for name in DEAD_KEYS[:2]))
+    extra = extra_of(system, wanted(tcp_fin_timeout="30", tcp_retries2="8"))
+    assert extra is not None
+    places = "%s:1, %s:2, /etc/sysctl.d/10-old.conf:1" % (LATER, LATER)
+    assert extra.reason == "overrules %s and 1 more at boot" % places
 
 
 def test_a_secret_is_never_written_where_all_may_read_it() -> None:

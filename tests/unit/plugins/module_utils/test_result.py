@@ -24,7 +24,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Observed,
     Plan,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan
+from ansible_collections.netfleet.tcp.plugins.module_utils._plan import BEFORE, make_plan
 from ansible_collections.netfleet.tcp.plugins.module_utils._result import diff, result
 
 PATH, _SECRETS, MODULES, _UNIT, LINK = managed_paths("90-netfleet-tcp.conf")
@@ -32,7 +32,10 @@ FIN = "net.ipv4.tcp_fin_timeout"
 DESIRED = Desired(
     "90-netfleet-tcp",
     keys=(DesiredKey(FIN, "30"),),
-    files=(DesiredFile(PATH, text=MANAGED + "\n%s = 30\n" % FIN), DesiredFile(LINK, target="../x")),
+    files=(
+        DesiredFile(PATH, text=MANAGED + "\n%s = 30\n" % FIN, reason="sets the keys"),
+        DesiredFile(LINK, target="../x", reason="starts the unit"),
+    ),
     modules=("tcp_bbr",),
     qdiscs=(DesiredQdisc("eth0", "fq"),),
 )
@@ -62,19 +65,19 @@ def test_the_diff_is_the_kernel_and_each_file() -> None:
         },
         {
             "before_header": MODULES + " (absent)",
-            "after_header": MODULES + " (file of mode 0644, 4 bytes)",
+            "after_header": MODULES + " (file of mode 0644, 4 bytes; %s)" % BEFORE,
             "before": "",
             "after": "old\n",
         },
         {
             "before_header": PATH + " (absent)",
-            "after_header": PATH + " (file of mode 0644, %d bytes)" % len(DESIRED.files[0].text),
+            "after_header": PATH + " (file of mode 0644, %d bytes; sets the keys)" % len(DESIRED.files[0].text),
             "before": "",
             "after": DESIRED.files[0].text,
         },
         {
             "before_header": LINK + " (link to ../y)",
-            "after_header": LINK + " (link to ../x)",
+            "after_header": LINK + " (link to ../x; starts the unit)",
             "before": "../y\n",
             "after": "../x\n",
         },
