@@ -8,6 +8,7 @@ wrong with, say, another running value on other hosts.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -26,13 +27,17 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import (
 
 Identity = Tuple[str, str, str, str]
 
-# Stands for the host's name in what is said of a host as a whole, so that the same fault on two hosts is the same.
+# Stand for a host's name and addresses in what is said of it as a whole, so that the same fault on two is the same.
 ANY_HOST = "<host>"
+ANY_ADDRESS = "<address>"
+_ADDRESS = re.compile(
+    r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:.]*\w)(?![\w:]|\.\d)"
+)
 ELLIPSIS = "..."
 # How much of a value a file of data keeps.
 LONGEST = 1000
 _BOOT_RULES = (rules.SYSCTL_BOOT, rules.MODULE_BOOT, rules.QDISC_BOOT)
-_HOST_RULES = (rules.HOST_UNREACHABLE, rules.HOST_FAILED)
+HOST_RULES = (rules.HOST_UNREACHABLE, rules.HOST_FAILED)
 _EFFECTS = {
     "": "",
     "now": "takes effect at once",
@@ -104,15 +109,23 @@ def _group(members: Sequence[Finding]) -> Group:
 
 
 def _general(finding: Finding) -> Finding:
-    """The finding without the name of its host in key and reason, where it is about the host as a whole."""
+    """The finding without its host's name and addresses in key and reason, where it is about the host as a whole."""
     if finding.subject != "host" or not finding.host:
         return finding
     name = re.compile(r"(?<![\w.-])%s(?![\w-]|\.\w)" % re.escape(finding.host))
     return replace(
         finding,
         key="" if finding.key == finding.host else finding.key,
-        reason=name.sub(ANY_HOST, finding.reason),
+        reason=name.sub(ANY_HOST, _ADDRESS.sub(_any_address, finding.reason)),
     )
+
+
+def _any_address(match: "re.Match[str]") -> str:
+    try:
+        ipaddress.ip_address(match.group())
+    except ValueError:
+        return match.group()
+    return ANY_ADDRESS
 
 
 def _worst(findings: Iterable[Finding]) -> Finding:
@@ -127,13 +140,13 @@ def _order(severity: str, hosts: Sequence[str], finding: Finding) -> Tuple[Any, 
 
 def drift(report: Report) -> List[Finding]:
     """The findings that count as drift; that a host could not be asked is said by unasked()."""
-    return [finding for finding in report.findings if report.counts(finding) and finding.rule not in _HOST_RULES]
+    return [finding for finding in report.findings if report.counts(finding) and finding.rule not in HOST_RULES]
 
 
 def notes(report: Report) -> List[Finding]:
     """The findings below the threshold that nobody waived."""
     found = (finding for finding in report.findings if finding.waiver is None and not report.counts(finding))
-    return [finding for finding in found if finding.rule not in _HOST_RULES]
+    return [finding for finding in found if finding.rule not in HOST_RULES]
 
 
 def waived(report: Report) -> Dict[Tuple[str, str], List[Finding]]:
@@ -147,7 +160,7 @@ def waived(report: Report) -> Dict[Tuple[str, str], List[Finding]]:
 
 def unasked(report: Report) -> List[Finding]:
     """A finding for each host of which nothing is known; where the report has none that says why, one is made."""
-    said = {finding.host: finding for finding in report.findings if finding.rule in _HOST_RULES}
+    said = {finding.host: finding for finding in report.findings if finding.rule in HOST_RULES}
     findings = []
     for host in report.hosts:
         if host.status in (UNREACHABLE, FAILED):

@@ -136,8 +136,10 @@ def _variants(topic: shared.Topic) -> Iterator[Line]:
     common = _shared_values(topic)
     some = topic.groups
     if len(some) > _MOST_VARIANTS:
-        # What only one host has would be an arbitrary choice among many.
-        some = tuple(group for group in some[:_MOST_VARIANTS] if len(group.hosts) > 1) or some[:1]
+        some = some[:_MOST_VARIANTS]
+        if topic.finding.rule not in shared.HOST_RULES:
+            # What only one host has would be an arbitrary choice among many. Why a host is lost is worth it.
+            some = tuple(group for group in some if len(group.hosts) > 1) or some[:1]
     for index, group in enumerate(some):
         text = shared.clip(_difference(topic, group.finding, common), _ROOM * 3 // 2)
         room = _ROOM - len(text) - len(" on ")

@@ -80,6 +80,31 @@ def test_a_single_host_keeps_its_name_in_the_reason() -> None:
     assert shared.grouped([lost])[0].finding == lost
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "told"),
+    [
+        ("192.0.2.1", "192.0.2.22", "<address>"),
+        ("2001:db8::1", "2001:db8::22", "<address>"),
+        ("::1", "fe80::a:b", "<address>"),
+        # No addresses: these are two faults.
+        ("12:03:04", "12:03:05", None),
+        ("1.2.3", "1.2.4", None),
+        ("999.0.0.1", "999.0.0.2", None),
+        ("OpenSSH_9.2.3.4p1", "OpenSSH_9.2.3.5p1", None),
+    ],
+)
+def test_the_same_fault_at_two_addresses_is_one(one: str, other: str, told: str | None) -> None:
+    reason = "ssh: connect to %s port 22: timed out"
+    lost = [
+        Finding("host", "", "error", reason % address, rule="host-unreachable", host=name)
+        for name, address in (("a", one), ("b", other))
+    ]
+    groups = shared.grouped(lost)
+    assert [group.finding.reason for group in groups] == (
+        [reason % told] if told else [reason % address for address in (one, other)]
+    )
+
+
 def test_a_name_within_another_word_is_left_alone() -> None:
     reason = "no route to %s via web11-gw"
     lost = [Finding("host", name, "error", reason % name, rule="host-failed", host=name) for name in ("web1", "b")]

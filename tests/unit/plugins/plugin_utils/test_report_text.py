@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import Comparison, Report
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import FAILED, Comparison, HostState, Report
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_text import lines, render
 from tests.unit.plugins.plugin_utils.sample_report import (
     clean_report,
@@ -125,6 +126,20 @@ def test_hosts_that_could_not_be_asked_and_why() -> None:
         "why        ssh: connect to host edge2 port 22: Connection timed out",
         "cure       see that the host is up and that ssh answers, then check again",
     ]
+
+
+def test_of_hosts_that_failed_for_many_reasons_some_are_told() -> None:
+    reasons = ["no space left", "no python", "killed", "no tc", "a full disk", "bad sudo", "sudo wants a password"]
+    names = ["a%d" % number for number in range(len(reasons))]
+    lost = [
+        Finding("host", "", "error", reason, rule="host-failed", host=name)
+        for name, reason in zip(names, reasons, strict=True)
+    ]
+    report = replace(small_report(), hosts=tuple(HostState(name, FAILED) for name in names), findings=tuple(lost))
+    found = entry(report, "error    hosts could not be judged")
+    assert found[0].endswith("(7 hosts)")
+    assert sum(reason in line for line in found for reason in reasons) == 5
+    assert found[-1] == "2 others on 2 hosts"
 
 
 def test_comparison() -> None:
