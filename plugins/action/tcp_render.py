@@ -54,6 +54,7 @@ class ActionModule(ActionBase):
         files = rendering(declaration.intent, resolved, desired, said)
         folder = _folder.host_folder(os.path.abspath(arguments["directory"]), str(task_vars["inventory_hostname"]))
         before, after = _folder.present_files(folder), _folder.wanted_files(files)
+        _folder.refuse_foreign(folder, before, after)
         changed = before != after
         if changed and not self._task.check_mode:
             _folder.bring_up_to_date(folder, files)
@@ -70,5 +71,5 @@ class ActionModule(ActionBase):
         stale = _folder.stale_folders(directory, hosts)
         diff = [entry for folder in stale for entry in _folder.differences(_folder.present_files(folder), {}, folder)]
         if stale and not self._task.check_mode:
-            _folder.remove_folders(stale)
+            _folder.remove_renderings(stale)
         return {"changed": bool(stale), "removed": list(stale), "diff": diff}

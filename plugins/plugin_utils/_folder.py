@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from typing import Dict, List, Tuple
 from urllib.parse import quote
 
+import yaml
+
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._render import SUMMARY, Rendered
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._render import FILES, SUMMARY, Rendered
 
 _MARK = "# Managed by netfleet.tcp"
 
@@ -23,23 +24,35 @@ def host_folder(directory: str, host: str) -> str:
 
 
 def present_files(folder: str) -> Dict[str, str]:
-    """What stands in a host's folder: path -> text, or '-> target' of a link. InputError where it is no rendering."""
+    """What was rendered into a host's folder and still stands there: path -> text, or '-> target' of a link.
+
+    Files that its summary does not name are somebody else's, and left alone. InputError where it is no rendering.
+    """
     if not os.path.lexists(folder):
         return {}
     if not _is_rendering(folder):
         raise input_error("directory", "%s was not rendered by netfleet.tcp" % folder, "name an empty folder")
-    found: Dict[str, str] = {}
-    for parent, directories, names in os.walk(folder):
-        for name in [*names, *(entry for entry in directories if os.path.islink(os.path.join(parent, entry)))]:
-            path = os.path.join(parent, name)
-            found[os.path.relpath(path, folder)] = _text(path)
-    return found
+    paths = [path for path in _own_paths(folder) if os.path.lexists(os.path.join(folder, path))]
+    return {path: _text(os.path.join(folder, path)) for path in paths}
 
 
 def _is_rendering(folder: str) -> bool:
     if not os.path.isdir(folder) or os.path.islink(folder):
         return False
     return not os.listdir(folder) or _MARK in _text(os.path.join(folder, SUMMARY))
+
+
+def _own_paths(folder: str) -> List[str]:
+    """The files of a rendering, sorted: its summary, and those that this names."""
+    try:
+        said = yaml.safe_load(_text(os.path.join(folder, SUMMARY)))
+    except yaml.YAMLError:
+        said = None
+    named = said.get(FILES) if isinstance(said, dict) else None
+    names = [str(name) for name in named] if isinstance(named, list) else []
+    # Whatever was written into a summary, no file outside is meant.
+    inside = [name for name in names if not os.path.isabs(name) and ".." not in name.split("/")]
+    return sorted({SUMMARY, *inside})
 
 
 def _text(path: str) -> str:
@@ -71,13 +84,27 @@ def differences(before: Mapping[str, str], after: Mapping[str, str], folder: str
     ]
 
 
+def refuse_foreign(folder: str, present: Iterable[str], wanted: Iterable[str]) -> None:
+    """InputError where a file that we did not render stands where one of ours would."""
+    for path in sorted(set(wanted) - set(present)):
+        if os.path.lexists(os.path.join(folder, path)):
+            text = "%s was not rendered by netfleet.tcp" % os.path.join(folder, path)
+            raise input_error("directory", text, "move it away, or name another folder")
+
+
 def bring_up_to_date(folder: str, files: Iterable[Rendered]) -> None:
-    """Let a host's folder hold these files and nothing else. InputError where it cannot be written."""
+    """Let these files be what is rendered in a host's folder. InputError where one cannot be written."""
+    wanted = {entry.path: entry for entry in files}
+    present = present_files(folder)
+    refuse_foreign(folder, present, wanted)
     try:
-        shutil.rmtree(folder, ignore_errors=False) if os.path.isdir(folder) else None
-        for entry in files:
+        _remove(folder, [path for path in present if path not in wanted])
+        for entry in wanted.values():
             path = os.path.join(folder, entry.path)
             os.makedirs(os.path.dirname(path), exist_ok=True)
+            # Neither follow a link that stands there, nor fail at one.
+            if os.path.lexists(path):
+                os.unlink(path)
             if entry.target:
                 os.symlink(entry.target, path)
                 continue
@@ -85,6 +112,16 @@ def bring_up_to_date(folder: str, files: Iterable[Rendered]) -> None:
                 stream.write(entry.text)
     except OSError as error:
         raise input_error("directory", "%s: %s" % (error.filename, error.strerror), "name another one") from error
+
+
+def _remove(folder: str, paths: Iterable[str]) -> None:
+    """Remove files, and the folders that are empty then."""
+    for path in paths:
+        os.unlink(os.path.join(folder, path))
+        parent = os.path.dirname(path)
+        while parent and not os.listdir(os.path.join(folder, parent)):
+            os.rmdir(os.path.join(folder, parent))
+            parent = os.path.dirname(parent)
 
 
 def stale_folders(directory: str, hosts: Iterable[str]) -> Tuple[str, ...]:
@@ -102,10 +139,12 @@ def stale_folders(directory: str, hosts: Iterable[str]) -> Tuple[str, ...]:
     )
 
 
-def remove_folders(folders: Iterable[str]) -> None:
-    """Remove renderings. InputError where one cannot be removed."""
+def remove_renderings(folders: Iterable[str]) -> None:
+    """Remove what was rendered; a folder stays where there is more in it. InputError where that cannot be done."""
     for folder in folders:
         try:
-            shutil.rmtree(folder)
+            _remove(folder, present_files(folder))
+            if not os.listdir(folder):
+                os.rmdir(folder)
         except OSError as error:
             raise input_error("directory", "%s: %s" % (folder, error.strerror), "remove it by hand") from error

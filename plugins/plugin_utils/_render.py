@@ -32,6 +32,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._sizing import format
 from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import SYSTEMD
 
 SUMMARY = "summary.yml"
+# In the summary: the names of the other files of the rendering.
+FILES = "files"
 # The first two fields of a buffer are the kernel's own (tcp.rst: of one that nobody has tuned). Its maximum depends on
 # memory and version; a small one lets the declared one stand.
 _KERNEL_DEFAULTS = {
@@ -76,11 +78,13 @@ def assumed(intent: Intent) -> Observed:
 
 def rendering(intent: Intent, resolved: Resolved, desired: Desired, variables: Tuple[str, ...]) -> Tuple[Rendered, ...]:
     """The files of a host's folder, sorted. variables: warnings about the inventory's variables."""
-    files = [Rendered(entry.path.lstrip("/"), entry.text, entry.target) for entry in desired.files]
-    return (Rendered(SUMMARY, _summary(intent, resolved, variables)), *sorted(files, key=lambda entry: entry.path))
+    found = [Rendered(entry.path.lstrip("/"), entry.text, entry.target) for entry in desired.files]
+    files = sorted(found, key=lambda entry: entry.path)
+    summary = _summary(intent, resolved, variables, [entry.path for entry in files])
+    return (Rendered(SUMMARY, summary), *files)
 
 
-def _summary(intent: Intent, resolved: Resolved, variables: Tuple[str, ...]) -> str:
+def _summary(intent: Intent, resolved: Resolved, variables: Tuple[str, ...], paths: List[str]) -> str:
     said = [str(finding) for finding in resolved.findings if finding.severity != "note"]
     data: Dict[str, Any] = {
         "profile": intent.profile or None,
@@ -90,6 +94,7 @@ def _summary(intent: Intent, resolved: Resolved, variables: Tuple[str, ...]) -> 
         "qdisc_interfaces": list(intent.qdisc_interfaces) if intent.qdisc else [],
         "decided_on_the_host": _left_to_the_host(intent, resolved),
         "warnings": [*said, *variables],
+        FILES: paths,
     }
     text: str = yaml.dump(data, Dumper=_Indented, sort_keys=False, width=110, allow_unicode=True)
     return "---\n%s\n%s" % (MANAGED.split(":", maxsplit=1)[0] + " (rendered; no host was asked)", text)

@@ -15,18 +15,26 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._folder import (
     differences,
     host_folder,
     present_files,
-    remove_folders,
+    remove_renderings,
     stale_folders,
     wanted_files,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._render import SUMMARY, Rendered
 
 OURS = "# Managed by netfleet.tcp (rendered)\n"
-FILES = (
-    Rendered(SUMMARY, OURS),
-    Rendered("etc/sysctl.d/90-x.conf", "net.ipv4.tcp_sack = 1\n"),
-    Rendered("etc/systemd/system/multi-user.target.wants/x.service", target="../x.service"),
-)
+
+
+def files(*more: Rendered) -> tuple[Rendered, ...]:
+    """A rendering."""
+    own = (
+        Rendered("etc/sysctl.d/90-x.conf", "net.ipv4.tcp_sack = 1\n"),
+        Rendered("etc/systemd/system/multi-user.target.wants/x.service", target="../x.service"),
+        *more,
+    )
+    return (Rendered(SUMMARY, OURS + "files:\n" + "".join("  - %s\n" % entry.path for entry in own)), *own)
+
+
+FILES = files()
 HOSTS = st.text(alphabet=st.characters(codec="utf-8"), min_size=1, max_size=40)
 
 
@@ -71,10 +79,54 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
 
 def test_what_is_not_wanted_goes(tmp_path: Path) -> None:
     folder = str(tmp_path / "h1")
-    bring_up_to_date(folder, [*FILES, Rendered("etc/sysctl.d/old.conf", "x\n")])
-    Path(folder, "notes").write_text("mine\n", encoding="utf-8")
+    bring_up_to_date(folder, files(Rendered("etc/old.d/old.conf", "x\n")))
     bring_up_to_date(folder, FILES)
     assert present_files(folder) == wanted_files(FILES)
+    assert not Path(folder, "etc/old.d").exists()
+
+
+def test_a_file_of_somebody_elses_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "h1"
+    bring_up_to_date(str(folder), files(Rendered("etc/old.d/old.conf", "x\n")))
+    for name in ("notes", "etc/old.d/notes"):
+        (folder / name).write_text("mine\n", encoding="utf-8")
+    bring_up_to_date(str(folder), FILES)
+    assert present_files(str(folder)) == wanted_files(FILES)
+    remove_renderings([str(folder)])
+    left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    assert left == ["etc/old.d/notes", "notes"]
+
+
+def test_a_file_of_somebody_elses_is_never_overwritten(tmp_path: Path) -> None:
+    folder = tmp_path / "h1"
+    bring_up_to_date(str(folder), FILES)
+    (folder / "etc/sysctl.d/new.conf").write_text("mine\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"new\.conf was not rendered by netfleet\.tcp"):
+        bring_up_to_date(str(folder), files(Rendered("etc/sysctl.d/new.conf", "x\n")))
+    assert present_files(str(folder)) == wanted_files(FILES), "nothing was touched"
+
+
+def test_a_link_in_place_of_a_file_of_ours_is_not_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "h1"
+    bring_up_to_date(str(folder), FILES)
+    mine = tmp_path / "mine"
+    mine.write_text("mine\n", encoding="utf-8")
+    (folder / FILES[1].path).unlink()
+    (folder / FILES[1].path).symlink_to(mine)
+    bring_up_to_date(str(folder), FILES)
+    assert present_files(str(folder)) == wanted_files(FILES)
+    assert mine.read_text(encoding="utf-8") == "mine\n"
+
+
+@pytest.mark.parametrize("listed", ["files: [../mine, /etc/passwd, a/../../mine]", "files: 7", "files", "{", "- x"])
+def test_a_summary_cannot_name_files_elsewhere(tmp_path: Path, listed: str) -> None:
+    (tmp_path / "mine").write_text("mine\n", encoding="utf-8")
+    folder = tmp_path / "h1"
+    folder.mkdir()
+    (folder / SUMMARY).write_text(OURS + listed + "\n", encoding="utf-8")
+    assert list(present_files(str(folder))) == [SUMMARY]
+    remove_renderings([str(folder)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine"]
 
 
 def test_differences_name_what_is_new_changed_and_gone() -> None:
@@ -133,7 +185,7 @@ def test_stale_are_renderings_of_hosts_that_are_gone_and_nothing_else(tmp_path: 
     (tmp_path / "link").symlink_to("gone")
     stale = stale_folders(str(tmp_path), ["kept", "../odd"])
     assert stale == (str(tmp_path / "gone"),)
-    remove_folders(stale)
+    remove_renderings(stale)
     assert not (tmp_path / "gone").exists()
     assert stale_folders(str(tmp_path), ["kept", "../odd"]) == ()
 
