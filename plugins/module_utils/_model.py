@@ -16,6 +16,8 @@ from typing import Any, Dict, Optional, Tuple, Type, TypeVar, Union, get_type_hi
 NOT_PERMITTED = "this user may not write it"
 # The service that applies sysctl.d a second time (Owner.name begins so).
 TUNED = "tuned"
+# Among the qdiscs of an Owner: whichever interface it is.
+ANY_INTERFACE = "*"
 # The author (Observed.authors) of a file that another declaration of this collection wrote.
 ANOTHER_DECLARATION = "another declaration of netfleet.tcp"
 _T = TypeVar("_T")
@@ -119,15 +121,16 @@ class Route:
 
 @dataclass(frozen=True)
 class Owner:
-    """A service on the host that sets keys too: tuned, bpftune, kube-proxy.
+    """A service on the host that sets keys too: tuned, bpftune, kube-proxy, NetworkManager.
 
     sets: what it gives keys, with its file and line where there is one (value None: it depends). reapplies: after its
-    own values it sets those of /etc/sysctl.d again, so that these hold.
+    own values it sets those of /etc/sysctl.d again, so that these hold. qdiscs: the same as sets, by interface.
     """
 
     name: str
     sets: Dict[str, Assignment] = field(default_factory=dict)
     reapplies: bool = False
+    qdiscs: Dict[str, Assignment] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who else sets keys on a host: services that do it while they run, and authors of files of sysctl.d.
 
-Pure but for the System that is handed in. Sources: tuned's plugin_sysctl.py and profiles/loader.py (2.20), the README
-of bpftune, kube-proxy's server options (conntrack).
+Pure but for the System that is handed in. Sources: the README of bpftune, kube-proxy's server options (conntrack).
 """
 
 from __future__ import annotations
 
 import fnmatch
 import re
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     ANOTHER_DECLARATION,
@@ -18,17 +17,16 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Assignment,
     Owner,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._network_manager import (
+    NETWORK_MANAGER,
+    network_manager_owner,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
-from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_name
+from ansible_collections.netfleet.tcp.plugins.module_utils._tuned import tuned_owner
 
 # A link of this name stands here while systemd runs the unit.
 _ACTIVE_UNIT = "/run/systemd/units/invocation:%s.service"
 _TUNED_ENABLED = "/etc/systemd/system/multi-user.target.wants/tuned.service"
-_TUNED_DIRECTORIES = ("/etc/tuned/profiles", "/etc/tuned", "/usr/lib/tuned/profiles", "/usr/lib/tuned")
-# Options of a section that make it depend on the host, or switch it off.
-_CONDITIONS = ("enabled", "uname_regex", "cpuinfo_regex")
-_TRUE = ("1", "y", "yes", "t", "true")
-_PROFILE_NAME = re.compile(r"[\w.-]+\Z")
 # What a service sets beyond any file: service -> (units, name of its process, keys).
 _SERVICES: Tuple[Tuple[str, Tuple[str, ...], Tuple[str, ...]], ...] = (
     (
@@ -78,11 +76,12 @@ _PACKAGE_LISTS = "/var/lib/dpkg/info"
 
 
 def owners(system: System, keys: Sequence[str]) -> Tuple[Owner, ...]:
-    """The active services that set some of the keys."""
+    """The active services that set some of the keys, or queueing."""
     found: List[Owner] = []
-    tuned = _tuned(system, keys)
-    if tuned:
-        found.append(tuned)
+    if _is_active(system, TUNED) or system.file_state(_TUNED_ENABLED).kind != "absent":
+        found += tuned_owner(system, keys)
+    if _is_active(system, NETWORK_MANAGER):
+        found += network_manager_owner(system, keys)
     processes: Optional[Tuple[str, ...]] = None
     for name, units, patterns in _SERVICES:
         own = [key for key in keys if any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)]
@@ -106,76 +105,6 @@ def _processes(system: System) -> Iterator[str]:
     for entry in system.names("/proc"):
         if entry.isdigit():
             yield (system.read("/proc/%s/comm" % entry) or "").strip()
-
-
-def _tuned(system: System, keys: Sequence[str]) -> Optional[Owner]:
-    enabled = system.file_state(_TUNED_ENABLED).kind != "absent"
-    if not enabled and not _is_active(system, TUNED):
-        return None
-    profiles = (system.read("/etc/tuned/active_profile") or "").split()
-    sets: Dict[str, Assignment] = {}
-    read: Set[str] = set()
-    for profile in profiles:
-        sets.update(_profile_sets(system, profile, read))
-    lines = [_without_comment(line) for line in (system.read("/etc/tuned/tuned-main.conf") or "").splitlines()]
-    settings = {name.strip(): value.strip() for name, _equals, value in (line.partition("=") for line in lines)}
-    reapplies = settings.get("reapply_sysctl", "1").lower() in _TRUE
-    if not sets:
-        # Without a [sysctl] section it touches no key, and applies no file again.
-        return None
-    wanted = {key: sets[key] for key in keys if key in sets}
-    return Owner("%s (profile %s)" % (TUNED, " ".join(profiles)), wanted, reapplies)
-
-
-def _profile_sets(system: System, profile: str, read: Set[str]) -> Dict[str, Assignment]:
-    """What a profile and those that it includes set; a profile wins over what it includes.
-
-    read: the files that have been read. None is read twice, so that a profile of /etc may include the one of its own
-    name in /usr, and circles end.
-    """
-    if not _PROFILE_NAME.match(profile):
-        return {}
-    for path in ["%s/%s/tuned.conf" % (directory, profile) for directory in _TUNED_DIRECTORIES]:
-        text = system.read(path) if path not in read else None
-        if text is not None:
-            read.add(path)
-            included, own = parse_profile(path, text)
-            sets: Dict[str, Assignment] = {}
-            for name in included:
-                sets.update(_profile_sets(system, name, read))
-            sets.update(own)
-            return sets
-    return {}
-
-
-def parse_profile(path: str, text: str) -> Tuple[Tuple[str, ...], Dict[str, Assignment]]:
-    """From a tuned profile: the profiles that it includes, and what it gives keys.
-
-    A value that depends on the host (a bound such as >2048, a variable) is None. A section with conditions of its own
-    is passed over.
-    """
-    included: Tuple[str, ...] = ()
-    sets: Dict[str, Assignment] = {}
-    section, conditional = "", False
-    for number, raw in enumerate(text.splitlines(), start=1):
-        line = _without_comment(raw).strip()
-        if line.startswith("[") and line.endswith("]"):
-            section = line[1:-1].strip()
-        elif line and line[0] not in "#;":
-            name, equals, value = line.partition("=")
-            name, value = name.strip(), value.strip().strip("\"'")
-            if section == "main" and name == "include":
-                included = tuple(re.split(r"[\s,;]+", value))
-            elif section == "sysctl" and name in _CONDITIONS:
-                conditional = conditional or (name, value) not in (("enabled", "true"), ("enabled", "1"))
-            elif section == "sysctl" and equals and ("." in name or "/" in name):
-                depends = value[:1] in "<>" or "${" in value
-                sets[key_name(name)] = Assignment(path, number, None if depends else value, "")
-    return included, {} if conditional else sets
-
-
-def _without_comment(line: str) -> str:
-    return re.split(r"(?:^|\s)#", line, maxsplit=1)[0]
 
 
 def authors(system: System, texts: Mapping[str, str], targets: Mapping[str, str]) -> Dict[str, str]:

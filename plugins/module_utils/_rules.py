@@ -106,8 +106,8 @@ RULES: Tuple[Rule, ...] = (
     ),
     Rule(
         OWNER_ACTIVE,
-        "something else on the host sets declared keys",
-        "Another service (tuned, bpftune, kube-proxy ...) is active and changes keys that are declared here.",
+        "something else on the host sets what is declared",
+        "Another service (tuned, bpftune, kube-proxy, NetworkManager) is active and changes what is declared here.",
     ),
     Rule(UNSUPPORTED, "the host cannot do what is declared", "A declared key or feature does not exist on the host."),
     Rule(DECLARATION, "the declaration has a fault", "A variable or value of the inventory cannot be meant."),

@@ -18,13 +18,18 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
     sysctl_path,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
+    ANY_INTERFACE,
     TUNED,
+    Assignment,
     Desired,
     DesiredFile,
+    DesiredQdisc,
     FileState,
     Finding,
     Observed,
+    Owner,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._network_manager import NETWORK_MANAGER
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import (
     BLOCKED_CURE,
     LOADED,
@@ -87,19 +92,26 @@ def _qdisc_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
         intended, running = wanted_name(interface, wanted.kind), state_name(interface)
         if intended == running and not broken:
             continue
+        others = [(owner.name, _line_for(owner, wanted)) for owner in observed.owners if _other_kind(owner, wanted)]
+        owner, line = others[0] if others and intended != running else ("", None)
         yield Finding(
             subject="qdisc",
             key=wanted.interface,
             severity="error",
-            reason="somebody replaced it" if intended != running else "the unit that sets it at boot is not in place",
+            reason=_qdisc_reason(line) if intended != running else "the unit that sets it at boot is not in place",
             intended=intended,
             running=running,
             boot=intended if not broken else "the kernel's default",
-            source=broken[0].path if broken else "",
+            source=line.place if line else broken[0].path if broken else "",
             takes_effect="now" if intended != running else "reboot",
             cure=TUNE,
             rule=rules.QDISC_RUNNING if intended != running else rules.QDISC_BOOT,
+            owner=owner,
         )
+
+
+def _qdisc_reason(line: Optional[Assignment]) -> str:
+    return "somebody replaced it" + ("; %s does whenever a connection comes up" % line.place if line else "")
 
 
 def _stands(wanted: DesiredFile, observed: Observed) -> bool:
@@ -199,21 +211,23 @@ def _owner_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
     wanted = {key.name: key.value for key in desired.keys}
     for owner in observed.owners:
         hit = sorted(set(owner.sets).intersection(wanted))
-        if not hit:
+        queues = [entry for entry in desired.qdiscs if _other_kind(owner, entry)]
+        if not hit and not queues:
             continue
         tuned = owner.name.startswith(TUNED)
         holds = tuned and owner.reapplies
-        lines = [owner.sets[name].place for name in hit if owner.sets[name].line]
+        lines = [owner.sets[name] for name in hit] + [_line_for(owner, entry) for entry in queues]
+        places = [line.place for line in lines if line and line.line]
         yield Finding(
             subject="owner",
             key=owner.name,
             severity="note" if holds or owner.name == "kube-proxy" else "warning",
-            reason=_owner_reason(hit, tuned, holds),
-            source=lines[0] if lines else "",
+            reason=_owner_reason(owner, hit, [entry.interface for entry in queues]),
+            source=places[0] if places else "",
             takes_effect="when that service starts",
             cure="set reapply_sysctl = 1 in /etc/tuned/tuned-main.conf, or choose another profile"
             if tuned and not holds
-            else "leave these keys to one of the two"
+            else "leave these to one of the two"
             if not holds
             else "",
             rule=rules.OWNER_ACTIVE,
@@ -221,10 +235,28 @@ def _owner_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
         )
 
 
-def _owner_reason(hit: List[str], tuned: bool, holds: bool) -> str:
-    keys = "%s%s" % (", ".join(hit[:3]), " and %d more" % (len(hit) - 3) if len(hit) > 3 else "")
-    if holds:
-        return "sets %s when it starts, then applies /etc/sysctl.d again, so that ours hold" % keys
-    if tuned:
+def _line_for(owner: Owner, wanted: DesiredQdisc) -> Optional[Assignment]:
+    """The line by which a service gives an interface a qdisc, if there is one."""
+    return owner.qdiscs.get(wanted.interface) or owner.qdiscs.get(ANY_INTERFACE)
+
+
+def _other_kind(owner: Owner, wanted: DesiredQdisc) -> bool:
+    line = _line_for(owner, wanted)
+    return line is not None and line.value != wanted.kind
+
+
+def _owner_reason(owner: Owner, hit: List[str], interfaces: List[str]) -> str:
+    keys = _some(hit)
+    if owner.name.startswith(TUNED):
+        if owner.reapplies:
+            return "sets %s when it starts, then applies /etc/sysctl.d again, so that ours hold" % keys
         return "sets %s when it starts, and has the last word (reapply_sysctl = 0)" % keys
-    return "sets %s while it runs" % keys
+    if owner.name != NETWORK_MANAGER:
+        return "sets %s while it runs" % keys
+    said = ["a script names %s" % keys] if hit else []
+    said += ["the qdisc of %s is set" % _some(interfaces)] if interfaces else []
+    return "whenever a connection comes up, %s" % " and ".join(said)
+
+
+def _some(names: List[str]) -> str:
+    return "%s%s" % (", ".join(names[:3]), " and %d more" % (len(names) - 3) if len(names) > 3 else "")

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import MANAGED
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import ANOTHER_DECLARATION, Owner
-from ansible_collections.netfleet.tcp.plugins.module_utils._owners import authors, owners, parse_profile
+from ansible_collections.netfleet.tcp.plugins.module_utils._owners import authors, owners
 from tests.unit.plugins.fake_system import FakeSystem
 from tests.unit.plugins.other_services import run_process, run_tuned, run_unit
 
@@ -21,7 +21,6 @@ SOMAXCONN = "net.core.somaxconn"
 CONNTRACK_MAX = "net.netfilter.nf_conntrack_max"
 GC_THRESH = "net.ipv4.neigh.default.gc_thresh3"
 KEYS = (FIN, RMEM, SOMAXCONN, CONNTRACK_MAX, GC_THRESH)
-PATH = "/usr/lib/tuned/x/tuned.conf"
 SYSCTL_D = "/etc/sysctl.d/50-x.conf"
 
 
@@ -30,185 +29,8 @@ def only(system: FakeSystem, keys: Sequence[str] = KEYS) -> Owner:
     return owner
 
 
-def sets(owner: Owner) -> Dict[str, Tuple[Optional[str], str]]:
-    return {name: (line.value, line.place) for name, line in owner.sets.items()}
-
-
-def profile(system: FakeSystem, name: str, text: str, directory: str = "/usr/lib/tuned") -> None:
-    system.put("%s/%s/tuned.conf" % (directory, name), text)
-
-
 def test_a_host_without_such_services() -> None:
     assert owners(FakeSystem(), KEYS) == ()
-
-
-# tuned
-
-
-def test_tuned_and_its_profile() -> None:
-    system = FakeSystem()
-    run_tuned(system, 'net.ipv4.tcp_rmem = "4096 87380 16777216"\nvm.swappiness = 10')
-    owner = only(system)
-    assert (owner.name, owner.reapplies) == ("tuned (profile fast)", True)
-    assert sets(owner) == {RMEM: ("4096 87380 16777216", "/usr/lib/tuned/fast/tuned.conf:5")}
-
-
-def test_a_tuned_that_is_enabled_counts_before_it_runs() -> None:
-    system = FakeSystem()
-    run_tuned(system, FIN + " = 15")
-    del system.files["/run/systemd/units/invocation:tuned.service"]
-    assert owners(system, KEYS) == ()
-    system.put("/etc/systemd/system/multi-user.target.wants/tuned.service", kind="symlink", target="/lib/x")
-    assert sets(only(system)) == {FIN: ("15", "/usr/lib/tuned/fast/tuned.conf:5")}
-
-
-def test_a_profile_without_keys_touches_none() -> None:
-    """tuned applies no file again either then."""
-    system = FakeSystem()
-    run_tuned(system, "# nothing")
-    assert owners(system, KEYS) == ()
-    del system.files["/etc/tuned/active_profile"]
-    assert owners(system, KEYS) == ()
-
-
-def test_a_profile_with_other_keys_still_has_files_applied_again() -> None:
-    system = FakeSystem()
-    run_tuned(system, "vm.swappiness = 10")
-    assert (only(system).sets, only(system).reapplies) == ({}, True)
-
-
-@pytest.mark.parametrize(
-    ("line", "again"),
-    [
-        ("reapply_sysctl = 1", True),
-        ("reapply_sysctl=yes", True),
-        ("reapply_sysctl = Y", True),
-        ("reapply_sysctl = True  # as the package has it", True),
-        ("", True),
-        ("# reapply_sysctl = 0", True),
-        ("reapply_sysctl = 0", False),
-        ("reapply_sysctl = no", False),
-        ("reapply_sysctl = on", False),
-        ("reapply_sysctl = 0 # ours", False),
-    ],
-)
-def test_whether_files_are_applied_again(line: str, again: bool) -> None:
-    """As tuned reads truth values; `on` is none of its words."""
-    system = FakeSystem()
-    run_tuned(system, FIN + " = 15")
-    system.put("/etc/tuned/tuned-main.conf", "daemon = 1\n%s\n" % line)
-    assert only(system).reapplies is again
-
-
-def test_a_profile_wins_over_what_it_includes() -> None:
-    system = FakeSystem()
-    run_tuned(system, "")
-    profile(system, "fast", "[main]\ninclude = base, more\n[sysctl]\n%s=30\n" % FIN)
-    profile(system, "base", "[main]\ninclude=deep\n[sysctl]\n%s=10\n%s=11\n%s=12 12 12\n" % (FIN, SOMAXCONN, RMEM))
-    profile(system, "more", "[sysctl]\n%s=21\n" % SOMAXCONN)
-    profile(system, "deep", "[sysctl]\n%s=1\n%s=2\n" % (FIN, CONNTRACK_MAX))
-    assert sets(only(system)) == {
-        FIN: ("30", "/usr/lib/tuned/fast/tuned.conf:4"),
-        RMEM: ("12 12 12", "/usr/lib/tuned/base/tuned.conf:6"),
-        SOMAXCONN: ("21", "/usr/lib/tuned/more/tuned.conf:2"),
-        CONNTRACK_MAX: ("2", "/usr/lib/tuned/deep/tuned.conf:3"),
-    }
-
-
-def test_of_several_active_profiles_the_last_wins() -> None:
-    system = FakeSystem()
-    run_tuned(system, "%s = 1\n%s = 1" % (FIN, SOMAXCONN))
-    profile(system, "other", "[sysctl]\n%s=2\n" % FIN)
-    system.put("/etc/tuned/active_profile", "fast other\n")
-    assert only(system).name == "tuned (profile fast other)"
-    assert {name: line.value for name, line in only(system).sets.items()} == {FIN: "2", SOMAXCONN: "1"}
-
-
-@pytest.mark.parametrize("directory", ["/etc/tuned", "/etc/tuned/profiles"])
-def test_a_profile_of_the_administrator_hides_that_of_the_package(directory: str) -> None:
-    system = FakeSystem()
-    run_tuned(system, FIN + " = 15")
-    profile(system, "fast", "[sysctl]\n%s=16\n" % FIN, directory)
-    assert sets(only(system)) == {FIN: ("16", directory + "/fast/tuned.conf:2")}
-
-
-def test_a_profile_may_include_the_one_that_it_hides() -> None:
-    """So that an administrator changes one key of a profile of the package's."""
-    system = FakeSystem()
-    run_tuned(system, "%s = 15\n%s = 1024" % (FIN, SOMAXCONN))
-    profile(system, "fast", "[main]\ninclude=fast\n[sysctl]\n%s=16\n" % FIN, "/etc/tuned")
-    assert sets(only(system)) == {
-        FIN: ("16", "/etc/tuned/fast/tuned.conf:4"),
-        SOMAXCONN: ("1024", "/usr/lib/tuned/fast/tuned.conf:6"),
-    }
-
-
-def test_profiles_that_include_each_other_come_to_an_end() -> None:
-    system = FakeSystem()
-    run_tuned(system, "")
-    everybody = ["fast", *("p%d" % number for number in range(12))]
-    for name in everybody:
-        profile(system, name, "[main]\ninclude=%s\n[sysctl]\n%s=1\n" % (",".join(everybody), FIN))
-    assert {name: line.value for name, line in only(system).sets.items()} == {FIN: "1"}
-
-
-@pytest.mark.parametrize("name", ["../../../etc/shadow", "a/b", "${x}", "", "missing"])
-def test_names_that_are_no_profiles_are_passed_over(name: str) -> None:
-    system = FakeSystem()
-    run_tuned(system, "")
-    profile(system, "fast", "[main]\ninclude=%s\n[sysctl]\n%s=1\n" % (name, FIN))
-    system.put("/usr/lib/tuned/" + name + "/tuned.conf", "[sysctl]\n%s=1\n" % SOMAXCONN)
-    if name == "missing":
-        del system.files["/usr/lib/tuned/missing/tuned.conf"]
-    assert set(only(system).sets) == {FIN}
-
-
-@pytest.mark.parametrize(
-    ("line", "value"),
-    [
-        ("= 2048", "2048"),
-        ("=2048 # enough", "2048"),
-        ('="4096 87380 16777216"', "4096 87380 16777216"),
-        ("='1'", "1"),
-        ("=>2048", None),
-        ("=<2048", None),
-        ("=${from_elsewhere}", None),
-        ("=1${x}", None),
-    ],
-)
-def test_what_a_profile_says_of_a_key(line: str, value: Optional[str]) -> None:
-    _included, found = parse_profile(PATH, "\n[sysctl]\n%s%s\n" % (SOMAXCONN, line))
-    assert {name: (entry.value, entry.place) for name, entry in found.items()} == {SOMAXCONN: (value, PATH + ":3")}
-
-
-@pytest.mark.parametrize("name", ["net.core.somaxconn", "net/core/somaxconn"])
-def test_both_spellings_of_a_key_in_a_profile(name: str) -> None:
-    assert set(parse_profile(PATH, "[sysctl]\n%s=1\n" % name)[1]) == {SOMAXCONN}
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[sysctl.arm]\ntype=sysctl\nuname_regex=aarch64\nnet.core.somaxconn=1\n",
-        "[sysctl]\nuname_regex=aarch64\nnet.core.somaxconn=1\n",
-        "[sysctl]\nnet.core.somaxconn=1\nenabled=false\n",
-        "[sysfs]\nnet.core.somaxconn=1\n",
-        "[sysctl]\n# net.core.somaxconn=1\n; net.core.somaxconn=1\nnet.core.somaxconn\n",
-        "net.core.somaxconn=1\n",
-        "[sysctl]\n[main]\nnet.core.somaxconn=1\n",
-    ],
-)
-def test_what_a_profile_does_not_set_on_every_host(text: str) -> None:
-    assert parse_profile(PATH, text) == ((), {})
-
-
-def test_a_section_that_is_enabled_in_so_many_words() -> None:
-    assert set(parse_profile(PATH, "[sysctl]\nenabled=true\nnet.core.somaxconn=1\n")[1]) == {SOMAXCONN}
-
-
-@pytest.mark.parametrize("line", ["include=a,b", "include = a ; b", "include=a, b # both", "include=a b"])
-def test_the_profiles_that_are_included(line: str) -> None:
-    assert parse_profile(PATH, "[main]\nsummary=x\n%s\n[sysctl]\ninclude=c\n" % line)[0] == ("a", "b")
 
 
 # Services that set keys while they run

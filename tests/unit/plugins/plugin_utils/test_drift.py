@@ -15,6 +15,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_pla
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULE_INDEX, SEVERITIES, SUBJECTS
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift import checked
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_things import TUNE
+from tests.unit.plugins.other_services import run_unit
 from tests.unit.plugins.plugin_utils.a_host import EXTRA, MODULES, MTU_PROBING, OWN, AHost
 
 CC = "net.ipv4.tcp_congestion_control"
@@ -240,6 +241,43 @@ def test_bpftune_is_named() -> None:
     host = AHost().tune()
     host.system.put("/run/systemd/units/invocation:bpftune.service", kind="symlink", target="0123")
     assert (host.only().rule, host.only().owner) == ("owner-active", "bpftune")
+
+
+NM_PROFILE = "/etc/NetworkManager/system-connections/uplink.nmconnection"
+
+
+def network_manager(host: AHost, kind: str, interface: str = "eth0") -> None:
+    run_unit(host.system, "NetworkManager")
+    text = "[connection]\ninterface-name=%s\n[tc]\nqdisc.root=%s\n" % (interface, kind)
+    host.system.put(NM_PROFILE, text, 0o600)
+
+
+@pytest.mark.parametrize("interface", ["eth0", ""])
+def test_a_connection_of_network_manager_that_brings_another_qdisc(interface: str) -> None:
+    host = AHost().tune()
+    network_manager(host, "fq_codel", interface)
+    found = host.only()
+    assert (found.rule, found.severity, found.owner) == ("owner-active", "warning", "NetworkManager")
+    assert (found.source, "eth0" in found.reason) == (NM_PROFILE + ":4", True)
+    host.system.interfaces["eth0"].qdisc = "fq_codel"
+    replaced = by_rule(host.counted())["qdisc-running"]
+    assert (replaced.owner, replaced.source) == ("NetworkManager", NM_PROFILE + ":4")
+
+
+@pytest.mark.parametrize(("kind", "interface"), [("fq", "eth0"), ("fq_codel", "eth1")])
+def test_a_connection_of_network_manager_that_is_not_in_the_way(kind: str, interface: str) -> None:
+    host = AHost().tune()
+    network_manager(host, kind, interface)
+    assert host.drift() == ()
+
+
+def test_a_script_of_network_manager_that_names_a_declared_key() -> None:
+    host = AHost().tune()
+    run_unit(host.system, "NetworkManager")
+    host.system.put("/etc/NetworkManager/dispatcher.d/50-x", "#!/bin/sh\nsysctl -w %s=0\n" % MTU_PROBING, 0o755)
+    found = host.only()
+    assert (found.owner, found.source) == ("NetworkManager", "/etc/NetworkManager/dispatcher.d/50-x:2")
+    assert MTU_PROBING in found.reason
 
 
 def test_a_route_with_its_own_congestion_control() -> None:

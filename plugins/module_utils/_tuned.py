@@ -1,0 +1,131 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the active profiles of tuned set. Pure but for the System that is handed in.
+
+Sources: tuned's plugin_sysctl.py, profiles/loader.py, unit.py and merger.py (2.20).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import TUNED, Assignment, Owner
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_name
+
+_DIRECTORIES = ("/etc/tuned/profiles", "/etc/tuned", "/usr/lib/tuned/profiles", "/usr/lib/tuned")
+# Options of a section that make it depend on the host.
+_CONDITIONS = ("uname_regex", "cpuinfo_regex")
+# As a profile says yes, and as tuned-main.conf does.
+_YES = ("1", "true", "True")
+_TRUE = ("1", "y", "yes", "t", "true")
+_PROFILE_NAME = re.compile(r"[\w.-]+\Z")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The section sysctl of a profile. replace: what included profiles set is dropped; drop: some of it is."""
+
+    sets: Mapping[str, Assignment] = field(default_factory=dict)
+    enabled: bool = True
+    conditional: bool = False
+    replace: bool = False
+    drop: Tuple[str, ...] = ()
+
+    def over(self, older: Unit) -> Unit:
+        """Merged over the section of a profile that is included, or stands earlier among the active ones."""
+        if self.replace:
+            return self
+        sets = {name: line for name, line in older.sets.items() if name not in self.drop}
+        sets.update(self.sets)
+        return Unit(sets, self.enabled, self.conditional or older.conditional)
+
+    @property
+    def effective(self) -> Mapping[str, Assignment]:
+        """What it sets on every host: nothing where it is switched off, or depends on the host."""
+        return self.sets if self.enabled and not self.conditional else {}
+
+
+def tuned_owner(system: System, keys: Sequence[str]) -> List[Owner]:
+    """tuned, where the active profiles have keys to set; sets: what it gives those asked for."""
+    profiles = (system.read("/etc/tuned/active_profile") or "").split()
+    unit: Optional[Unit] = None
+    read: Set[str] = set()
+    for profile in profiles:
+        unit = _merged(unit, _profile_unit(system, profile, read))
+    sets = unit.effective if unit else {}
+    if not sets:
+        # Without a [sysctl] section it touches no key, and applies no file again.
+        return []
+    lines = [_without_comment(line) for line in (system.read("/etc/tuned/tuned-main.conf") or "").splitlines()]
+    settings = {name.strip(): value.strip() for name, _equals, value in (line.partition("=") for line in lines)}
+    reapplies = settings.get("reapply_sysctl", "1").lower() in _TRUE
+    wanted = {key: sets[key] for key in keys if key in sets}
+    return [Owner("%s (profile %s)" % (TUNED, " ".join(profiles)), wanted, reapplies)]
+
+
+def _merged(older: Optional[Unit], newer: Optional[Unit]) -> Optional[Unit]:
+    return newer.over(older) if older and newer else newer or older
+
+
+def _profile_unit(system: System, profile: str, read: Set[str]) -> Optional[Unit]:
+    """The section sysctl of a profile, merged over those of the profiles that it includes.
+
+    read: the files that have been read. None is read twice, so that a profile of /etc may include the one of its own
+    name in /usr, and circles end.
+    """
+    if not _PROFILE_NAME.match(profile):
+        return None
+    for path in ["%s/%s/tuned.conf" % (directory, profile) for directory in _DIRECTORIES]:
+        text = system.read(path) if path not in read else None
+        if text is not None:
+            read.add(path)
+            included, own = parse_profile(path, text)
+            unit: Optional[Unit] = None
+            for name in included:
+                unit = _merged(unit, _profile_unit(system, name, read))
+            return _merged(unit, own)
+    return None
+
+
+def parse_profile(path: str, text: str) -> Tuple[Tuple[str, ...], Optional[Unit]]:
+    """From a tuned profile: the profiles that it includes, and its section sysctl; None where it has none.
+
+    A value that depends on the host (a bound such as >2048, a variable) is None.
+    """
+    included: Tuple[str, ...] = ()
+    sets: Dict[str, Assignment] = {}
+    options: Dict[str, str] = {}
+    section, there = "", False
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = _without_comment(raw).strip()
+        if line.startswith("[") and line.endswith("]"):
+            section = line[1:-1].strip()
+            there = there or section == "sysctl"
+        elif line and line[0] not in "#;":
+            name, equals, value = line.partition("=")
+            name, value = name.strip(), value.strip().strip("\"'")
+            if section == "main" and name == "include":
+                included = tuple(re.split(r"[\s,;]+", value))
+            elif section == "sysctl" and equals and ("." in name or "/" in name):
+                depends = value[:1] in "<>" or "${" in value
+                sets[key_name(name)] = Assignment(path, number, None if depends else value, "")
+            elif section == "sysctl" and equals:
+                options[name] = value
+    return included, _unit(sets, options) if there else None
+
+
+def _unit(sets: Mapping[str, Assignment], options: Mapping[str, str]) -> Unit:
+    return Unit(
+        sets=sets,
+        enabled=options.get("enabled", "1") in _YES,
+        conditional=any(name in options for name in _CONDITIONS),
+        replace=options.get("replace", "") in _YES,
+        drop=tuple(key_name(name.strip()) for name in re.split(r"[,;]", options.get("drop", "")) if name.strip()),
+    )
+
+
+def _without_comment(line: str) -> str:
+    return re.split(r"(?:^|\s)#", line, maxsplit=1)[0]
