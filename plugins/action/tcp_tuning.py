@@ -14,7 +14,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Observed, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan, refusal
 from ansible_collections.netfleet.tcp.plugins.module_utils._result import result
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import ARGUMENTS, declare, unknown_variables
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import declare, unknown_variables, validated
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._template import renderer
 
 
@@ -28,9 +28,8 @@ class ActionModule(ActionBase):
     def run(self, tmp: Optional[str] = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         """The task's result, in the shape that _result gives it."""
         answer: Dict[str, Any] = super().run(tmp, task_vars)
-        _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         try:
-            answer.update(self._converge(arguments, task_vars or {}))
+            answer.update(self._converge(validated(self._task.args), task_vars or {}))
         except NetfleetError as error:
             answer.update(failed=True, **failure(error))
         if not self._task.diff:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Dict, List
 
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot import with_precedence
 from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import INDEX, suggestion
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
@@ -20,6 +22,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
     build,
     watched_paths,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired, Finding, Observed
 from ansible_collections.netfleet.tcp.plugins.module_utils._policy import (
     FAST_OPEN_KEY,
@@ -133,6 +136,15 @@ class Declaration:
             "tcp_tuning_settings": settings,
             "tcp_tuning_declared": {"profile": self.intent.profile, "workloads": list(self.intent.workloads)},
         }
+
+
+def validated(given: Mapping[str, Any]) -> Dict[str, Any]:
+    """The arguments in their types, with defaults; InputError with every problem, named as the role's variables are."""
+    specification = {PREFIX + name: option for name, option in ARGUMENTS.items()}
+    checked = ArgumentSpecValidator(specification).validate({PREFIX + name: value for name, value in given.items()})
+    if checked.error_messages:
+        raise InputError(Problem("", message) for message in checked.error_messages)
+    return {name: checked.validated_parameters[PREFIX + name] for name in ARGUMENTS}
 
 
 def declare(arguments: Mapping[str, Any]) -> Declaration:

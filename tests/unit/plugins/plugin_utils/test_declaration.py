@@ -13,7 +13,12 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._desired import prece
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError
 from ansible_collections.netfleet.tcp.plugins.module_utils._resolve import Resolved
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import ARGUMENTS, PREFIX, unknown_variables
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import (
+    ARGUMENTS,
+    PREFIX,
+    unknown_variables,
+    validated,
+)
 from tests.unit.plugins.plugin_utils.a_host import EXTRA, MTU_PROBING, OWN, AHost, declared, rendered
 
 ROOT = Path(__file__).parents[4]
@@ -78,6 +83,29 @@ def test_a_variable_that_there_is_not_is_named_with_what_was_meant(name: str, cu
 
 def test_all_of_them_are_named_in_order() -> None:
     assert unknown("tcp_tuning_z", "tcp_tuning_a", "tcp_tuning_rtt") == ["tcp_tuning_a", "tcp_tuning_z"]
+
+
+# Arguments
+
+
+def test_arguments_get_their_types_and_defaults() -> None:
+    found = validated({"force": "yes", "workloads": "ha,proxy", "memory_share": "0.1"})
+    assert set(found) == set(ARGUMENTS)
+    assert (found["force"], found["workloads"], found["memory_share"]) == (True, ["ha", "proxy"], 0.1)
+    assert (found["unsupported"], found["profile"]) == ("fail", None)
+
+
+def test_every_wrong_argument_is_named_as_the_variable_is() -> None:
+    with pytest.raises(InputError) as caught:
+        validated({"force": "maybe", "unsupported": "ignore", "overrides": 7})
+    text = [str(problem) for problem in caught.value.problems]
+    for name in ("tcp_tuning_force", "tcp_tuning_unsupported", "tcp_tuning_overrides"):
+        assert sum(name in line for line in text) == 1, name
+
+
+def test_an_argument_that_there_is_not_is_refused() -> None:
+    with pytest.raises(InputError, match="tcp_tuning_worklods"):
+        validated({"worklods": ["ha"]})
 
 
 # What is asked of a host
