@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -17,7 +18,10 @@ from rich.text import Text
 if TYPE_CHECKING:
     from tools.parts import Part
 
-TAIL = 40  # lines of a failing part's log
+TAIL = 8  # last lines of a failing part's log that are shown
+TELLING = re.compile(r"\b(error|fatal|failed|critical|traceback)\b|^E  |^FAILED |Error\b", re.IGNORECASE)
+MOST_TELLING = 25  # lines of the log that may say why it failed
+WIDEST = 300
 HEARTBEAT = 60  # seconds between two signs of life in a log
 STYLES = {"waiting": "dim", "running": "cyan", "passed": "green", "failed": "bold red", "skipped": "yellow"}
 
@@ -67,16 +71,21 @@ class _Told:
                 self._console.print(f"{part.name:<15} {part.elapsed():5.0f} s  {_last_line(part)}", markup=False)
 
     def tell_finished(self, parts: Sequence[Part]) -> None:
-        """A line when a part ends; with the end of its log if it failed."""
+        """A line when a part ends; table() says why one failed."""
         for part in parts:
             if part.outcome.value in ("waiting", "running") or part.name in self._finished:
                 continue
             self._finished.add(part.name)
             self._console.print(_line(part))
             if part.outcome.value == "failed":
-                for line in part.lines()[-TAIL:]:
-                    self._console.print(f"  | {line}", markup=False)
                 self._console.print(f"  the whole log: {part.log}", markup=False)
+
+
+def excerpt(lines: Sequence[str]) -> list[str]:
+    """Of a failing part's log the lines that may say why, the first of them, and how it ends."""
+    end = max(len(lines) - TAIL, 0)
+    told = [line for line in lines[:end] if TELLING.search(line)][:MOST_TELLING]
+    return [line[:WIDEST] for line in (*told, *([".."] if told else []), *lines[end:])]
 
 
 def _last_line(part: Part) -> str:
@@ -101,9 +110,18 @@ def _live_lines(parts: Sequence[Part]) -> Table:
 
 
 def table(parts: Sequence[Part], seconds: float) -> None:
-    """Print which parts ran, how each went and how long it took, and the count as the last line."""
+    """Print why parts failed, which parts ran, how each went and how long it took, and the count as the last line.
+
+    Last, since of a long output often no more than the end is kept or read.
+    """
     console = Console(highlight=False, soft_wrap=True)
     console.print()
+    for part in parts:
+        if part.outcome.value == "failed":
+            console.print(_line(part))
+            for line in excerpt(part.lines()):
+                console.print(f"  | {line}", markup=False)
+            console.print()
     for part in parts:
         console.print(_line(part))
     minutes, rest = divmod(round(seconds), 60)

@@ -85,6 +85,17 @@ def test_the_table_ends_with_the_count(make: Path, capsys: pytest.CaptureFixture
     assert any(f"{make}/bad.log" in line for line in lines)
 
 
+def test_of_a_long_log_the_lines_that_say_why_are_shown() -> None:
+    noise = [f"ok {number}" for number in range(100)]
+    why = ["[ERROR]: Task failed: no space left", "E   AssertionError: assert 1 == 2", "fatal: [h1]: FAILED!"]
+    found = progress.excerpt([*noise, *why, *noise, "make: *** [Makefile:1: x] Error 1"])
+    assert found[: len(why)] == why
+    assert found[-1] == "make: *** [Makefile:1: x] Error 1"
+    assert len(found) == len(why) + 1 + progress.TAIL
+    assert progress.excerpt(["only this"]) == ["only this"]
+    assert len(progress.excerpt(["error"] * 1000)) == progress.MOST_TELLING + 1 + progress.TAIL
+
+
 def test_unknown_part_is_refused() -> None:
     with pytest.raises(ToolError, match=r"no such part of the test: lnt; there are lint, "):
         parts.chosen(["lnt"])
