@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tools.parts import Part
 
 TAIL = 8  # last lines of a failing part's log that are shown
-TELLING = re.compile(r"\b(error|fatal|failed|critical|traceback)\b|^E  |^FAILED |Error\b", re.IGNORECASE)
+TELLING = re.compile(r"\b(error|fatal|failed(?!=)|critical|traceback)\b|^E  |^FAILED |Error\b", re.IGNORECASE)
 MOST_TELLING = 25  # lines of the log that may say why it failed
 WIDEST = 300
 HEARTBEAT = 60  # seconds between two signs of life in a log

@@ -86,7 +86,7 @@ def test_the_table_ends_with_the_count(make: Path, capsys: pytest.CaptureFixture
 
 
 def test_of_a_long_log_the_lines_that_say_why_are_shown() -> None:
-    noise = [f"ok {number}" for number in range(100)]
+    noise = [f"h{number} : ok=1 changed=0 unreachable=0 failed=0" for number in range(100)]
     why = ["[ERROR]: Task failed: no space left", "E   AssertionError: assert 1 == 2", "fatal: [h1]: FAILED!"]
     found = progress.excerpt([*noise, *why, *noise, "make: *** [Makefile:1: x] Error 1"])
     assert found[: len(why)] == why
