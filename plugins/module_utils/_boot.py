@@ -41,6 +41,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET
 _SYSCTL_D = "/etc/sysctl.d/"
 _REAPPLIED = ("/etc/", "/run/")
 _MOST_PLACES = 3
+# Of a tuned that has the last word.
+TUNED_CURE = "set reapply_sysctl = 1 in /etc/tuned/tuned-main.conf, or choose another profile"
 
 
 def effective(state: KeyState, observed: Observed) -> Optional[Assignment]:
@@ -79,6 +81,14 @@ def rival(
     order = _order_of_tuned if again else _order
     later = [entry for entry in others if order(entry)[0] > own.rank]
     return max(later, key=order) if later else None
+
+
+def rival_cure(other: Assignment, observed: Observed) -> str:
+    """What to do about the line of a rival."""
+    tuned = _tuned(observed)
+    if tuned and other in tuned.sets.values():
+        return TUNED_CURE
+    return "remove that line, or choose a file name for ours that sorts after it"
 
 
 def own_assignments(desired: Desired) -> Dict[str, Assignment]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Iterable, Iterator, List, Optional
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._boot import effective, own_assignments, rival
+from ansible_collections.netfleet.tcp.plugins.module_utils._boot import effective, own_assignments, rival, rival_cure
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import hidden_paths, is_ours
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
@@ -96,7 +96,7 @@ def _key_findings(
             boot=other.value,
             source=other.place,
             takes_effect="reboot",
-            cure="remove that line, or choose a file name for ours that sorts after it",
+            cure=rival_cure(other, observed),
         )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
+from ansible_collections.netfleet.tcp.plugins.module_utils._boot import TUNED_CURE
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
     modules_path,
     precedence_path,
@@ -225,11 +226,7 @@ def _owner_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
             reason=_owner_reason(owner, hit, [entry.interface for entry in queues]),
             source=places[0] if places else "",
             takes_effect="when that service starts",
-            cure="set reapply_sysctl = 1 in /etc/tuned/tuned-main.conf, or choose another profile"
-            if tuned and not holds
-            else "leave these to one of the two"
-            if not holds
-            else "",
+            cure=TUNED_CURE if tuned and not holds else "leave these to one of the two" if not holds else "",
             rule=rules.OWNER_ACTIVE,
             owner=owner.name,
         )

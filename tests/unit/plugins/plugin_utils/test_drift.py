@@ -226,7 +226,7 @@ def test_a_tuned_that_has_the_last_word() -> None:
     found = by_rule(host.counted())
     assert (found["sysctl-boot"].key, found["sysctl-boot"].source) == (RMEM, "/usr/lib/tuned/fast/tuned.conf:5")
     assert found["owner-active"].severity == "warning"
-    with pytest.raises(Exception, match="would win at the next boot"):
+    with pytest.raises(HostError, match=r"would win at the next boot over .* \(set reapply_sysctl = 1"):
         host.tune()
 
 
