@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from typing import Any, Dict, Optional, Set, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
@@ -16,6 +16,7 @@ from ansible.template import trust_as_template
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, Observed, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import HOST_FAILED, HOST_UNREACHABLE, SUBJECTS
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._call import check_call
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import ARGUMENTS, declare, unknown_variables
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift import checked, drift
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import FAILED, UNREACHABLE
@@ -27,6 +28,7 @@ ASKED = "asked"
 _SPECIFICATION = {
     "tcp_tuning": {"type": "dict", "required": True, "options": ARGUMENTS},
     "waivers": {"type": "raw", "default": []},
+    "report": {"type": "dict", "default": {}},
 }
 
 
@@ -52,6 +54,7 @@ class ActionModule(ActionBase):
         return answer
 
     def _look(self, task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        check_call(self._task.args.get("report") or {}, _tags(task_vars))
         self._fill_in(task_vars)
         _validated, arguments = self.validate_argument_spec(argument_spec=_SPECIFICATION)
         waivers = read_waivers(arguments["waivers"], "tcp_drift_waivers")
@@ -79,6 +82,7 @@ class ActionModule(ActionBase):
             host,
             groups,
             datetime.datetime.now(tz=datetime.timezone.utc).date(),
+            partial=len(subjects) < len(SUBJECTS) - 1,
         )
         return {
             "status": ASKED,
@@ -96,12 +100,17 @@ class ActionModule(ActionBase):
         must not end the check before there is a report.
         """
         arguments = dict(self._task.args)
-        for name in _SPECIFICATION:
+        for name in ("tcp_tuning", "waivers"):
             given = arguments.get(name)
             if isinstance(given, str) and given.isidentifier():
                 known = given in task_vars
                 arguments[name] = self._templar.template(trust_as_template("{{ %s }}" % given)) if known else None
         self._task.args = {name: value for name, value in arguments.items() if value is not None}
+
+
+def _tags(task_vars: Dict[str, Any]) -> List[str]:
+    names = ("ansible_run_tags", "ansible_skip_tags")
+    return [str(tag) for name in names for tag in task_vars.get(name) or []]
 
 
 def _subjects(task_vars: Dict[str, Any]) -> Tuple[str, ...]:

@@ -16,6 +16,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import SEVERITIES
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._call import check_call
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._collect import collect, verdict
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import Report, compare
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_files import (
@@ -46,6 +47,7 @@ class ActionModule(ActionBase):
         """The task's result: failed where hosts drifted, unreachable where one could not be asked."""
         answer: Dict[str, Any] = super().run(tmp, task_vars)
         try:
+            check_call(self._task.args, ())
             _validated, arguments = self.validate_argument_spec(argument_spec=_SPECIFICATION)
             answer.update(self._report(arguments, task_vars or {}))
         except NetfleetError as error:
@@ -57,7 +59,7 @@ class ActionModule(ActionBase):
 
     def _report(self, arguments: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         # Read before anything is written: the earlier report may be the file that this run replaces.
-        earlier = read_report(arguments["compare"]) if arguments["compare"] else None
+        earlier = self._earlier(arguments["compare"])
         hostvars = task_vars["hostvars"]
         answers = {name: hostvars[name].get(arguments["variable"]) for name in task_vars["ansible_play_hosts_all"]}
         report = collect(answers, arguments["threshold"], time.time(), collection_version())
@@ -76,6 +78,16 @@ class ActionModule(ActionBase):
         # Ansible's own exit status for each: 4 where a host was unreachable, 2 where a task failed.
         answer.update({"not_asked": {"unreachable": True}, "drift": {"failed": True}, "in_step": {}}[status])
         return answer
+
+    def _earlier(self, path: str) -> Optional[Report]:
+        """The report to compare with. Without it there is a report all the same: on a first night there is no other."""
+        if not path:
+            return None
+        try:
+            return read_report(path)
+        except NetfleetError as error:
+            self._display.warning("nothing is compared: %s" % error)
+        return None
 
     def _say(self, report: Report) -> None:
         self._display.banner("TCP DRIFT")

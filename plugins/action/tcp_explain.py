@@ -5,12 +5,19 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from typing import Any, Dict, List, Optional
 
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import INDEX, suggestion
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError, input_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import (
+    InputError,
+    NetfleetError,
+    Problem,
+    input_error,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Observed, from_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_name
@@ -22,6 +29,12 @@ _SPECIFICATION = {
     "keys": {"type": "list", "elements": "str", "required": True, "no_log": False},
 }
 _COLOURS = {"title": "bright blue", "changed": "yellow", "ok": "green", "plain": None}
+
+
+def _meant(name: str) -> List[str]:
+    """The keys of the catalogue that a pattern names; a name stands for itself."""
+    found = [key for key in INDEX if fnmatch.fnmatchcase(key, name)] if re.search(r"[*?[]", name) else []
+    return found or [name]
 
 
 class ActionModule(ActionBase):
@@ -41,7 +54,7 @@ class ActionModule(ActionBase):
         return answer
 
     def _explain(self, arguments: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
-        names = [key_name(name) for name in arguments["keys"] if name.strip()]
+        names = [name for given in arguments["keys"] if given.strip() for name in _meant(key_name(given))]
         if not names:
             raise input_error("key", "is not given", "-e key=net.ipv4.tcp_rmem")
         declaration = declare(arguments["tcp_tuning"])
@@ -56,15 +69,16 @@ class ActionModule(ActionBase):
         observed = from_wire(Observed, seen["ansible_facts"]["netfleet_tcp"])
         unknown = [name for name in names if observed.keys[name].running is None and name not in INDEX]
         unknown = [name for name in unknown if not observed.keys[name].boot]
-        if unknown:
-            cure = suggestion(unknown[0], INDEX)
-            raise input_error(unknown[0], "neither this kernel nor the catalogue knows it", cure)
         resolved = declaration.resolve(observed)
         told: List[str] = []
-        for name in names:
+        for name in (name for name in names if name not in unknown):
             lines = explain(name, declaration.intent, resolved, observed)
             told += [text for _style, text in lines]
             self._say(str(task_vars["inventory_hostname"]), lines)
+        if unknown:
+            # Last, so that one that is mistyped keeps nobody from the answers to the others.
+            text = "neither this kernel nor the catalogue knows it"
+            raise InputError(Problem(name, text, suggestion(name, INDEX)) for name in unknown)
         return {"changed": False, "explained": told}
 
     def _say(self, host: str, lines: Any) -> None:

@@ -63,6 +63,7 @@ class ActionModule(ActionBase):
             "folder": folder,
             "msg": describe_size(files),
             "diff": _folder.differences(before, after, folder),
+            "warnings": list(said),
         }
 
     def _prune(self, arguments: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:

@@ -96,8 +96,9 @@ RULES: Tuple[Rule, ...] = (
     ),
     Rule(
         FILE_CHANGED,
-        "one of our files was changed",
-        "A file that the declaration owns on the host is missing, masked, edited, or has another mode.",
+        "one of our files is not as declared",
+        "A file that the declaration owns on the host is missing, masked, edited, or has another mode; or the "
+        "declaration has changed since the last tuning run.",
     ),
     Rule(
         FILE_UNJUDGED,

@@ -136,7 +136,7 @@ class LinuxSystem:
     def sysctl_limit(self, name: str) -> str:
         path = "/proc/sys/" + key_path(name)
         try:
-            writable_bits = os.stat(path).st_mode & 0o222
+            status = os.stat(path)
             mounted_read_only = os.statvfs(path).f_flag & os.ST_RDONLY
         except FileNotFoundError:
             return "this kernel has no such key here"
@@ -144,9 +144,12 @@ class LinuxSystem:
             return os.strerror(error.errno or 0)
         if mounted_read_only:
             return "/proc/sys is mounted read-only"
-        if not writable_bits:
+        if not status.st_mode & 0o222:
             return "the key is read-only here"
-        return "" if os.access(path, os.W_OK) else NOT_PERMITTED
+        if os.access(path, os.W_OK):
+            return ""
+        # In a container whose root is none of its host's, the host's own keys belong to nobody, whoever looks.
+        return NOT_PERMITTED if status.st_uid == 0 else "the key belongs to the host of this container"
 
     def write_sysctl(self, name: str, value: str) -> None:
         # One write(2) for the whole value: the kernel parses each write on its own.

@@ -36,6 +36,12 @@ options:
       - An expired waiver is a finding.
     type: raw
     default: []
+  report:
+    description:
+      - The C(threshold), C(formats) and C(directory) that M(netfleet.tcp.drift_report) will be given. What it could not
+        take is refused before the host is visited.
+    type: dict
+    default: {}
 seealso:
   - module: netfleet.tcp.drift_report
   - module: netfleet.tcp.tcp_tuning

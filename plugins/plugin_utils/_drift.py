@@ -59,12 +59,13 @@ def drift(desired: Desired, observed: Observed, remarks: Iterable[Finding], file
 
 def _with_way_out(finding: Finding, plan: Plan, observed: Observed) -> Finding:
     """The finding, with the cure that a tuning run would name where it would refuse rather than mend."""
-    errors = [entry for entry in plan.findings if entry.key == finding.key and entry.severity == "error"]
+    said = [entry for entry in plan.findings if entry.key == finding.key and entry.severity != "note"]
     # A tuning run is root, whoever checks.
-    refused = [entry for entry in errors if not _by_permission(entry, observed)]
-    if not refused or finding.severity == "note":
+    said = [entry for entry in said if not _by_permission(entry, observed)]
+    if not said or finding.severity == "note":
         return finding
-    return replace(finding, cure="the playbook tune refuses this: " + (refused[0].cure or refused[0].reason))
+    does = "refuses this" if said[0].severity == "error" else "leaves this"
+    return replace(finding, cure="the playbook tune %s: %s" % (does, said[0].cure or said[0].reason))
 
 
 def checked(desired: Desired, observed: Observed) -> Dict[str, int]:
@@ -244,7 +245,7 @@ def _unread_findings(observed: Observed, file_name: str) -> Iterator[Finding]:
             severity="warning",
             reason="%s; what it sets at the next boot is not known" % why,
             source=path,
-            takes_effect="reboot",
+            takes_effect="reboot" if observed.root else "",
             cure="look at it as root" if not observed.root else "remove it, or make it a file that can be read",
             rule=rules.SYSCTL_UNREAD,
         )

@@ -200,12 +200,24 @@ def _file_difference(present: FileState, target: FileState) -> Tuple[str, int, O
     if not present.text.strip():
         return "is empty, which masks it", 0, None, None
     theirs, ours = present.text.splitlines(), target.text.splitlines()
-    for number, (left, right) in enumerate(zip(theirs, ours, strict=False), start=1):
-        if left != right:
-            return "was edited", number, right, left
+    differ = [
+        (number, right, left)
+        for number, (left, right) in enumerate(zip(theirs, ours, strict=False), 1)
+        if left != right
+    ]
+    # What counts is what is set; a comment is shown only where nothing else differs.
+    telling = [entry for entry in differ if not (_is_comment(entry[1]) and _is_comment(entry[2]))] or differ
+    if differ:
+        # Where lines came or went, those behind differ too: then only the first tells where it began.
+        number, right, left = telling[0] if len(theirs) == len(ours) else differ[0]
+        return "is not as declared", number, right, left
     if len(theirs) < len(ours):
-        return "was cut off after line %d" % len(theirs), len(theirs), ours[len(theirs)], None
-    return "was added to", len(ours) + 1, None, theirs[len(ours)] if len(theirs) > len(ours) else None
+        return "was cut off after line %d" % len(theirs), len(theirs), ours[len(theirs)] or None, None
+    return "was added to", len(ours) + 1, None, theirs[len(ours)] or None if len(theirs) > len(ours) else None
+
+
+def _is_comment(line: str) -> bool:
+    return not line.strip() or line.lstrip()[0] in "#;"
 
 
 def _owner_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:

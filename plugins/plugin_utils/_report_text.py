@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
-from ansible_collections.netfleet.tcp.plugins.module_utils._rules import SUBJECTS
+from ansible_collections.netfleet.tcp.plugins.module_utils._rules import FILE_CHANGED, SUBJECTS
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_groups as shared
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import DRIFT, Report
 
@@ -38,10 +38,12 @@ def lines(report: Report) -> Iterator[Line]:
     drift, unasked = shared.drift(report), shared.unasked(report)
     if not drift and not unasked and not report.by_status(DRIFT):
         yield "ok", shared.clip(shared.summary(report) + _aside(report), _WIDTH)
+        yield from _waived(report)
+        yield from _comparison(report)
         return
     yield "title", shared.clip(_title(report), _WIDTH)
-    yield from _topics(drift, report)
     yield from _topics(unasked, report)
+    yield from _topics(drift, report)
     yield from _waived(report)
     yield from _comparison(report)
     yield from _notes(report)
@@ -52,9 +54,12 @@ def lines(report: Report) -> Iterator[Line]:
 def _title(report: Report) -> str:
     size, time = shared.count(len(report.hosts), "host"), shared.visible(report.finished)
     counts = "errors" if report.threshold == "error" else "%ss and worse" % report.threshold
+    return "Drift check of %s, %s; what counts: %s%s" % (size, time, counts, _only(report))
+
+
+def _only(report: Report) -> str:
     some = [subject for subject in SUBJECTS if subject in report.subjects]
-    only = "" if len(some) >= len(SUBJECTS) - 1 or not some else "; only %s" % ", ".join(some)
-    return "Drift check of %s, %s; what counts: %s%s" % (size, time, counts, only)
+    return "" if len(some) >= len(SUBJECTS) - 1 or not some else "; only %s" % ", ".join(some)
 
 
 def _aside(report: Report) -> str:
@@ -64,7 +69,7 @@ def _aside(report: Report) -> str:
     said += ["%d waived" % waived] if waived else []
     if report.comparison and report.comparison.gone:
         said.append("%d gone since %s" % (len(report.comparison.gone), shared.visible(report.comparison.earlier)))
-    return " (%s)" % ", ".join(said) if said else ""
+    return (" (%s)" % ", ".join(said) if said else "") + _only(report)
 
 
 def _topics(findings: Sequence[Finding], report: Report) -> Iterator[Line]:
@@ -152,7 +157,10 @@ def _variants(topic: shared.Topic) -> Iterator[Line]:
 
 
 def _difference(topic: shared.Topic, finding: Finding, common: Sequence[Tuple[str, str]]) -> str:
-    said = ["%s %s" % value for value in shared.values(finding) if value not in common]
+    said = (
+        [] if topic.common(lambda one: one.reason) or finding.rule != FILE_CHANGED else [shared.visible(finding.reason)]
+    )
+    said += ["%s %s" % value for value in shared.values(finding) if value not in common]
     if not topic.common(lambda one: one.source):
         said.append(shared.visible(finding.source) if finding.source else "no file")
     if not topic.common(lambda one: one.owner):

@@ -149,9 +149,17 @@ def _matches(term: str, names: Iterable[str]) -> bool:
 
 
 def waived(
-    findings: Iterable[Finding], tolerances: Iterable[Tolerance], host: str, groups: Sequence[str], today: datetime.date
+    findings: Iterable[Finding],
+    tolerances: Iterable[Tolerance],
+    host: str,
+    groups: Sequence[str],
+    today: datetime.date,
+    partial: bool = False,
 ) -> Tuple[Finding, ...]:
-    """The findings of a host, those that are tolerated marked so; expired waivers for it are added."""
+    """The findings of a host, those that are tolerated marked so; expired waivers for it are added.
+
+    partial: only some subjects were asked for, so that a waiver that hid nothing of these may be needed all the same.
+    """
     own = [entry for entry in tolerances if matches_host(entry.hosts, host, groups)]
     valid = [entry for entry in own if entry.expires >= today]
     result: List[Finding] = []
@@ -159,7 +167,8 @@ def waived(
         match = next((entry for entry in valid if _can_be_waived(finding) and entry.covers(finding)), None)
         waiver = Waiver(match.reason, match.expires.isoformat()) if match else None
         result.append(replace(finding, waiver=waiver))
-    return (*result, *(_expired(entry, result) for entry in own if entry not in valid))
+    expired = [_expired(entry, result) for entry in own if entry not in valid]
+    return (*result, *(finding for finding in expired if not partial or finding.severity != "note"))
 
 
 def _can_be_waived(finding: Finding) -> bool:

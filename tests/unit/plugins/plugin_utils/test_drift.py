@@ -108,7 +108,7 @@ def test_a_line_of_ours_that_was_edited() -> None:
     found = by_rule(host.counted())
     assert set(found) == {"file-changed", "sysctl-boot"}
     assert (found["sysctl-boot"].boot, found["sysctl-boot"].source) == ("2", place)
-    assert (found["file-changed"].source, found["file-changed"].reason) == (place, "was edited")
+    assert (found["file-changed"].source, found["file-changed"].reason) == (place, "is not as declared")
 
 
 @pytest.mark.parametrize(
@@ -126,6 +126,18 @@ def test_our_file_masked_or_gone_is_said_once(change: Callable[[Any], object], r
     assert (found.rule, found.key, found.severity) == ("file-changed", OWN, "error")
     assert found.reason.startswith(reason)
     assert host.tune().counted() == ()
+
+
+def test_of_our_file_a_line_that_sets_something_is_named_rather_than_a_comment() -> None:
+    host = AHost().tune()
+    text = host.system.files[OWN].text.replace(MTU_PROBING + " = 1", MTU_PROBING + " = 2")
+    first, *rest = text.splitlines()
+    host.system.put(OWN, "\n".join([first + " (changed)", *rest]) + "\n")
+    found = by_rule(host.counted())["file-changed"]
+    assert (found.source, found.boot) == ("%s:%d" % (OWN, line_of(host, OWN, MTU_PROBING)), MTU_PROBING + " = 2")
+    host.system.put(OWN, "\n".join([first, *rest]).replace(MTU_PROBING + " = 2", MTU_PROBING + " = 1") + "\n")
+    host.edit(OWN, first, first + " (changed)")
+    assert by_rule(host.counted())["file-changed"].source == OWN + ":1", "nothing but a comment differs"
 
 
 @pytest.mark.parametrize(
@@ -228,6 +240,17 @@ def test_a_tuned_that_has_the_last_word() -> None:
     assert found["owner-active"].severity == "warning"
     with pytest.raises(HostError, match=r"would win at the next boot over .* \(set reapply_sysctl = 1"):
         host.tune()
+
+
+def test_where_conflicts_are_only_told_of_the_cure_does_not_promise_more() -> None:
+    host = AHost(boot_conflict="warn").tune()
+    host.system.put("/etc/sysctl.d/99-x.conf", "%s = 0\n" % MTU_PROBING)
+    found = host.only()
+    assert (found.rule, found.cure) == (
+        "sysctl-boot",
+        "the playbook tune leaves this: remove that line, or choose a file name for ours that sorts after it",
+    )
+    assert host.tune().only() == found
 
 
 def test_tuned_reads_sysctl_conf_where_the_boot_does_not() -> None:

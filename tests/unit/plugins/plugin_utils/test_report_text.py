@@ -32,7 +32,7 @@ def test_all_well_is_one_line() -> None:
     assert list(lines(clean_report())) == [("ok", "2 of 2 hosts in step, 0 drifted, 0 could not be asked")]
 
 
-def test_all_well_with_notes_and_waivers_is_one_line_too() -> None:
+def test_all_well_with_notes_and_waivers_names_the_waivers() -> None:
     report = small_report()
     quiet = replace(
         report,
@@ -42,8 +42,22 @@ def test_all_well_with_notes_and_waivers_is_one_line_too() -> None:
     gone = tuple(finding for finding in report.findings if finding.host == "cloud1")
     compared = replace(quiet, comparison=Comparison("2026-11-21T06:00:08Z", gone=gone))
     start = "3 of 3 hosts in step, 0 drifted, 0 could not be asked"
-    assert render(quiet) == start + " (2 notes, 1 waived)\n"
-    assert render(compared) == start + " (2 notes, 1 waived, 2 gone since 2026-11-21T06:00:08Z)\n"
+    assert render(quiet).splitlines()[0] == start + " (2 notes, 1 waived)"
+    assert [line.split()[0] for line in render(quiet).splitlines()[1:] if line] == ["waived"], "why and until when"
+    assert render(compared).splitlines()[0] == start + " (2 notes, 1 waived, 2 gone since 2026-11-21T06:00:08Z)"
+    assert [line.split()[0] for line in render(compared).splitlines()[1:] if line] == [
+        "waived",
+        "since",
+        "gone",
+        "gone",
+    ]
+
+
+def test_all_well_says_what_it_is_about() -> None:
+    report = replace(clean_report(), subjects=("file", "qdisc"))
+    assert [text for _style, text in lines(report)] == [
+        "2 of 2 hosts in step, 0 drifted, 0 could not be asked; only qdisc, file"
+    ]
 
 
 def test_an_entry_says_all_that_is_known() -> None:
@@ -102,17 +116,17 @@ def test_many_values_of_single_hosts_are_summed_up() -> None:
     assert found[3] == "50 others on 50 hosts"
 
 
-def test_the_order_severity_then_number_of_hosts_then_the_lost_ones() -> None:
+def test_the_order_the_lost_ones_then_severity_then_number_of_hosts() -> None:
     heads = [text for _style, text in lines(small_report()) if text[:1].strip() and not text.startswith("Drift")]
     assert [head.split()[0] + " " + head.split()[1].rstrip(":") for head in heads] == [
+        "error hosts",
+        "error hosts",
         "error net.ipv4.tcp_fin_timeout",
         "error net.ipv4.tcp_rmem",
         "error net.ipv4.tcp_congestion_control",
         "warning tuned",
         "warning eth0",
         "warning 10.20.0.0/16",
-        "error hosts",
-        "error hosts",
         "waived 1",
         "note net.core.somaxconn",
         "3 of",

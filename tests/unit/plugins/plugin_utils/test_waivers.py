@@ -297,6 +297,13 @@ def test_an_expired_waiver_that_hides_nothing_any_more_is_a_note() -> None:
     assert on("gw1", [], only(expires="2026-01-31"))[0].cure == "take it out of the inventory"
 
 
+def test_where_only_some_subjects_were_asked_for_nothing_is_said_of_waivers_that_hid_none_of_these() -> None:
+    today = datetime.date.fromisoformat(str(TODAY))
+    expired = [only(expires="2026-01-31")]
+    assert waived([], expired, "gw1", [], today, partial=True) == ()
+    assert [each.severity for each in waived([finding()], expired, "gw1", [], today, partial=True)][1:] == ["warning"]
+
+
 def test_an_expired_waiver_is_named_on_its_own_hosts_alone() -> None:
     assert on("web1", [finding()], only(expires="2026-01-31")) == [finding()]
 
