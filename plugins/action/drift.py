@@ -13,7 +13,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError, input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, Observed, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import HOST_FAILED, HOST_UNREACHABLE, SUBJECTS
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._call import check_call
@@ -54,6 +54,7 @@ class ActionModule(ActionBase):
         return answer
 
     def _look(self, task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        subjects = _subjects(task_vars)
         check_call(self._task.args.get("report") or {}, _tags(task_vars))
         self._fill_in(task_vars)
         _validated, arguments = self.validate_argument_spec(argument_spec=_SPECIFICATION)
@@ -72,8 +73,7 @@ class ActionModule(ActionBase):
         template = arguments["tcp_tuning"].get("template")
         desired = declaration.desired(observed, resolved, renderer(self, template, task_vars))
         remarks = [*unknown_variables(task_vars), *resolved.findings]
-        findings = drift(desired, observed, remarks, declaration.intent.file_name)
-        subjects = _subjects(task_vars)
+        findings = drift(desired, observed, remarks, declaration.intent.file_name, subjects)
         host = str(task_vars["inventory_hostname"])
         groups = [str(name) for name in task_vars.get("group_names") or []]
         kept = waived(
@@ -118,8 +118,11 @@ def _subjects(task_vars: Dict[str, Any]) -> Tuple[str, ...]:
     chosen: Set[str] = {str(tag) for tag in task_vars.get("ansible_run_tags") or ["all"]}
     skipped: Set[str] = {str(tag) for tag in task_vars.get("ansible_skip_tags") or []}
     known = [name for name in SUBJECTS if name != "host"]
-    named = [name for name in known if name in chosen]
-    return tuple(name for name in named or known if name not in skipped)
+    named = [name for name in known if name in chosen and "all" not in chosen]
+    left = tuple(name for name in named or known if name not in skipped)
+    if not left:
+        raise input_error("--skip-tags", "nothing is left to compare", "skip fewer")
+    return left
 
 
 def _not_asked(status: str, rule: str, reason: str, cure: str) -> Dict[str, Any]:

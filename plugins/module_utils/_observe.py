@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline
@@ -16,6 +16,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Interface,
     KeyState,
     Observed,
+    Owner,
     Route,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe_boot import (
@@ -95,7 +96,7 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
         baseline_known=bool(facts["root"]) or _baseline_known(system),
         routes=routes or (),
         routes_known=routes is not None,
-        owners=owners(system, names) if request.blame else (),
+        owners=tuple(_masked_owner(owner, vault) for owner in owners(system, names)) if request.blame else (),
         authors=authors(system, foreign, boot.targets) if request.blame and foreign else {},
         unread=boot.unread,
     )
@@ -111,6 +112,11 @@ def _masked(state: FileState, vault: Vault) -> FileState:
     if not state.text:
         return state
     return FileState(state.path, state.kind, state.mode, vault.mask_text(state.text), state.target)
+
+
+def _masked_owner(owner: Owner, vault: Vault) -> Owner:
+    sets = {name: replace(line, value=vault.mask(name, line.value)) for name, line in owner.sets.items()}
+    return replace(owner, sets=sets)
 
 
 def _memory(system: System) -> int:

@@ -8,6 +8,7 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import Dict, Iterator, Sequence, Tuple
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._boot_units import held_off_by
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Assignment
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import (
@@ -23,8 +24,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import (
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
 _SYSTEMD_READERS = ("/usr/lib/systemd/systemd-sysctl", "/lib/systemd/systemd-sysctl")
-# A unit that is masked (empty, or a link to /dev/null) never runs; /run is empty after a boot.
-_MASKED_READER = "/etc/systemd/system/systemd-sysctl.service"
+# A file of sysctl.d takes some kilobytes; in one that is larger, globs alone could keep this visit busy for minutes.
+_LARGEST = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def boot_reader(system: System) -> str:
     """Who applies sysctl.d at boot: SYSTEMD, PROCPS or NOBODY."""
     booted = system.file_state("/run/systemd/system").kind != "absent"
     if booted and any(system.file_state(path).kind != "absent" for path in _SYSTEMD_READERS):
-        return NOBODY if system.read(_MASKED_READER) == "" else SYSTEMD
+        return NOBODY if held_off_by(system, SYSTEMD) else SYSTEMD
     return PROCPS if system.file_state("/etc/init.d/procps").kind != "absent" else NOBODY
 
 
@@ -77,7 +78,9 @@ def _texts(system: System, paths: Sequence[str]) -> Tuple[Dict[str, str], Dict[s
     unread: Dict[str, str] = {}
     for path in paths:
         text, why = system.read_or_why(path)
-        if text is not None:
+        if text is not None and len(text) > _LARGEST:
+            unread[path] = "it has %d KiB, more than are looked at" % (len(text) >> 10)
+        elif text is not None:
             texts[path] = text
         elif why:
             unread[path] = why

@@ -7,9 +7,11 @@ Sources: modprobe.d(5), modules-load.d(5), systemd's module-util.c (it honours b
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from typing import Dict, Iterable, Iterator, List, Mapping, Sequence, Set, Tuple
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._boot_units import COMMAND_LINE, held_off_by
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import ModuleState
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
@@ -28,13 +30,16 @@ _LOAD_DIRECTORIES = (
     "/usr/lib/modules-load.d",
     "/lib/modules-load.d",
 )
-# A unit that is masked (empty, or a link to /dev/null) never runs; /run is empty after a boot.
-_LOADER_UNIT = "/etc/systemd/system/systemd-modules-load.service"
-_NO_PROGRAM = re.compile(r"(/usr)?/bin/(false|true)\Z")
+_LOADER = "systemd-modules-load"
+# A command of install in the place of loading: no program, or a shell that ends at once.
+_DOES_NOTHING = re.compile(
+    r"(?:(?:/\S*/)?(?:ba|da)?sh\s+-c\s+[\"']?)?\s*(?:(?:/\S*/)?(?:false|true)|:|exit(?:\s+\d+)?)[\"';]*\s*$"
+)
 _ON_COMMAND_LINE = re.compile(r"(?:^|\s)(?:rd\.)?modules[_-]load=(\S+)")
-_COMMAND_LINE = "/proc/cmdline"
 # The kernel asks for these itself once a key names them, and modprobe then minds no blacklist.
 _LOADED_BY_KEYS = ("tcp_", "sch_")
+# file:line, and the words of that line
+_Rule = Tuple[str, List[str]]
 
 
 def observe_modules(system: System, names: Sequence[str], facts: Mapping[str, str]) -> Dict[str, ModuleState]:
@@ -50,21 +55,21 @@ def observe_modules(system: System, names: Sequence[str], facts: Mapping[str, st
     locked = (system.read("/proc/sys/kernel/modules_disabled") or "").strip() == "1"
     may_load = bool(facts["init_user_namespace"] and not locked)
     loadable = _mentioned(missing, system.read(directory + "/modules.dep") or "") if missing and may_load else set()
-    forbidden, blacklisted = _modprobe_rules(system)
+    rules = list(_lines(system, _MODPROBE_DIRECTORIES))
     at_boot = boot_modules(system, names)
-    # Where systemd is not, no such unit loads anything, masked or not.
-    masked = _LOADER_UNIT if system.read(_LOADER_UNIT) == "" else ""
+    held_off = held_off_by(system, _LOADER) if system.file_state("/run/systemd/system").kind != "absent" else ""
+    forbidden = {name: _forbidden_by(system, name, rules) for name in names}
 
     def blocker(name: str) -> str:
         by_itself = name.startswith(_LOADED_BY_KEYS)
-        return forbidden.get(name) or ("" if by_itself else masked or blacklisted.get(name, ""))
+        return forbidden[name] or ("" if by_itself else held_off or _blacklisted_by(system, name, rules))
 
     return {
         name: ModuleState(
             name=name,
             loaded=name in loaded,
             builtin=name in builtin,
-            loadable=name in loadable and name not in forbidden,
+            loadable=name in loadable and not forbidden[name],
             boot=at_boot.get(name, ""),
             blocker="" if name in builtin else blocker(name),
         )
@@ -76,16 +81,31 @@ def _mentioned(names: Iterable[str], index: str) -> Set[str]:
     return {name for name in names if re.search(r"(^|/)%s\.ko(\.\w+)?(:|$)" % re.escape(name), index, re.MULTILINE)}
 
 
-def _modprobe_rules(system: System) -> Tuple[Dict[str, str], Dict[str, str]]:
-    """file:line by module: those that ``install x /bin/false`` forbids, as hardening guides do; blacklisted ones."""
-    forbidden: Dict[str, str] = {}
-    blacklisted: Dict[str, str] = {}
-    for place, words in _lines(system, _MODPROBE_DIRECTORIES):
-        if len(words) > 2 and words[0] == "install" and _NO_PROGRAM.match(words[2]):
-            forbidden.setdefault(words[1].replace("-", "_"), place)
-        if len(words) > 1 and words[0] == "blacklist":
-            blacklisted.setdefault(words[1].replace("-", "_"), place)
-    return forbidden, blacklisted
+def _forbidden_by(system: System, name: str, rules: Iterable[_Rule]) -> str:
+    """file:line that forbids a module by ``install x /bin/false``, as hardening guides do; the kernel may do so too."""
+    if name in _listed(system, "module_blacklist"):
+        return COMMAND_LINE
+    for place, words in rules:
+        if len(words) > 2 and words[0] == "install" and _matches(name, words[1]):
+            return place if _DOES_NOTHING.match(" ".join(words[2:])) else ""
+    return ""
+
+
+def _blacklisted_by(system: System, name: str, rules: Iterable[_Rule]) -> str:
+    if name in _listed(system, "modprobe.blacklist"):
+        return COMMAND_LINE
+    lines = (place for place, words in rules if words[:1] == ["blacklist"] and words[1:] and _matches(name, words[1]))
+    return next(lines, "")
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(name, pattern.replace("-", "_"))
+
+
+def _listed(system: System, option: str) -> Set[str]:
+    """The modules that an option of the kernel's command line lists."""
+    lists = re.findall(r"(?:^|\s)%s=(\S+)" % re.escape(option), system.read(COMMAND_LINE) or "")
+    return {name.replace("-", "_") for entry in lists for name in entry.split(",")}
 
 
 def _lines(system: System, directories: Sequence[str]) -> Iterator[Tuple[str, List[str]]]:
@@ -96,8 +116,14 @@ def _lines(system: System, directories: Sequence[str]) -> Iterator[Tuple[str, Li
             if name.endswith(".conf") and not name.startswith("."):
                 chosen.setdefault(name, "%s/%s" % (directory, name))
     for path in [chosen[name] for name in sorted(chosen)]:
+        begun: List[str] = []
         for number, line in enumerate((system.read(path) or "").splitlines(), start=1):
-            yield "%s:%d" % (path, number), line.split()
+            # modprobe.d has lines that go on; in modules-load.d nothing ends so.
+            goes_on = line.endswith("\\")
+            begun += line.rstrip("\\").split()
+            if not goes_on:
+                yield "%s:%d" % (path, number), begun
+                begun = []
 
 
 def boot_modules(system: System, names: Sequence[str]) -> Dict[str, str]:
@@ -110,11 +136,11 @@ def boot_modules(system: System, names: Sequence[str]) -> Dict[str, str]:
             found.setdefault(module, place)
     for module in _on_command_line(system):
         if module in wanted:
-            found.setdefault(module, "%s:1" % _COMMAND_LINE)
+            found.setdefault(module, "%s:1" % COMMAND_LINE)
     return found
 
 
 def _on_command_line(system: System) -> List[str]:
-    text = system.read(_COMMAND_LINE) or ""
+    text = system.read(COMMAND_LINE) or ""
     lists = [match.group(1) for match in _ON_COMMAND_LINE.finditer(text)]
     return [name.replace("-", "_") for entry in lists for name in entry.split(",")]

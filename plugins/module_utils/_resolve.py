@@ -23,6 +23,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._policy import AUTO, FAST_OPEN_KEY, Choice, Intent
 from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import MQ, REPLACEABLE, state_name
+from ansible_collections.netfleet.tcp.plugins.module_utils._rules import SYSCTL_BOOT
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import token
 from ansible_collections.netfleet.tcp.plugins.module_utils._sizing import (
     BDP_REASON,
@@ -115,7 +116,10 @@ class _Resolver:
             self._modules = [name for name in self._modules if name != "tcp_" + algorithm]
         if self._choices and self._observed.reader == NOBODY:
             text = "nothing on this host applies sysctl.d at boot; the values last until the next one"
-            self._findings.append(Finding("boot", "sysctl.d", "note", text))
+            # With systemd that is somebody's doing; elsewhere (a container of one process) it is the way of the host.
+            severity = "warning" if self._observed.systemd else "note"
+            cure = "systemctl unmask systemd-sysctl" if self._observed.systemd else ""
+            self._findings.append(Finding("sysctl", "sysctl.d", severity, text, cure=cure, rule=SYSCTL_BOOT))
         return Resolved(
             choices=tuple(sorted(self._choices.values(), key=lambda choice: POSITION[choice.key])),
             modules=tuple(sorted(self._modules)),

@@ -14,7 +14,7 @@ from typing import Mapping, Optional
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, key_name, same_value
 
-_LIKE_A_KEY = re.compile(r"(?<![0-9a-fA-F-])[0-9a-fA-F]{1,8}(?:-[0-9a-fA-F]{1,8}){3}(?![0-9a-fA-F-])")
+_LIKE_A_KEY = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{1,8}(?:-[0-9a-fA-F]{1,8}){3,}(?![0-9a-fA-F])")
 _TOKEN = re.compile(r"<secret (?P<key>[a-z0-9_.]+)(?P<which>| from before)>")
 
 
@@ -37,8 +37,11 @@ class Vault:
 
     def mask(self, name: str, value: Optional[str]) -> Optional[str]:
         """The value itself, or for a secret key the token that stands for it."""
-        if name not in SECRET_KEYS or not value:
+        if not value:
             return value
+        if name not in SECRET_KEYS:
+            # A glob may give another key what was meant for a secret one.
+            return _LIKE_A_KEY.sub("<another secret>", value) if "-" in value else value
         if same_value(name, value, self._wanted.get(name)):
             return token(name)
         if same_value(name, value, self._before.get(name)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Dict, List, Mapping, Sequence, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import TUNED, Assignment, Owner
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
@@ -26,7 +26,7 @@ _PROFILE_NAME = re.compile(r"[\w.-]+\Z")
 
 @dataclass(frozen=True)
 class Unit:
-    """The section sysctl of a profile. replace: what included profiles set is dropped; drop: some of it is."""
+    """A section of the type sysctl. replace: what the same section of included profiles sets is dropped; drop: some."""
 
     sets: Mapping[str, Assignment] = field(default_factory=dict)
     enabled: bool = True
@@ -48,16 +48,22 @@ class Unit:
         return self.sets if self.enabled and not self.conditional else {}
 
 
+# By the name of the section.
+Units = Dict[str, Unit]
+
+
 def tuned_owner(system: System, keys: Sequence[str]) -> List[Owner]:
     """tuned, where the active profiles have keys to set; sets: what it gives those asked for."""
     profiles = (system.read("/etc/tuned/active_profile") or "").split()
-    unit: Optional[Unit] = None
+    units: Units = {}
     read: Set[str] = set()
     for profile in profiles:
-        unit = _merged(unit, _profile_unit(system, profile, read))
-    sets = unit.effective if unit else {}
+        units = _merged(units, _profile_units(system, profile, read))
+    sets: Dict[str, Assignment] = {}
+    for unit in units.values():
+        sets.update(unit.effective)
     if not sets:
-        # Without a [sysctl] section it touches no key, and applies no file again.
+        # Without a section of that type it touches no key, and applies no file again.
         return []
     lines = [_without_comment(line) for line in (system.read("/etc/tuned/tuned-main.conf") or "").splitlines()]
     settings = {name.strip(): value.strip() for name, _equals, value in (line.partition("=") for line in lines)}
@@ -66,55 +72,58 @@ def tuned_owner(system: System, keys: Sequence[str]) -> List[Owner]:
     return [Owner("%s (profile %s)" % (TUNED, " ".join(profiles)), wanted, reapplies)]
 
 
-def _merged(older: Optional[Unit], newer: Optional[Unit]) -> Optional[Unit]:
-    return newer.over(older) if older and newer else newer or older
+def _merged(older: Units, newer: Units) -> Units:
+    return {**older, **{name: unit.over(older[name]) if name in older else unit for name, unit in newer.items()}}
 
 
-def _profile_unit(system: System, profile: str, read: Set[str]) -> Optional[Unit]:
-    """The section sysctl of a profile, merged over those of the profiles that it includes.
+def _profile_units(system: System, profile: str, read: Set[str]) -> Units:
+    """The sections of a profile, merged over those of the profiles that it includes.
 
     read: the files that have been read. None is read twice, so that a profile of /etc may include the one of its own
     name in /usr, and circles end.
     """
     if not _PROFILE_NAME.match(profile):
-        return None
+        return {}
     for path in ["%s/%s/tuned.conf" % (directory, profile) for directory in _DIRECTORIES]:
         text = system.read(path) if path not in read else None
         if text is not None:
             read.add(path)
             included, own = parse_profile(path, text)
-            unit: Optional[Unit] = None
+            units: Units = {}
             for name in included:
-                unit = _merged(unit, _profile_unit(system, name, read))
-            return _merged(unit, own)
-    return None
+                units = _merged(units, _profile_units(system, name, read))
+            return _merged(units, own)
+    return {}
 
 
-def parse_profile(path: str, text: str) -> Tuple[Tuple[str, ...], Optional[Unit]]:
-    """From a tuned profile: the profiles that it includes, and its section sysctl; None where it has none.
+def parse_profile(path: str, text: str) -> Tuple[Tuple[str, ...], Units]:
+    """From a tuned profile: the profiles that it includes, and its sections of the type sysctl, by name.
 
     A value that depends on the host (a bound such as >2048, a variable) is None.
     """
     included: Tuple[str, ...] = ()
-    sets: Dict[str, Assignment] = {}
-    options: Dict[str, str] = {}
-    section, there = "", False
+    sets: Dict[str, Dict[str, Assignment]] = {}
+    options: Dict[str, Dict[str, str]] = {}
+    section = ""
     for number, raw in enumerate(text.splitlines(), start=1):
         line = _without_comment(raw).strip()
         if line.startswith("[") and line.endswith("]"):
             section = line[1:-1].strip()
-            there = there or section == "sysctl"
-        elif line and line[0] not in "#;":
+            sets.setdefault(section, {})
+            options.setdefault(section, {})
+        elif line and line[0] not in "#;" and section:
             name, equals, value = line.partition("=")
             name, value = name.strip(), value.strip().strip("\"'")
             if section == "main" and name == "include":
                 included = tuple(re.split(r"[\s,;]+", value))
-            elif section == "sysctl" and equals and ("." in name or "/" in name):
+            elif equals and ("." in name or "/" in name):
                 depends = value[:1] in "<>" or "${" in value
-                sets[key_name(name)] = Assignment(path, number, None if depends else value, "")
-            elif section == "sysctl" and equals:
-                options[name] = value
-    return included, _unit(sets, options) if there else None
+                sets[section][key_name(name)] = Assignment(path, number, None if depends else value, "")
+            elif equals:
+                options[section][name] = value
+    # Without a type of its own, a section is of the type of its name.
+    of_keys = [name for name in sets if options[name].get("type", name) == "sysctl"]
+    return included, {name: _unit(sets[name], options[name]) for name in of_keys}
 
 
 def _unit(sets: Mapping[str, Assignment], options: Mapping[str, str]) -> Unit:

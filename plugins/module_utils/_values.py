@@ -34,6 +34,11 @@ def key_path(name: str) -> str:
     return "/".join(part for part in name.split("/") if part)
 
 
+def leaves_proc_sys(name: str) -> bool:
+    """Whether what stands for a key is a path to somewhere else, such as net/../../../etc/shadow."""
+    return any(part in (".", "..") for part in key_path(name).split("/")) or "\0" in name
+
+
 def key_name(name: str) -> str:
     """The dotted name of a key in either spelling."""
     return key_path(name).translate(str.maketrans("./", "/."))

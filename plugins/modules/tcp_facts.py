@@ -160,11 +160,12 @@ ansible_facts:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, load_vault, observe
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
-from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_name
+from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_name, leaves_proc_sys
 
 
 def main() -> None:
@@ -187,6 +188,9 @@ def main() -> None:
     wanted = module.params
 
     def facts() -> dict:
+        odd = [name for name in wanted["keys"] if leaves_proc_sys(name)]
+        if odd:
+            raise InputError(Problem("keys", "%r is no key" % name, "such as net.ipv4.tcp_rmem") for name in odd)
         system = LinuxSystem()
         request = Request(
             keys=tuple(key_name(name) for name in wanted["keys"]),

@@ -8,7 +8,7 @@ step if and only if tune.yml has nothing to do on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Dict, List, Optional, Set, Tuple
 
@@ -30,7 +30,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import BEFORE, make_plan
 from ansible_collections.netfleet.tcp.plugins.module_utils._resolve import CONGESTION_CONTROL
-from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import NOBODY
+from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import NOBODY, SYSCTL_DIRECTORIES
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, same_value
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_things import (
     AS_ROOT,
@@ -40,11 +40,20 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_things import 
 )
 
 
-def drift(desired: Desired, observed: Observed, remarks: Iterable[Finding], file_name: str) -> Tuple[Finding, ...]:
-    """Every finding on a host. remarks: what was found while the declaration was read and resolved."""
+def drift(
+    desired: Desired,
+    observed: Observed,
+    remarks: Iterable[Finding],
+    file_name: str,
+    subjects: Sequence[str] = rules.SUBJECTS,
+) -> Tuple[Finding, ...]:
+    """Every finding on a host. remarks: what was found while the declaration was read and resolved.
+
+    subjects: those that are asked for; what another one would say in their place is said by them.
+    """
     plan = make_plan(desired, observed)
     found: List[Finding] = []
-    gone = own_file_is_gone(observed, file_name)
+    gone = own_file_is_gone(observed, file_name) and "file" in subjects
     for key in desired.keys:
         found += _key_findings(key, desired, observed, file_name, gone)
     found = [_with_way_out(finding, plan, observed) for finding in found]
@@ -99,6 +108,8 @@ def _key_findings(
     line = effective(state, observed)
     boot = line.value if line else None
     judged = observed.reader != NOBODY and not (key.name in SECRET_KEYS and secrets_path(file_name) in observed.unread)
+    # A directory that is closed to this user is told of once; what stands in it is anybody's guess.
+    judged = judged and not any(directory in observed.unread for directory in SYSCTL_DIRECTORIES)
     runs = same_value(key.name, state.running, key.value)
     # Said once, of the file, where it is gone with all its keys.
     said = gone and line is None
@@ -131,9 +142,7 @@ def _key_finding(
     if not runs:
         origin = _origin(state, observed)
         blamed = blamed or origin
-        reasons.append(
-            "what runs comes from %s" % origin.place if origin else "changed while it runs; no file sets this value"
-        )
+        reasons.append("what runs comes from %s" % origin.place if origin else _without_origin(state, observed))
     if not boots:
         reasons.append(_boot_reason(line, state))
     rule = rules.SYSCTL_BOOT if runs else rules.SYSCTL_RUNNING
@@ -151,6 +160,12 @@ def _key_finding(
         rule=rules.CONGESTION_CONTROL if key.name == CONGESTION_CONTROL else rule,
         owner=_owner_of(blamed, observed),
     )
+
+
+def _without_origin(state: KeyState, observed: Observed) -> str:
+    if observed.root and observed.baseline.empty:
+        return "it was never set here"
+    return "changed while it runs; no file sets %s" % (state.running if state.running else "this")
 
 
 def _origin(state: KeyState, observed: Observed) -> Optional[Assignment]:

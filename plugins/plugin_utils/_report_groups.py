@@ -30,9 +30,8 @@ Identity = Tuple[str, str, str, str]
 # Stand for a host's name and addresses in what is said of it as a whole, so that the same fault on two is the same.
 ANY_HOST = "<host>"
 ANY_ADDRESS = "<address>"
-_ADDRESS = re.compile(
-    r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:.]*\w)(?![\w:]|\.\d)"
-)
+# What may be an address: of bounded length, since it looks through all that a host says.
+_ADDRESS = re.compile(r"(?<![\w.:])[0-9a-fA-F:][0-9a-fA-F:.]{1,44}(?![\w:])")
 ELLIPSIS = "..."
 # How much of a value a file of data keeps.
 LONGEST = 1000
@@ -121,11 +120,14 @@ def _general(finding: Finding) -> Finding:
 
 
 def _any_address(match: "re.Match[str]") -> str:
+    text = match.group()
+    # A port may follow it, or the end of a sentence.
+    address = text.partition(":")[0] if "." in text.strip(".") and text.count(":") == 1 else text.rstrip(".:")
     try:
-        ipaddress.ip_address(match.group())
+        ipaddress.ip_address(address)
     except ValueError:
-        return match.group()
-    return ANY_ADDRESS
+        return text
+    return ANY_ADDRESS + text[len(address) :]
 
 
 def _worst(findings: Iterable[Finding]) -> Finding:

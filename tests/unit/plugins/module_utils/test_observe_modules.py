@@ -93,6 +93,46 @@ def test_blacklists_and_a_masked_loader_hold_off_what_no_key_asks_for(
     assert seen(system, module).loadable, "root loads it by its name all the same"
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("install tcp_bbr \\\n  /bin/false\n", 2),
+        ("install tcp_bbr false\n", 1),
+        ("install tcp_bbr /usr/sbin/false\n", 1),
+        ("install tcp_bbr exit 1\n", 1),
+        ("install tcp_bbr :\n", 1),
+        ("install tcp_bbr /bin/sh -c 'exit 1'\n", 1),
+        ('install tcp_bbr sh -c "true"\n', 1),
+        ("install tcp_b* /bin/false\n", 1),
+        ("install tcp_bbr /bin/true; /sbin/modprobe --ignore-install tcp_bbr\n", 0),
+        ("install tcp_bbr /usr/local/bin/false-friend\n", 0),
+        ("install tcp_b /bin/false\n", 0),
+    ],
+)
+def test_how_a_module_is_forbidden(text: str, line: int) -> None:
+    system = FakeSystem()
+    system.put("/etc/modprobe.d/x.conf", text)
+    assert seen(system).blocker == ("/etc/modprobe.d/x.conf:%d" % line if line else "")
+    assert seen(system).loadable is (line == 0)
+
+
+@pytest.mark.parametrize(
+    ("option", "module", "blocked"),
+    [
+        ("module_blacklist=tcp-bbr,x", "tcp_bbr", True),
+        ("module_blacklist=nf_conntrack", "nf_conntrack", True),
+        ("modprobe.blacklist=nf_conntrack", "nf_conntrack", True),
+        ("systemd.mask=systemd-modules-load.service", "nf_conntrack", True),
+        ("modprobe.blacklist=tcp_bbr", "tcp_bbr", False),
+        ("xmodule_blacklist=tcp_bbr", "tcp_bbr", False),
+    ],
+)
+def test_what_the_kernels_command_line_holds_off(option: str, module: str, blocked: bool) -> None:
+    system = FakeSystem()
+    system.put("/proc/cmdline", "quiet %s\n" % option)
+    assert seen(system, module).blocker == ("/proc/cmdline" if blocked else "")
+
+
 def test_nothing_holds_off_what_is_built_in() -> None:
     system = FakeSystem()
     system.put("/etc/modprobe.d/cis.conf", "install tcp_cubic /bin/false\n")

@@ -432,7 +432,8 @@ def test_the_cure_depends_on_the_host(more: dict[str, Any], cure: str) -> None:
 
 def test_a_host_without_a_reader_of_sysctl_d_is_told() -> None:
     wanted = intent("local")
-    assert said(resolve(wanted, host(wanted, reader="nobody"))) == [("sysctl.d", "note")]
+    assert said(resolve(wanted, host(wanted, reader="nobody"))) == [("sysctl.d", "warning")]
+    assert said(resolve(wanted, host(wanted, reader="nobody", systemd=False)))[-1:] == [("sysctl.d", "note")]
 
 
 # The whole

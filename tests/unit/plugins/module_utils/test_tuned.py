@@ -37,8 +37,7 @@ def profile(system: FakeSystem, name: str, text: str, directory: str = "/usr/lib
 
 
 def unit(text: str) -> Unit:
-    found = parse_profile(PATH, text)[1]
-    assert found is not None
+    (found,) = parse_profile(PATH, text)[1].values()
     return found
 
 
@@ -195,6 +194,16 @@ def test_a_section_over_that_of_an_included_profile(base: str, own: str, sets_th
     assert merged(base, own + "\n") == sets_then
 
 
+def test_sections_of_other_names_that_are_of_that_type() -> None:
+    system = FakeSystem()
+    run_tuned(system, FIN + "=1")
+    profile(
+        system, "fast", "[main]\ninclude=base\n[net]\ntype=sysctl\n%s=2\n[sysctl]\ntype=script\n%s=3\n" % (RMEM, FIN)
+    )
+    profile(system, "base", "[net]\ntype=sysctl\n%s=1\n%s=1\n" % (RMEM, SOMAXCONN))
+    assert {name: line.value for name, line in only(system).sets.items()} == {RMEM: "2", SOMAXCONN: "1"}
+
+
 # What a profile says
 
 
@@ -237,7 +246,7 @@ def test_both_spellings_of_a_key_in_a_profile(name: str) -> None:
 )
 def test_what_a_profile_does_not_set_on_every_host(text: str) -> None:
     included, found = parse_profile(PATH, text)
-    assert (included, found.effective if found else {}) == ((), {})
+    assert (included, [unit.effective for unit in found.values() if unit.effective]) == ((), [])
 
 
 @pytest.mark.parametrize(("word", "yes"), [("true", True), ("True", True), ("1", True), ("yes", False), ("0", False)])

@@ -11,6 +11,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._values import (
     format_port_ranges,
     kernel_integer,
     key_name,
+    leaves_proc_sys,
     key_path,
     normal_value,
     port_ranges,
@@ -195,3 +196,19 @@ def test_same_value_is_an_equivalence(key: str, texts: list[str | None]) -> None
 def test_numbers_of_any_length_are_compared() -> None:
     # int() itself refuses more than 4300 digits from Python 3.11 on; a file may hold anything.
     assert not same_value("net.core.somaxconn", "9" * 5000, "1")
+
+
+@pytest.mark.parametrize(
+    ("name", "leaves"),
+    [
+        ("net.ipv4.tcp_rmem", False),
+        ("net/ipv4/conf/eth0.100/rp_filter", False),
+        ("net.ipv4.conf.eth0/100.rp_filter", False),
+        ("net/ipv4/route/../tcp_fastopen_key", True),
+        ("net/../../../etc/shadow", True),
+        ("./net/ipv4/tcp_rmem", True),
+        ("net/ipv4/tcp_rmem\0", True),
+    ],
+)
+def test_what_is_a_path_to_somewhere_else(name: str, leaves: bool) -> None:
+    assert leaves_proc_sys(name) is leaves

@@ -13,7 +13,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostEr
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import NOT_PERMITTED, Finding
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULE_INDEX, SEVERITIES, SUBJECTS
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift import checked
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift import checked, drift
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_things import TUNE
 from tests.unit.plugins.other_services import run_unit
 from tests.unit.plugins.plugin_utils.a_host import EXTRA, MODULES, MTU_PROBING, OWN, AHost
@@ -50,7 +50,7 @@ def test_a_running_value_changed_by_hand() -> None:
     assert (found.subject, found.key, found.severity, found.rule) == ("sysctl", MTU_PROBING, "error", "sysctl-running")
     assert (found.intended, found.running, found.boot) == ("1", "0", "1")
     assert (found.takes_effect, found.source) == ("now", "")
-    assert "no file sets this value" in found.reason
+    assert "no file sets 0" in found.reason
 
 
 def test_a_running_value_that_a_file_explains() -> None:
@@ -388,6 +388,58 @@ def test_what_is_higher_by_itself_stays_in_step_for_an_ordinary_user() -> None:
     host.system.sysctls["net.core.somaxconn"] = "1000000"
     host.given = {"workloads": ["many_connections"]}
     assert as_user(host.tune()).drift() == ()
+
+
+def test_a_folder_that_is_closed_to_this_user_is_told_of_once() -> None:
+    host = as_user(AHost().tune())
+    for path in [path for path in host.system.files if path.startswith("/etc/sysctl.d/")]:
+        del host.system.files[path]
+    host.system.unreadable.add("/etc/sysctl.d")
+    assert {finding.key for finding in host.counted() if finding.rule != "file-changed"} == {"/etc/sysctl.d"}
+    host.system.sysctls[MTU_PROBING] = "0"
+    assert by_rule(host.counted())["sysctl-running"].key == MTU_PROBING, "what runs is judged all the same"
+
+
+def test_where_files_are_not_asked_for_the_keys_tell_that_ours_is_gone() -> None:
+    host = AHost().tune()
+    del host.system.files[OWN]
+    declaration, observed, resolved, desired = host.state()
+    found = drift(desired, observed, resolved.findings, declaration.intent.file_name, ("sysctl",))
+    assert MTU_PROBING in {finding.key for finding in found if finding.rule == "sysctl-boot"}
+
+
+def test_where_nothing_applies_sysctl_d_the_host_is_not_in_step() -> None:
+    host = AHost().tune()
+    host.system.put("/etc/systemd/system/systemd-sysctl.service", kind="symlink", target="/dev/null")
+    assert (host.only().key, host.only().severity, host.only().rule) == ("sysctl.d", "warning", "sysctl-boot")
+
+
+def test_a_key_that_was_never_set_was_not_changed() -> None:
+    found = {finding.key: finding for finding in AHost().counted()}
+    assert found[MTU_PROBING].reason.startswith("it was never set here")
+
+
+SECRETS = ["deadbeef-00000001-00000002-00000003"]
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/usr/lib/tuned/fast/tuned.conf", "[sysctl]\nnet.ipv4.tcp_fastopen_key=%s\n"),
+        ("/etc/sysctl.d/99-x.conf", "net.ipv4.tcp_fastopen* = %s\n"),
+        ("/etc/sysctl.d/zz.conf", "net.ipv4.tcp_fastopen = %s\n"),
+        (OWN, "# old key-%s\n"),
+        (OWN, "#  %s-\n"),
+    ],
+)
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_secret_of_anybody_is_told(path: str, text: str, secret: str) -> None:
+    host = AHost(fast_open_key=TFO_KEY).tune()
+    tuned(host, reapply="0")
+    host.system.put(path, text % secret)
+    _declaration, observed, _resolved, _desired = host.state()
+    assert secret not in repr(observed)
+    assert secret not in repr(host.drift())
 
 
 # For every host

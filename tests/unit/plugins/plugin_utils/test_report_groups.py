@@ -86,6 +86,8 @@ def test_a_single_host_keeps_its_name_in_the_reason() -> None:
         ("192.0.2.1", "192.0.2.22", "<address>"),
         ("2001:db8::1", "2001:db8::22", "<address>"),
         ("::1", "fe80::a:b", "<address>"),
+        ("192.0.2.1:22", "192.0.2.2:22", "<address>:22"),
+        ("192.0.2.1.", "192.0.2.2.", "<address>."),
         # No addresses: these are two faults.
         ("12:03:04", "12:03:05", None),
         ("1.2.3", "1.2.4", None),
@@ -103,6 +105,12 @@ def test_the_same_fault_at_two_addresses_is_one(one: str, other: str, told: str 
     assert [group.finding.reason for group in groups] == (
         [reason % told] if told else [reason % address for address in (one, other)]
     )
+
+
+@pytest.mark.parametrize("text", [":" * 100000 + "!", "1:" * 50000 + "!", "1." * 50000 + "x", "f" * 100000])
+def test_what_a_host_says_cannot_hold_the_report_up(text: str) -> None:
+    lost = [Finding("host", "", "error", text, rule="host-failed", host=name) for name in ("a1", "b2")]
+    assert len(shared.grouped(lost)) == 1
 
 
 def test_a_name_within_another_word_is_left_alone() -> None:
