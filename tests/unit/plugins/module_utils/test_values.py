@@ -11,8 +11,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._values import (
     format_port_ranges,
     kernel_integer,
     key_name,
-    leaves_proc_sys,
     key_path,
+    leaves_proc_sys,
     normal_value,
     port_ranges,
     same_value,
@@ -206,7 +206,7 @@ def test_numbers_of_any_length_are_compared() -> None:
         ("net.ipv4.conf.eth0/100.rp_filter", False),
         ("net/ipv4/route/../tcp_fastopen_key", True),
         ("net/../../../etc/shadow", True),
-        ("./net/ipv4/tcp_rmem", True),
+        ("./net/ipv4/tcp_rmem", False),
         ("net/ipv4/tcp_rmem\0", True),
     ],
 )
