@@ -12,6 +12,7 @@ import yaml
 from jinja2.nativetypes import NativeEnvironment
 
 from ansible_collections.netfleet.tcp.plugins.action import drift, drift_report, tcp_explain, tcp_render
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import SUBJECTS
 from ansible_collections.netfleet.tcp.plugins.modules import drift as drift_module
 from ansible_collections.netfleet.tcp.plugins.modules import drift_report as drift_report_module
@@ -102,7 +103,7 @@ def test_a_check_answers_whatever_tags_are_asked_for() -> None:
         (["file", "sysctl"], [], "sysctl file"),
         (["all"], ["owner", "file"], "sysctl congestion_control module qdisc route"),
         (["file", "sysctl"], ["file"], "sysctl"),
-        (["qdisc"], ["qdisc"], ""),
+        (["all", "file"], [], "sysctl congestion_control module qdisc route file owner"),
         (["always"], [], "sysctl congestion_control module qdisc route file owner"),
     ],
 )
@@ -110,6 +111,11 @@ def test_tags_choose_subjects(run: list[str] | None, skip: list[str] | None, lef
     variables = {"ansible_run_tags": run, "ansible_skip_tags": skip}
     assert drift._subjects(variables) == tuple(left.split())
     assert set(left.split()) < set(SUBJECTS)
+
+
+def test_tags_that_leave_nothing_are_refused() -> None:
+    with pytest.raises(InputError, match="nothing is left to compare"):
+        drift._subjects({"ansible_run_tags": ["qdisc"], "ansible_skip_tags": ["qdisc"]})
 
 
 @pytest.mark.parametrize("name", ["drift", "drift_report", "tcp_explain", "tcp_render"])
