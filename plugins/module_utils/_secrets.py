@@ -14,7 +14,8 @@ from typing import Mapping, Optional
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, key_name, same_value
 
-_LIKE_A_KEY = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{1,8}(?:-[0-9a-fA-F]{1,8}){3,}(?![0-9a-fA-F])")
+# Four words or more; a UUID, whose last word is longer, is none.
+_LIKE_A_KEY = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{1,8}(?:-[0-9a-fA-F]{1,8}){3,}(?!-?[0-9a-fA-F])")
 _TOKEN = re.compile(r"<secret (?P<key>[a-z0-9_.]+)(?P<which>| from before)>")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
@@ -70,7 +70,10 @@ def test_a_masked_text_can_be_revealed() -> None:
     assert VAULT.reveal(token_before(KEY)) == BEFORE
 
 
-@given(st.text(max_size=60))
+@given(st.text(max_size=60).filter(lambda text: text.count("-") < 3))
+@example("2026-11-25")
+@example("8080,9000-9010,9100-9110")
+@example("disk 9f3a0b1c-2d4e-5f60-7182-93a4b5c6d7e8")
 def test_text_without_secrets_stays_as_it_is(text: str) -> None:
     assert VAULT.mask_text(text) == text
     assert VAULT.mask_text("tcp_fastopen_key\n" + text) == "tcp_fastopen_key\n" + text
