@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass, field
 from typing import Dict, Iterator, Sequence, Tuple
 
@@ -24,8 +25,11 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import (
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
 _SYSTEMD_READERS = ("/usr/lib/systemd/systemd-sysctl", "/lib/systemd/systemd-sysctl")
-# A file of sysctl.d takes some kilobytes; in one that is larger, globs alone could keep this visit busy for minutes.
-_LARGEST = 1 << 18
+# A file of sysctl.d has some dozen lines. In one that has many more, and no end of patterns, looking takes minutes.
+_SMALL = 1 << 16
+_MOST_LINES = 20000
+_MOST_PATTERNS = 500
+_PATTERN = re.compile(r"^[^=#;\n]{0,4096}[*?[{]", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -78,13 +82,23 @@ def _texts(system: System, paths: Sequence[str]) -> Tuple[Dict[str, str], Dict[s
     unread: Dict[str, str] = {}
     for path in paths:
         text, why = system.read_or_why(path)
-        if text is not None and len(text) > _LARGEST:
-            unread[path] = "it has %d KiB, more than are looked at" % (len(text) >> 10)
+        why = _too_much(text) if text is not None else why
+        if why:
+            unread[path] = why
         elif text is not None:
             texts[path] = text
-        elif why:
-            unread[path] = why
     return texts, unread
+
+
+def _too_much(text: str) -> str:
+    """Why a file is not looked at, in words; empty where it is."""
+    if len(text) <= _SMALL:
+        return ""
+    lines = text.count("\n")
+    if lines > _MOST_LINES:
+        return "it has %d lines, more than are looked at" % lines
+    patterns = sum(1 for _match in _PATTERN.finditer(text))
+    return "it has %d patterns, more than are looked at" % patterns if patterns > _MOST_PATTERNS else ""
 
 
 def _parsed(texts: Dict[str, str], reader: str, names: Sequence[str]) -> Iterator[Tuple[str, Assignment]]:

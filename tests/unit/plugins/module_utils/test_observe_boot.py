@@ -141,6 +141,23 @@ def test_what_cannot_be_read_is_said(reader: str) -> None:
     assert (places(found), found.unread) == ([], {"/etc/sysctl.d/10-a.conf": "permission denied"})
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("net.ipv4.*.x = 1\n" * 5000, "it has 5000 patterns, more than are looked at"),
+        ("net.ipv4.{%s} = 1\n" % ",".join("abcdefgh" * 8) * 1000, "it has 1000 patterns, more than are looked at"),
+        (FIN + " = 1\n" * 30000, "it has 30000 lines, more than are looked at"),
+        (FIN + " = 1\n# " + "x" * 10_000_000, ""),
+        ("# * ? [\n" * 15000, ""),
+        ("net.ipv4.*.x = 1\n" * 600, ""),
+    ],
+)
+def test_a_file_that_would_take_minutes_is_not_looked_at(text: str, why: str) -> None:
+    system = FakeSystem()
+    system.put("/etc/sysctl.d/50-x.conf", text)
+    assert files(system).unread == ({"/etc/sysctl.d/50-x.conf": why} if why else {})
+
+
 def test_a_folder_that_is_closed_is_said() -> None:
     """What stands in it is not even known by name."""
     system = FakeSystem()
