@@ -132,17 +132,22 @@ class ContainerBackend:
     def _present(self, podman: Podman) -> dict[str, Container]:
         """The containers of this instance by host.
 
-        :raises LabError: they belong to another state directory, e.g. of another clone of the project.
+        What another state directory has left behind (a clone that was removed, a machine that was switched off) is
+        removed.
+
+        :raises LabError: some of another state directory run, e.g. those of another clone of the project.
         """
         found = podman.containers(INSTANCE_LABEL, str(self._settings.offset))
-        for container in found:
+        others = [entry for entry in found if entry.labels.get(STATE_LABEL, "") != str(self._settings.state_dir)]
+        for container in others:
             owner = container.labels.get(STATE_LABEL, "")
-            if owner != str(self._settings.state_dir):
+            if container.running:
                 raise LabError(
                     f"instance {self._settings.offset} of the container lab is in use by {owner}; stop it there "
                     f"(NETFLEET_LAB_DIR={owner} ... lab down), or choose another with NETFLEET_LAB_OFFSET (0 to 9)"
                 )
-        return {container.labels.get(HOST_LABEL, ""): container for container in found}
+        podman.remove(container.identifier for container in others)
+        return {container.labels.get(HOST_LABEL, ""): container for container in found if container not in others}
 
     def _recipe(self, host: Host, image: str, public_key: str) -> str:
         """A name for all that a container is made of: one that was made of something else is out of date."""

@@ -30,11 +30,12 @@ class Container:
     identifier: str
     state: str  # created, running, exited ...
     labels: Mapping[str, str]
+    pid: int = 0  # of its process 1
 
     @property
     def running(self) -> bool:
-        """Whether its process 1 lives."""
-        return self.state == "running"
+        """Whether its process 1 lives. Podman may not know that the machine was switched off since."""
+        return self.state == "running" and Path(f"/proc/{self.pid}").exists()
 
 
 class Podman:
@@ -52,7 +53,7 @@ class Podman:
         """All containers, running or not, that have this label with this value."""
         arguments = ["ps", "--all", f"--filter=label={label}={value}", "--format=json"]
         rows = json.loads(self.run(arguments, what="listing the lab's containers").stdout or "[]")
-        return [Container(row["Id"], row["State"], row.get("Labels") or {}) for row in rows]
+        return [Container(row["Id"], row["State"], row.get("Labels") or {}, row.get("Pid") or 0) for row in rows]
 
     def remove(self, identifiers: Iterable[str]) -> None:
         """Stop containers at once and remove them with their volumes; unknown ones are no error."""
