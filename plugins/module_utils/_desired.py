@@ -33,6 +33,8 @@ _QDISC_UNIT_TEXT = """\
 # An interface that comes up before systemd-sysctl has set net.core.default_qdisc keeps the qdisc from before.
 [Unit]
 Description=Queueing disciplines of network interfaces (netfleet.tcp)
+# A boot that takes an interrupted change back removes the link, once this unit has been read.
+ConditionPathIsSymbolicLink=%s
 After=systemd-sysctl.service network.target
 
 [Service]
@@ -169,8 +171,9 @@ def _qdisc_files(
     reason = "sets the qdisc of interfaces at boot"
     commands = boot_commands({qdisc.interface: qdisc.kind for qdisc in qdiscs}, interfaces)
     # The leading - : an interface that is gone must not leave the host degraded.
-    text = _QDISC_UNIT_TEXT % (MANAGED, "\n".join("ExecStart=-/sbin/tc " + command for command in commands))
     unit_path, link_path = qdisc_paths(file_name)
+    lines = "\n".join("ExecStart=-/sbin/tc " + command for command in commands)
+    text = _QDISC_UNIT_TEXT % (MANAGED, link_path, lines)
     return (
         DesiredFile(unit_path, 0o644, text, reason=reason),
         DesiredFile(link_path, target="../" + qdisc_unit(file_name), reason=reason),

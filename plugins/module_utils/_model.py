@@ -64,7 +64,7 @@ class KeyState:
 class FileState:
     """What stands at a path; text is masked where it holds secrets.
 
-    kind: absent, file, symlink, unreadable (a file that this user may not read) or other.
+    kind: absent, file, symlink, unreadable (a file that this user may not read) or other. uid, gid: its owner.
     """
 
     path: str
@@ -72,6 +72,8 @@ class FileState:
     mode: int = 0
     text: str = ""
     target: str = ""
+    uid: int = 0
+    gid: int = 0
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,28 @@ class Owner:
 
 
 @dataclass(frozen=True)
+class ChangeSummary:
+    """A change of this host, as far as people want to know.
+
+    author: who made it (user@controller). run: by which run, the same on all its hosts. started, ended: UTC. window:
+    seconds after which the host takes it back unless it is confirmed; 0: it needs no confirmation. left: seconds of
+    these that are left. outcome: pending, confirmed, failed, reverted or rolled back; why: in words, where it was not
+    confirmed.
+    """
+
+    id: str
+    declaration: str = ""
+    author: str = ""
+    run: str = ""
+    started: str = ""
+    ended: str = ""
+    window: int = 0
+    left: int = 0
+    outcome: str = "pending"
+    why: str = ""
+
+
+@dataclass(frozen=True)
 class Baseline:
     """What stood on the host before this collection changed it, by subject; secrets are masked off the host."""
 
@@ -158,6 +182,7 @@ class Observed:
     control of their own (routes_known: whether they could be looked at). owners: other services that set keys.
     authors: who wrote the files of somebody else's that set keys asked for, by path. unread: why a file that the boot
     reads could not be read here, by path. baseline_known: whether this user may read what an earlier run recorded.
+    pending: a change that waits to be confirmed. last_change: the latest that has ended, whatever became of it.
     """
 
     kernel: str
@@ -182,6 +207,8 @@ class Observed:
     owners: Tuple[Owner, ...] = ()
     authors: Dict[str, str] = field(default_factory=dict)
     unread: Dict[str, str] = field(default_factory=dict)
+    pending: Optional[ChangeSummary] = None
+    last_change: Optional[ChangeSummary] = None
     warnings: Tuple[str, ...] = ()
 
 

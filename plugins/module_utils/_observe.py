@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import summaries
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Baseline,
@@ -75,6 +76,7 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
     modules = sorted(set(request.modules) | set(baseline.modules))
     boot = boot_files(system, names, reader, vault)
     routes = _routes(system) if request.routes else ()
+    pending, last_change = summaries(system) if facts["root"] else (None, None)
     foreign = {path: text for path, text in boot.texts.items() if path not in request.files}
     return Observed(
         kernel=facts["kernel"],
@@ -99,6 +101,8 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
         owners=tuple(_masked_owner(owner, vault) for owner in owners(system, names)) if request.blame else (),
         authors=authors(system, foreign, boot.targets) if request.blame and foreign else {},
         unread=boot.unread,
+        pending=pending,
+        last_change=last_change,
     )
 
 
@@ -111,7 +115,7 @@ def _baseline_known(system: System) -> bool:
 def _masked(state: FileState, vault: Vault) -> FileState:
     if not state.text:
         return state
-    return FileState(state.path, state.kind, state.mode, vault.mask_text(state.text), state.target)
+    return replace(state, text=vault.mask_text(state.text))
 
 
 def _masked_owner(owner: Owner, vault: Vault) -> Owner:

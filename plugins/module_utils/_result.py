@@ -65,7 +65,8 @@ def result(
 def outcome_result(desired: Desired, outcome: Outcome, check_mode: bool) -> Dict[str, Any]:
     """The result of a transaction, or of its inspection in check mode."""
     after = None if check_mode else outcome.after
-    return result(desired, outcome.observed, outcome.plan, after, list(outcome.warnings))
+    answer = result(desired, outcome.observed, outcome.plan, after, list(outcome.warnings))
+    return {**answer, "pending": to_wire(outcome.pending)} if outcome.pending else answer
 
 
 def diff(desired: Desired, observed: Observed, plan: Plan) -> List[Dict[str, str]]:

@@ -11,6 +11,7 @@ import os
 import socket
 import stat
 import subprocess
+import syslog
 import time
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -55,7 +56,7 @@ class System(Protocol):
     def write_sysctl(self, name: str, value: str) -> None:
         """Give a key a value in the running kernel."""
 
-    def write_file(self, path: str, text: str, mode: int) -> None:
+    def write_file(self, path: str, text: str, mode: int, owner: Tuple[int, int] = (0, 0)) -> None:
         """Put a file in place at once: a reader sees the old one or the new one, and so does a power failure."""
 
     def make_private_directory(self, path: str) -> None:
@@ -81,6 +82,15 @@ class System(Protocol):
 
     def facts(self) -> Dict[str, str]:
         """Release of the kernel, root and init_user_namespace ('yes' or '')."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+
+    def detach(self, argv: Sequence[str]) -> None:
+        """Start a program that outlives this process and its session, with no part in its files."""
+
+    def log(self, text: str) -> None:
+        """A line in the host's journal or syslog."""
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -131,7 +141,8 @@ class LinuxSystem:
         if not stat.S_ISREG(status.st_mode):
             return FileState(path, "other", mode)
         text = self.read(path)
-        return FileState(path, "unreadable" if text is None else "file", mode, text or "")
+        kind = "unreadable" if text is None else "file"
+        return FileState(path, kind, mode, text or "", uid=status.st_uid, gid=status.st_gid)
 
     def sysctl_limit(self, name: str) -> str:
         path = "/proc/sys/" + key_path(name)
@@ -165,7 +176,7 @@ class LinuxSystem:
         self.remove(temporary)
         return temporary
 
-    def write_file(self, path: str, text: str, mode: int) -> None:
+    def write_file(self, path: str, text: str, mode: int, owner: Tuple[int, int] = (0, 0)) -> None:
         directory = os.path.dirname(path)
         os.makedirs(directory, exist_ok=True)
         temporary = self._temporary(path)
@@ -173,6 +184,8 @@ class LinuxSystem:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
             with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+                if owner != (os.geteuid(), os.getegid()) and os.geteuid() == 0:
+                    os.fchown(stream.fileno(), *owner)
                 os.fchmod(stream.fileno(), mode)
                 stream.write(text)
                 stream.flush()
@@ -271,3 +284,18 @@ class LinuxSystem:
             "root": "yes" if os.geteuid() == 0 else "",
             "init_user_namespace": "yes" if mapping == ["0", "0", "4294967295"] else "",
         }
+
+    def now(self) -> float:
+        return time.time()
+
+    def detach(self, argv: Sequence[str]) -> None:
+        null = subprocess.DEVNULL
+        environment = {"PATH": _PATH, "LC_ALL": "C"}
+        # Not waited for: whoever adopts it once this process has ended does that.
+        subprocess.Popen(  # pylint: disable=consider-using-with
+            list(argv), stdin=null, stdout=null, stderr=null, env=environment, cwd="/", start_new_session=True
+        )
+
+    def log(self, text: str) -> None:
+        syslog.openlog("netfleet-tcp", syslog.LOG_PID, syslog.LOG_DAEMON)
+        syslog.syslog(syslog.LOG_NOTICE, text)

@@ -1,22 +1,42 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Brings a host to the desired state as one transaction: all of it, verified by reading it back, or nothing.
+"""Brings a host to the desired state as one change: all of it, verified by reading it back, or nothing.
 
-The running kernel changes first and the files that decide the next boot last: whatever interrupts the run, a reboot
-leads to a state that had been verified.
+What stands there is recorded durably and a revert is armed before anything is touched. The running kernel changes
+first, the files that decide the next boot last, and only once the change is confirmed: whatever interrupts it, and a
+boot too, ends in the old state or in one that had been verified.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional, Tuple
+from dataclasses import dataclass, replace
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline, _baseline_change, _qdisc
+from ansible_collections.netfleet.tcp.plugins.module_utils._boot_recovery import arm_boot
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import (
+    CONFIRMED,
+    FAILED,
+    Checkpoint,
+    Things,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import (
+    PENDING_PATH,
+    boot_id,
+    is_over,
+    next_number,
+    read_ended,
+    read_pending,
+    settle,
+    uptime,
+    write_pending,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Baseline,
     Change,
+    ChangeSummary,
     Desired,
     FileState,
     Interface,
@@ -27,27 +47,47 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Reque
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import (
     BEFORE,
     LOADED,
+    UNLOADED,
     file_targets,
     make_plan,
     refusal,
     same_file,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._restore import must_run, put, raw_key
+from ansible_collections.netfleet.tcp.plugins.module_utils._revert import clean_up, revert, utc
+from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import arm, disarm
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
-from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, key_path
+from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, same_value
 
-_LOCK_SECONDS = 30.0
-_Undo = Tuple[str, Callable[[], None]]
+LOCK_SECONDS = 30.0
+# Seconds after which a change that needs no confirmation is taken back: its run was killed half-way.
+AT_ONCE = 120
+_IN_USE = "module %s is still in use; it stays loaded until its last user closes or the next reboot"
+_SUBJECTS = ("module", "sysctl", "qdisc", "file")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a change is made. window: seconds to confirm it in, 0: final at once. author, run: as in ChangeSummary."""
+
+    window: int = 0
+    author: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a transaction found (observed), did (plan), left behind (after) and could not do (warnings)."""
+    """What a transaction found (observed), did (plan), left behind (after) and could not do (warnings).
+
+    pending: the change that waits to be confirmed.
+    """
 
     plan: Plan
     observed: Observed
     after: Observed
     warnings: Tuple[str, ...] = ()
+    pending: Optional[ChangeSummary] = None
 
 
 def request_for(desired: Desired) -> Request:
@@ -68,11 +108,15 @@ def inspect(system: System, desired: Desired, secrets: Dict[str, str]) -> Outcom
     return Outcome(make_plan(desired, observed), observed, observed)
 
 
-def apply(system: System, desired: Desired, secrets: Dict[str, str]) -> Outcome:
-    """Bring the host to the desired state. HostError, with everything restored, if any part of it fails."""
+def apply(system: System, desired: Desired, secrets: Dict[str, str], terms: Optional[Terms] = None) -> Outcome:
+    """Bring the host to the desired state. HostError, with everything restored, if any part of it fails.
+
+    With a window, the running kernel alone: confirm() writes the files, or the host takes everything back.
+    """
     if not system.facts()["root"]:
         raise host_error("", "changing a host needs root", "use become")
-    with system.lock(_LOCK_SECONDS):
+    with system.lock(LOCK_SECONDS):
+        warnings = recover(system)
         baseline, vault = load_vault(system, desired.name, secrets)
         observed = observe(system, request_for(desired), baseline, vault)
         plan = make_plan(desired, observed)
@@ -81,23 +125,164 @@ def apply(system: System, desired: Desired, secrets: Dict[str, str]) -> Outcome:
             raise refused
         if not plan.changes:
             _record(system, desired, baseline, _baseline_change.shrunk(baseline, desired))
-            return Outcome(plan, observed, observed)
-        return _Transaction(system, desired, observed, baseline, vault).run(plan)
+            return Outcome(plan, observed, observed, tuple(warnings))
+        outcome = _Transaction(system, desired, observed, baseline, vault).run(plan, terms or Terms())
+        return replace(outcome, warnings=(*warnings, *outcome.warnings))
+
+
+def confirm(system: System, identifier: str) -> Tuple[Checkpoint, List[str]]:
+    """Make a pending change final: look whether it still stands, write its files, stop the clock.
+
+    Returns the change, and warnings. HostError where it is not pending any more, and says what became of it; and, with
+    everything restored, where it no longer stands or its files cannot be written.
+    """
+    with system.lock(LOCK_SECONDS):
+        pending = read_pending(system)
+        if pending is None or pending.id != identifier:
+            ended = read_ended(system, identifier)
+            if ended and ended.summary.outcome == CONFIRMED:
+                return ended, []
+            became = "%s: %s" % (ended.summary.outcome, ended.summary.why) if ended else "nothing is known of it here"
+            raise host_error("change %s" % identifier, "cannot be confirmed; %s" % became, "run tune again")
+        try:
+            problems = list(_deviations(system, pending))
+            if problems:
+                raise HostError(problems)
+            return _finish(system, pending)
+        except BaseException as error:
+            raise taken_back(system, error) from error
+
+
+def take_back(system: System, identifier: str, why: str) -> Checkpoint:
+    """Take a pending change back at once. HostError where it is not pending."""
+    with system.lock(LOCK_SECONDS):
+        pending = read_pending(system)
+        if pending is None or pending.id != identifier:
+            ended = read_ended(system, identifier)
+            if ended is None:
+                raise host_error("change %s" % identifier, "nothing is known of it on this host")
+            return ended
+        disarm(system)
+        reverted = revert(system, why)
+        return reverted.change if reverted else pending
+
+
+def recover(system: System) -> List[str]:
+    """Settle what an earlier run has left: a change of which nobody will take care any more is taken back."""
+    pending = read_pending(system)
+    if pending is None:
+        clean_up(system)
+        return []
+    if pending.summary.window and not is_over(system, pending):
+        left = round(pending.due - uptime(system))
+        text = "is pending for %d s more, made by %s" % (left, pending.summary.author or "somebody")
+        raise host_error("change %s" % pending.id, text, "wait until it is confirmed or taken back, then run again")
+    # We hold the lock, so the run that was to finish it is dead; its clock may be, or may just not have come to it.
+    disarm(system)
+    found = revert(system, "its run was interrupted")
+    ended = found.change.summary if found else pending.summary
+    return ["change %s of an earlier run was %s: %s" % (ended.id, ended.outcome, ended.why)]
+
+
+def _deviations(system: System, pending: Checkpoint) -> Iterator[Problem]:
+    """What of the running kernel is not as the change has set it."""
+    after = pending.after
+    for name, value in after.keys.items():
+        running = raw_key(system, name)
+        if not same_value(name, running, value):
+            shown = "another value" if name in SECRET_KEYS else "%s, not %s" % (running, value)
+            yield Problem(name, "is %s by now" % shown)
+    if after.qdiscs:
+        seen = observe(system, Request(qdiscs=True), Baseline(), Vault())
+        states = {entry.name: _qdisc.state_name(entry) for entry in seen.interfaces}
+        for name, kind in after.qdiscs.items():
+            if states.get(name) != kind:
+                yield Problem(name, "has the qdisc %s by now, not %s" % (states.get(name, "(gone)"), kind))
+    given = system.new_socket_congestion_control()
+    if pending.congestion_control and given and given != pending.congestion_control:
+        yield Problem("congestion control", "a new socket gets %s, not %s" % (given, pending.congestion_control))
+
+
+def _finish(system: System, pending: Checkpoint) -> Tuple[Checkpoint, List[str]]:
+    """Write the files, unload what is no longer needed, and make the change final."""
+    warnings: List[str] = []
+    if pending.after.files:
+        pending = replace(pending, writing=True)
+        must_write_pending(system, pending)
+        for state in pending.after.files.values():
+            if not same_file(system.file_state(state.path), state):
+                put(system, state)
+        left = [path for path, state in pending.after.files.items() if not same_file(system.file_state(path), state)]
+        if left:
+            raise HostError(Problem(path, "is not as it was written") for path in left)
+    for name, loaded in pending.after.modules.items():
+        if not loaded and system.run(["modprobe", "-r", "--", name])[0] != 0:
+            warnings.append(_IN_USE % name)
+    ended = pending.ended(CONFIRMED, utc(system.now()))
+    warnings += make_final(system, ended)
+    # Final by now: what follows takes nothing back.
+    warnings += [str(problem) for problem in clean_up(system, lambda: disarm(system))]
+    system.log("change %s confirmed" % ended.id)
+    return ended, warnings
+
+
+def make_final(system: System, ended: Checkpoint) -> List[str]:
+    """Record that a change is final, which makes it so; returns warnings. HostError where that cannot be done."""
+    try:
+        settle(system, ended)
+    except OSError as error:
+        # It is final all the same where only the last moment of the write failed (a directory that was not synced).
+        if not read_ended(system, ended.id):
+            raise host_error(PENDING_PATH, "the change cannot be recorded as final: %s" % error) from error
+        return ["the record of change %s may not outlast a power failure: %s" % (ended.id, error)]
+    return []
+
+
+def new_summary(system: System, declaration: str, terms: Terms) -> ChangeSummary:
+    """A change that begins now. Its id sorts after those of earlier ones, whatever was done to the clock."""
+    now = utc(system.now())
+    number = next_number(system)
+    identifier = "%06d-%s" % (number, now.replace("-", "").replace(":", ""))
+    return ChangeSummary(identifier, declaration, terms.author, terms.run, now, window=terms.window)
+
+
+def must_write_pending(system: System, pending: Checkpoint) -> None:
+    try:
+        write_pending(system, pending)
+    except OSError as error:
+        text = "cannot be written: %s" % (error.strerror or error)
+        raise host_error(PENDING_PATH, text, "mend that, then run again") from error
+
+
+def taken_back(system: System, error: BaseException, outcome: str = FAILED) -> HostError:
+    """Take the pending change back after an error, whatever it was, and say so; what could not be undone is named."""
+    problems = list(error.problems) if isinstance(error, HostError) else [Problem("", str(error) or repr(error))]
+    disarm(system)
+    reverted = revert(system, "; ".join(str(problem) for problem in problems), outcome)
+    if reverted is None or not reverted.problems:
+        problems.append(Problem("", "everything was restored; nothing has changed on this host"))
+    return HostError([*problems, *(reverted.problems if reverted else ())])
 
 
 def _record(system: System, desired: Desired, old: Baseline, new: Baseline) -> None:
     if new == old:
         return
-    path = _baseline.baseline_path(desired.name)
+    state = _record_state(desired, new)
     try:
-        if new.empty:
-            system.remove(path)
+        if state.kind == "absent":
+            system.remove(state.path)
             system.remove_empty_directory(_baseline.STATE_DIRECTORY)
         else:
             system.make_private_directory(_baseline.STATE_DIRECTORY)
-            system.write_file(path, _baseline_change.dump(new), 0o600)
+            system.write_file(state.path, state.text, state.mode)
     except OSError as error:
-        raise host_error(path, "cannot be written: %s" % error, "mend that, then run again") from error
+        raise host_error(state.path, "cannot be written: %s" % error, "mend that, then run again") from error
+
+
+def _record_state(desired: Desired, baseline: Baseline) -> FileState:
+    """The file that remembers a baseline."""
+    path = _baseline.baseline_path(desired.name)
+    return FileState(path) if baseline.empty else FileState(path, "file", 0o600, _baseline_change.dump(baseline))
 
 
 def _to_restore(name: str, text: str) -> str:
@@ -110,7 +295,7 @@ def _to_restore(name: str, text: str) -> str:
 
 
 class _Transaction:
-    """The steps of one application, and how to take each back."""
+    """The steps of one change of the running kernel; its files are _finish's."""
 
     def __init__(self, system: System, desired: Desired, observed: Observed, baseline: Baseline, vault: Vault) -> None:
         self._system = system
@@ -118,59 +303,81 @@ class _Transaction:
         self._observed = observed
         self._old_baseline = baseline
         self._vault = vault
-        self._undo: List[_Undo] = []
-        self._module_steps = 0
-        self._warnings: List[str] = []
         self._interfaces: Dict[str, Interface] = {entry.name: entry for entry in observed.interfaces}
-        # Unmasked, from here to the baseline and the undo steps only.
-        raw = {name: self._raw_key(name) for name in observed.keys}
+        # Unmasked, from here to the records on the host only.
+        raw = {name: raw_key(system, name) for name in observed.keys}
         self._raw_keys = {name: _to_restore(name, text) for name, text in raw.items() if text is not None}
         self._raw_files = {path: system.file_state(path) for path in observed.files}
+        self._baseline = _baseline_change.grown(baseline, desired, observed, self._raw_keys, self._raw_files)
 
-    def run(self, plan: Plan) -> Outcome:
-        """Apply the plan's changes, verify, and settle the baseline."""
-        steps = {"module": self._module, "sysctl": self._sysctl, "qdisc": self._qdisc, "file": self._file}
-        grown = _baseline_change.grown(
-            self._old_baseline, self._desired, self._observed, self._raw_keys, self._raw_files
-        )
+    def run(self, plan: Plan, terms: Terms) -> Outcome:
+        """Record, arm, change, verify; without a window also finish."""
+        steps = {"module": self._module, "sysctl": self._sysctl, "qdisc": self._qdisc}
+        pending = self._checkpoint(plan, terms)
+        warnings: List[str] = []
         try:
-            _record(self._system, self._desired, self._old_baseline, grown)
+            must_write_pending(self._system, pending)
+            # Both: the clock dies with a boot. Where /etc cannot be written, that shows before anything is changed.
+            how = arm(self._system, terms.window or AT_ONCE)
+            arm_boot(self._system)
+            self._system.log(
+                "change %s by %s: %d changes, taken back in %d s by %s unless confirmed"
+                % (pending.id, terms.author or "somebody", len(plan.changes), terms.window or AT_ONCE, how)
+            )
             for change in plan.changes:
-                steps[change.subject](change)
-            after = self._verify(grown)
-            _record(self._system, self._desired, grown, _baseline_change.shrunk(grown, self._desired))
+                if change.subject in steps and change.want != UNLOADED:
+                    steps[change.subject](change)
+            self._verify()
+            if not terms.window:
+                _ended, warnings = _finish(self._system, pending)
+            after = self._look()
         except BaseException as error:
             # Whatever it was, an interrupt or a fault of ours included: never leave a host half changed.
-            raise self._restored(error) from error
-        return Outcome(plan, self._observed, after, tuple(self._warnings))
+            raise taken_back(self._system, error) from error
+        return Outcome(plan, self._observed, after, tuple(warnings), pending.summary if terms.window else None)
 
-    def _raw_key(self, name: str) -> Optional[str]:
-        text = self._system.read("/proc/sys/" + key_path(name))
-        return None if text is None else " ".join(text.split())
+    def _checkpoint(self, plan: Plan, terms: Terms) -> Checkpoint:
+        """What stands there and what shall, of all that the plan touches."""
+        changes = {subject: [entry for entry in plan.changes if entry.subject == subject] for subject in _SUBJECTS}
+        keys = [change.key for change in changes["sysctl"]]
+        targets = {state.path: state for state in file_targets(self._desired, self._observed)}
+        files = {change.key: self._target(change, targets[change.key]) for change in changes["file"]}
+        record = _record_state(self._desired, _baseline_change.shrunk(self._baseline, self._desired))
+        before = {path: self._raw_files[path] for path in files}
+        if not same_file(self._system.file_state(record.path), record):
+            files[record.path] = record
+            before[record.path] = self._system.file_state(record.path)
+        system, window = self._system, terms.window or AT_ONCE
+        return Checkpoint(
+            summary=new_summary(system, self._desired.name, terms),
+            before=Things(
+                keys={key: self._raw_keys[key] for key in keys if key in self._raw_keys},
+                qdiscs={entry.key: _qdisc.state_name(self._interfaces[entry.key]) for entry in changes["qdisc"]},
+                modules={entry.key: entry.want != LOADED for entry in changes["module"]},
+                files=before,
+            ),
+            after=Things(
+                keys={entry.key: self._vault.reveal(entry.want) for entry in changes["sysctl"]},
+                qdiscs={entry.key: entry.want for entry in changes["qdisc"]},
+                modules={entry.key: entry.want == LOADED for entry in changes["module"]},
+                files=files,
+            ),
+            boot=boot_id(system),
+            due=uptime(system) + window,
+            congestion_control=self._desired.congestion_control,
+            changes=plan.changes,
+        )
+
+    def _target(self, change: Change, target: FileState) -> FileState:
+        if change.reason == BEFORE and change.key in self._old_baseline.files:
+            # The masked state that was planned with has no secrets in it; the baseline on disk has.
+            return self._old_baseline.files[change.key]
+        return replace(target, text=self._vault.reveal(target.text))
 
     def _module(self, change: Change) -> None:
-        if change.want == LOADED:
-            self._undo.append((change.key, lambda: self._unload(change.key)))
-            self._module_steps += 1
-            self._must_run(["modprobe", "--", change.key])
-            return
-        status, _output, _error = self._system.run(["modprobe", "-r", "--", change.key])
-        if status != 0:
-            self._warnings.append(
-                "module %s is still in use; it stays loaded until its last user closes or the next reboot" % change.key
-            )
-        self._undo.append((change.key, lambda: self._must_run(["modprobe", "--", change.key])))
-
-    def _unload(self, name: str) -> None:
-        loaded = (self._system.read("/proc/modules") or "").splitlines()
-        if any(line.split(" ", 1)[0] == name for line in loaded):
-            self._must_run(["modprobe", "-r", "--", name])
+        must_run(self._system, ["modprobe", "--", change.key])
 
     def _sysctl(self, change: Change) -> None:
-        before = self._raw_keys.get(change.key)
-        if before is not None:
-            # Recorded before the write: a failed write of a vector may have changed its first fields.
-            self._undo.append((change.key, lambda: self._give_back_key(change.key, before)))
         try:
             self._system.write_sysctl(change.key, self._vault.reveal(change.want))
         except OSError as error:
@@ -178,76 +385,25 @@ class _Transaction:
                 change.key, "the kernel refused %s: %s" % (change.want, error.strerror), "see dmesg on the host"
             ) from error
 
-    def _give_back_key(self, name: str, before: str) -> None:
-        # Where the write itself was refused, nothing has changed, and a second one would be refused like the first.
-        if self._raw_key(name) != before:
-            self._system.write_sysctl(name, before)
-
     def _qdisc(self, change: Change) -> None:
         interface = self._interfaces[change.key]
-        before = _qdisc.state_name(interface)
-        default = self._default_qdisc()
         if change.reason == BEFORE:
+            default = raw_key(self._system, "net.core.default_qdisc")
             lines = _qdisc.restore_commands(interface, change.want, default)
         else:
             kinds = {wanted.interface: wanted.kind for wanted in self._desired.qdiscs}
             lines = _qdisc.commands(interface, kinds[change.key])
-        # Undone once the keys are (what the kernel attaches depends on default_qdisc), and before modules are unloaded.
-        self._undo.insert(self._module_steps, (change.key, lambda: self._give_back_qdisc(change.key, before)))
-        self._tc(lines)
-
-    def _give_back_qdisc(self, name: str, before: str) -> None:
-        present = observe(self._system, Request(qdiscs=True), Baseline(), Vault())
-        interface = {entry.name: entry for entry in present.interfaces}.get(name)
-        if interface and _qdisc.state_name(interface) != before:
-            self._tc(_qdisc.restore_commands(interface, before, self._default_qdisc()))
-
-    def _default_qdisc(self) -> Optional[str]:
-        return self._raw_key("net.core.default_qdisc")
-
-    def _tc(self, lines: List[str]) -> None:
         if lines:
-            self._must_run(["tc", "-batch", "-"], "\n".join(lines) + "\n")
+            must_run(self._system, ["tc", "-batch", "-"], "\n".join(lines) + "\n")
 
-    def _file(self, change: Change) -> None:
-        before = self._raw_files[change.key]
-        self._undo.append((change.key, lambda: self._put_back(before)))
-        if change.reason == BEFORE and change.key in self._old_baseline.files:
-            # The masked state that was planned with has no secrets in it; the baseline on disk has.
-            self._put(self._old_baseline.files[change.key])
-            return
-        target = {state.path: state for state in file_targets(self._desired, self._observed)}[change.key]
-        self._put(FileState(target.path, target.kind, target.mode, self._vault.reveal(target.text), target.target))
+    def _look(self) -> Observed:
+        return observe(self._system, request_for(self._desired), self._baseline, self._vault)
 
-    def _put_back(self, before: FileState) -> None:
-        # Where the write itself failed, nothing has changed, and a second attempt would fail like the first.
-        if not same_file(self._system.file_state(before.path), before):
-            self._put(before)
-
-    def _put(self, state: FileState) -> None:
-        if state.kind == "other":
-            raise host_error(state.path, "is neither a file nor a link", "move it away")
-        try:
-            if state.kind == "absent":
-                self._system.remove(state.path)
-            elif state.kind == "symlink":
-                self._system.write_link(state.path, state.target)
-            else:
-                self._system.write_file(state.path, state.text, state.mode)
-        except OSError as error:
-            # A full disk, a read-only mount, chattr +i: the error of a write does not name its file.
-            text = "cannot be changed: %s" % (error.strerror or error)
-            raise host_error(state.path, text, "mend that on the host, then run again") from error
-
-    def _must_run(self, argv: List[str], stdin: str = "") -> None:
-        status, _output, error = self._system.run(argv, stdin)
-        if status != 0:
-            raise host_error(" ".join(argv), error.strip() or "exit status %d" % status)
-
-    def _verify(self, baseline: Baseline) -> Observed:
-        """Read the kernel and the files again; whatever still differs is a failure, not a success without effect."""
-        after = observe(self._system, request_for(self._desired), baseline, self._vault)
-        left = [change for change in make_plan(self._desired, after).changes if change.want != "unloaded"]
+    def _verify(self) -> None:
+        """Read the kernel again; whatever still differs is a failure, not a success without effect."""
+        after = self._look()
+        changes = [entry for entry in make_plan(self._desired, after).changes if entry.subject != "file"]
+        left = [entry for entry in changes if entry.want != UNLOADED]
         problems = [Problem(change.key, "is %s after %s was set" % (change.running, change.want)) for change in left]
         wanted = self._desired.congestion_control
         given = after.new_socket_congestion_control
@@ -255,25 +411,3 @@ class _Transaction:
             problems.append(Problem("congestion control", "a new socket gets %s, not %s" % (given, wanted)))
         if problems:
             raise HostError(problems)
-        return after
-
-    def _give_back_record(self) -> None:
-        # By what stands there, not by what was planned: the write that failed may have taken effect.
-        present = _baseline.load("", self._system.read(_baseline.baseline_path(self._desired.name)))
-        _record(self._system, self._desired, present, self._old_baseline)
-        if self._old_baseline.empty:
-            self._system.remove_empty_directory(_baseline.STATE_DIRECTORY)
-
-    def _restored(self, error: BaseException) -> HostError:
-        """Undo every step, last first, and say so; what could not be undone is named."""
-        problems = list(error.problems) if isinstance(error, HostError) else [Problem("", str(error) or repr(error))]
-        failed = []
-        path = _baseline.baseline_path(self._desired.name)
-        for name, undo in [(path, self._give_back_record), *self._undo][::-1]:
-            try:
-                undo()
-            except Exception as undo_error:  # noqa: BLE001 - one that fails must not keep the others from being undone
-                failed.append(Problem(name, "could not be restored: %s" % undo_error))
-        if not failed:
-            problems.append(Problem("", "everything was restored; nothing has changed on this host"))
-        return HostError(problems + failed)

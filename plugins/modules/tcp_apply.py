@@ -28,12 +28,28 @@ options:
       - A desired state with a name alone takes the declaration back and restores what stood there before it.
     type: dict
     required: true
+  window:
+    description:
+      - Seconds within which M(netfleet.tcp.tcp_confirm) has to make the change final. Until then the running kernel
+        alone is changed; after them, or at the next boot, the host is as before, whatever became of the controller.
+      - V(0) makes it final at once.
+    type: int
+    default: 0
+  author:
+    description: Who makes the change, for the host's journal and its record.
+    type: str
+    default: ""
+  run:
+    description: Of which run the change is a part; the same on all its hosts, so that they can be rolled back by it.
+    type: str
+    default: ""
   secrets:
     description: Values of the secret keys, which O(desired) names by token only.
     type: dict
     default: {}
 seealso:
   - module: netfleet.tcp.tcp_tuning
+  - module: netfleet.tcp.tcp_confirm
   - module: netfleet.tcp.tcp_facts
 """
 
@@ -45,6 +61,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+pending:
+  description: The change that waits to be confirmed, with C(id), C(window) in seconds, C(author) and C(started).
+  returned: where O(window) is given and something was changed
+  type: dict
 before:
   description: What ran before, by subject (sysctl, qdisc, module, file) and key.
   returned: success
@@ -75,7 +95,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_modu
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired, from_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._result import outcome_result
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
-from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply, inspect
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply, inspect
 
 
 def main() -> None:
@@ -83,6 +103,9 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec=dict(
             desired=dict(type="dict", required=True),
+            window=dict(type="int", default=0),
+            author=dict(type="str", default=""),
+            run=dict(type="str", default=""),
             secrets=dict(type="dict", default={}, no_log=True),
         ),
         supports_check_mode=True,
@@ -93,9 +116,11 @@ def main() -> None:
             desired = from_wire(Desired, module.params["desired"])
         except (TypeError, ValueError) as error:
             raise input_error("desired", "is not a desired state: %s" % error, "use netfleet.tcp.tcp_tuning") from error
-        transaction = inspect if module.check_mode else apply
-        outcome = transaction(LinuxSystem(), desired, module.params["secrets"])
-        return outcome_result(desired, outcome, module.check_mode)
+        secrets = module.params["secrets"]
+        if module.check_mode:
+            return outcome_result(desired, inspect(LinuxSystem(), desired, secrets), True)
+        terms = Terms(module.params["window"], module.params["author"], module.params["run"])
+        return outcome_result(desired, apply(LinuxSystem(), desired, secrets, terms), False)
 
     run_module(module, work)
 

@@ -94,8 +94,16 @@ class FakeSystem:
         self.steps: list[str] = []
         self.fail_at = 0
         self.fail_late = False
+        self.deadly = False  # the step that fails is the end of the process: no later one is done either
+        self.dead = False
         self.exception: BaseException = OSError(errno.EIO, "injected fault")
         self.on_step: Callable[[int], None] | None = None
+        self.timer: list[str] = []  # the command of systemd-run, while a timer is armed
+        self.timer_masked = False
+        self.detached: list[list[str]] = []  # processes that outlive the run
+        self.journal: list[str] = []
+        self.clock = 1795608000.0
+        self.boot("1")
         self.put("/run/systemd/system", kind="other")
         self.put("/usr/lib/systemd/systemd-sysctl", "")
         self._handles = 0x8000
@@ -112,13 +120,18 @@ class FakeSystem:
         self.interfaces[name] = interface
         return interface
 
+    def boot(self, identifier: str, uptime: float = 1000.0) -> None:
+        """The host's uptime, and of which boot it is. Whatever a boot does to keys and modules is the test's to do."""
+        self.boot_id, self.uptime = identifier, uptime
+
     def snapshot(self) -> dict[str, Any]:
-        """Everything that makes a difference. Handles do not: they are names."""
+        """Everything that makes a difference: not handles, which are names, nor what is remembered of ended changes."""
+        remembered = ("/var/lib/netfleet-tcp/history/", "/var/lib/netfleet-tcp/revert.pyz")
         shown = {name: (each.qdisc, tuple(each.leaves)) for name, each in self.interfaces.items()}
         return {
             "sysctls": dict(self.sysctls),
-            "files": dict(self.files),
-            "directories": set(self.directories),
+            "files": {path: state for path, state in self.files.items() if not path.startswith(remembered)},
+            "directories": {path for path in self.directories if not path.startswith("/var/lib/netfleet-tcp")},
             "modules": set(self.loaded),
             "qdiscs": shown,
         }
@@ -128,6 +141,8 @@ class FakeSystem:
     def read(self, path: str) -> str | None:
         if path in self.unreadable:
             return None
+        if path == "/proc/sys/kernel/random/boot_id":
+            return self.boot_id + "\n"
         if path.startswith("/proc/sys/"):
             name = path[len("/proc/sys/") :].translate(str.maketrans("./", "/."))
             if name == AVAILABLE:
@@ -137,6 +152,7 @@ class FakeSystem:
             "/proc/modules": "".join("%s 20480 0 - Live 0x0\n" % name for name in sorted(self.loaded)),
             "/lib/modules/%s/modules.dep" % KERNEL: _index(self.loadable, ".xz:"),
             "/lib/modules/%s/modules.builtin" % KERNEL: _index(self.builtin, ""),
+            "/proc/uptime": "%.2f 1.00\n" % self.uptime,
             "/proc/meminfo": "MemTotal:        4000000 kB\nMemFree:         1000000 kB\n",
         }
         if path in computed:
@@ -211,12 +227,12 @@ class FakeSystem:
 
         self._step("sysctl " + name, effect, half_effect)
 
-    def write_file(self, path: str, text: str, mode: int) -> None:
+    def write_file(self, path: str, text: str, mode: int, owner: tuple[int, int] = (0, 0)) -> None:
         def effect() -> None:
             if self.file_state(path).kind == "other":
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
             text.encode("utf-8", "surrogateescape")
-            self.files[path] = FileState(path, "file", mode, text)
+            self.files[path] = FileState(path, "file", mode, text, uid=owner[0], gid=owner[1])
 
         self._step("file " + path, effect)
 
@@ -251,23 +267,50 @@ class FakeSystem:
                 self._step("modprobe -r " + line[3], lambda: self._unload(line[3]))
             elif line[:2] == ["modprobe", "--"]:
                 self._step("modprobe " + line[2], lambda: self._load(line[2]))
+            elif line[0] == "systemd-run":
+                self._step("arm", lambda: self._arm(line))
+            elif line[0] == "systemctl":
+                return self._systemctl(line[1]), "", ""
             else:
                 return 127, "", "%s is not installed" % line[0]
         except OSError as error:
             return 1, "", error.strerror or str(error)
         return 0, "", ""
 
+    def now(self) -> float:
+        self.clock += 1.0
+        return self.clock
+
+    def detach(self, argv: Sequence[str]) -> None:
+        self._step("detach", lambda: self.detached.append(list(argv)))
+
+    def log(self, text: str) -> None:
+        self.journal.append(text)
+
     # The kernel behind it
+
+    def _systemctl(self, verb: str) -> int:
+        if verb == "stop":
+            self.timer = self.timer if self.dead else []
+        return 0 if verb != "is-active" or self.timer else 3
+
+    def _arm(self, line: list[str]) -> None:
+        if self.timer_masked:
+            raise OSError(errno.EPERM, "Failed to start transient timer unit: Unit is masked.")
+        self.timer = line
 
     def _step(
         self, what: str, effect: Callable[[], object], partial_effect: Callable[[], object] | None = None
     ) -> None:
+        if self.dead:
+            raise self.exception
         self.steps.append(what)
         assert self.lock_held, "changed the host without the lock: %s" % what
         if self.on_step:
             self.on_step(len(self.steps))
         failing = len(self.steps) == self.fail_at
         if failing:
+            self.dead = self.deadly
             if self.fail_late:
                 (partial_effect or effect)()
             raise self.exception

@@ -73,8 +73,11 @@ class RecordedSystem:
     def _changed(self, *_arguments: object) -> NoReturn:
         raise AssertionError("a recorded host was changed")
 
-    write_sysctl = write_file = write_link = _changed
+    write_sysctl = write_file = write_link = detach = log = _changed
     remove = make_private_directory = remove_empty_directory = _changed
+
+    def now(self) -> float:
+        return 1795608000.0
 
     def lock(self, seconds: float) -> contextlib.AbstractContextManager[None]:
         raise AssertionError("a recorded host was locked for %s s" % seconds)

@@ -15,6 +15,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Assignment,
     Baseline,
     Change,
+    ChangeSummary,
     Desired,
     DesiredFile,
     DesiredKey,
@@ -35,7 +36,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
 
 CLASSES = [
     *(Assignment, KeyState, FileState, ModuleState, Interface, Baseline, Observed, DesiredKey, DesiredFile),
-    *(DesiredQdisc, Desired, Change, Finding, Plan, Owner, Route, Waiver),
+    *(DesiredQdisc, Desired, Change, ChangeSummary, Finding, Plan, Owner, Route, Waiver),
 ]
 DESIRED = {"name": "x", "keys": [{"name": "net.ipv4.tcp_sack", "value": "1"}]}
 

@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a change found on a host and what it was to leave there: enough to take it back, or to finish it. Pure.
+
+Holds secrets as they are, so it never leaves the host; what people may see of it is its summary.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Dict, Iterable, Optional, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
+    Change,
+    ChangeSummary,
+    FileState,
+    from_wire,
+    to_wire,
+)
+
+FORMAT = 1
+PENDING = "pending"
+CONFIRMED = "confirmed"
+FAILED = "failed"
+REVERTED = "reverted"
+ROLLED_BACK = "rolled back"
+# Of a record that is damaged, or of another version.
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True)
+class Things:
+    """The state of the things that a change touches. modules: whether each is loaded; qdiscs: as _qdisc.state_name."""
+
+    keys: Dict[str, str] = field(default_factory=dict)
+    qdiscs: Dict[str, str] = field(default_factory=dict)
+    modules: Dict[str, bool] = field(default_factory=dict)
+    files: Dict[str, FileState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A change. summary: for people. boot: of which boot of the host it is. changes: the plan, secrets masked.
+
+    due: the uptime, in seconds, at which the host takes it back. writing: files are being written, so that a boot may
+    find some old and some new. congestion_control: what a new socket gets.
+    """
+
+    summary: ChangeSummary
+    before: Things
+    after: Things
+    boot: str = ""
+    due: float = 0.0
+    writing: bool = False
+    congestion_control: str = ""
+    changes: Tuple[Change, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """What people call it by."""
+        return self.summary.id
+
+    def ended(self, outcome: str, at: str, why: str = "") -> Checkpoint:
+        """The same change with what became of it."""
+        return replace(self, summary=replace(self.summary, outcome=outcome, ended=at, why=why), writing=False)
+
+
+def dump(checkpoint: Checkpoint) -> str:
+    """The text of the file that load reads."""
+    return json.dumps({**to_wire(checkpoint), "format": FORMAT}, indent=1, sort_keys=True) + "\n"
+
+
+def load(path: str, text: str) -> Checkpoint:
+    """The change in a file's text; HostError, which names the file, where it is damaged or of another version."""
+    try:
+        data = json.loads(text)
+        if data.pop("format") != FORMAT:
+            raise ValueError("it was written by another version of netfleet.tcp")
+        return from_wire(Checkpoint, data)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        text = "cannot be read as a record of a change: %s" % error
+        raise host_error(path, text, "look at it; remove it to give up what it would take back") from error
+
+
+def all_before(checkpoints: Iterable[Checkpoint]) -> Things:
+    """What stood before the earliest of several changes, given latest first."""
+    keys: Dict[str, str] = {}
+    qdiscs: Dict[str, str] = {}
+    modules: Dict[str, bool] = {}
+    files: Dict[str, FileState] = {}
+    for checkpoint in checkpoints:
+        keys.update(checkpoint.before.keys)
+        qdiscs.update(checkpoint.before.qdiscs)
+        modules.update(checkpoint.before.modules)
+        files.update(checkpoint.before.files)
+    return Things(keys, qdiscs, modules, files)
+
+
+def describe_end(summary: Optional[ChangeSummary]) -> str:
+    """That the host took a change back by itself, in words for people; empty where there is nothing to say."""
+    if summary is None or summary.outcome != REVERTED:
+        return ""
+    return "change %s was taken back at %s: %s" % (summary.id, summary.ended, summary.why)

@@ -1,0 +1,54 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the revert timer and the next boot run: takes the pending change back. Knows nothing of Ansible.
+
+revert.pyz [--after SECONDS | --early]
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import List
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import is_over, read_pending
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
+from ansible_collections.netfleet.tcp.plugins.module_utils._revert import clean_up, revert
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem, System
+
+# A run that holds the lock is at work on the host; it ends, or dies and lets go.
+_LOCK_SECONDS = 600.0
+
+
+def take_back(system: System, early: bool = False) -> str:
+    """Take the pending change back if its time is over, or the host has booted since; what was done, in words.
+
+    early: this runs in the boot, before anything of it is applied.
+    NetfleetError where the record cannot be read, or the lock is not to be had.
+    """
+    with system.lock(_LOCK_SECONDS):
+        pending = read_pending(system)
+        if pending is None:
+            clean_up(system)
+            return "nothing is pending"
+        if not is_over(system, pending):
+            # Left from an earlier change: a process of its own cannot be called back.
+            return "change %s is not due yet" % pending.id
+        ended = revert(system, "it was not confirmed within %d s" % pending.summary.window, early=early)
+    return "change %s: %s" % (pending.id, ended.change.summary.why if ended else "")
+
+
+def main(arguments: List[str]) -> int:
+    """Exit status: 0 done or nothing to do, 1 failed."""
+    if arguments[:1] == ["--after"]:
+        # By the monotonic clock, so that setting the clock neither hastens nor delays it.
+        until = time.monotonic() + float(arguments[1])
+        while time.monotonic() < until:
+            time.sleep(max(0.0, min(1.0, until - time.monotonic())))
+    try:
+        print(take_back(LinuxSystem(), early="--early" in arguments))
+    except NetfleetError as error:
+        print(error, file=sys.stderr)
+        LinuxSystem().log("a pending change could not be taken back: %s" % error)
+        return 1
+    return 0

@@ -1,0 +1,107 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The clock that takes a change back: armed on the host before the first change, stopped once it is confirmed.
+
+It needs neither the controller nor the connection nor Ansible: a copy of this collection's own code stands beside the
+record of the change, and systemd (elsewhere a process of its own) runs it when the time is over.
+
+Pure but for the System that is handed in.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import zipfile
+from functools import lru_cache
+from typing import Dict
+
+from ansible_collections.netfleet.tcp.plugins.module_utils import _revert_main
+from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STATE_DIRECTORY
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import PROGRAM
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+
+TIMER = "netfleet-tcp-revert"
+_PACKAGE = "ansible_collections.netfleet.tcp.plugins.module_utils."
+# Its import above also has Ansible take that module along to the host.
+_MAIN = "import sys\nfrom %s import main\n\nsys.exit(main(sys.argv[1:]))\n" % _revert_main.__name__
+
+
+def arm(system: System, seconds: float) -> str:
+    """Have the pending change taken back after so many seconds; returns what will do it, in words.
+
+    HostError where nothing could be armed: then nothing may be changed.
+    """
+    _install(system)
+    argv = [sys.executable, "-I", PROGRAM]
+    if system.file_state("/run/systemd/system").kind != "absent":
+        disarm(system)
+        status, _output, _error = system.run(
+            [
+                "systemd-run",
+                "--quiet",
+                "--collect",
+                "--unit=" + TIMER,
+                "--on-active=%d" % seconds,
+                "--timer-property=AccuracySec=100ms",
+                "--description=Take back an unconfirmed change of the TCP configuration (netfleet.tcp)",
+                "--",
+                *argv,
+            ]
+        )
+        # Asked, not believed: a unit of this name may be masked.
+        if status == 0 and system.run(["systemctl", "is-active", "--quiet", TIMER + ".timer"])[0] == 0:
+            return "timer %s.timer" % TIMER
+    try:
+        system.detach([*argv, "--after", "%d" % seconds])
+    except OSError as error:
+        raise host_error("", "no revert could be armed: %s" % error, "see the host's journal") from error
+    return "a process of its own"
+
+
+def disarm(system: System) -> None:
+    """Stop the clock. A process of its own finds, when its time comes, that nothing is pending."""
+    if system.file_state("/run/systemd/system").kind != "absent":
+        system.run(["systemctl", "stop", "--quiet", TIMER + ".timer"])
+
+
+def _install(system: System) -> None:
+    try:
+        system.make_private_directory(STATE_DIRECTORY)
+        system.write_file(PROGRAM, _program(), 0o700)
+    except OSError as error:
+        raise host_error(
+            PROGRAM, "cannot be written: %s" % (error.strerror or error), "mend that, run again"
+        ) from error
+
+
+@lru_cache(maxsize=None)
+def _program() -> str:
+    # Bytes travel as text with surrogates, which write_file turns back.
+    return bundle(own_sources()).decode("utf-8", "surrogateescape")
+
+
+def own_sources() -> Dict[str, str]:
+    """The source of each module of ours that this process has loaded, by its full name."""
+    found: Dict[str, str] = {}
+    for name, module in sorted(sys.modules.items()):
+        if name.startswith(_PACKAGE) and "." not in name[len(_PACKAGE) :]:
+            source = module.__loader__.get_source(name)  # type: ignore[union-attr]
+            found[name] = source or ""
+    return found
+
+
+def bundle(sources: Dict[str, str], main: str = _MAIN) -> bytes:
+    """A Python zip application of these modules; main: of its __main__. Same text, same bytes."""
+    files = {"__main__.py": main}
+    for name, source in sources.items():
+        parts = name.split(".")
+        for depth in range(1, len(parts)):
+            files.setdefault("/".join(parts[:depth]) + "/__init__.py", "")
+        files["/".join(parts) + ".py"] = source
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, text in sorted(files.items()):
+            archive.writestr(zipfile.ZipInfo(path), text.encode(), zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
