@@ -1,0 +1,174 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes changes back that had been final: the latest, or all since (and with) a named one.
+
+Knows nothing of the inventory, which may have changed since: what the host remembers is enough. A rollback is a change
+itself, so it is recorded, taken back if it is interrupted, and may be rolled back.
+Pure but for the System that is handed in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Iterator, List, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STATE_DIRECTORY
+from ansible_collections.netfleet.tcp.plugins.module_utils._boot_recovery import arm_boot
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import (
+    CONFIRMED,
+    ROLLED_BACK,
+    Checkpoint,
+    Things,
+    all_before,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import (
+    boot_id,
+    identifiers,
+    read_ended,
+    settle,
+    uptime,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, host_error, input_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline, Change, FileState
+from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, observe
+from ansible_collections.netfleet.tcp.plugins.module_utils._plan import LOADED, UNLOADED, describe_file, same_file
+from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import state_name
+from ansible_collections.netfleet.tcp.plugins.module_utils._restore import is_loaded, raw_key, restore
+from ansible_collections.netfleet.tcp.plugins.module_utils._revert import clean_up, utc
+from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import arm, disarm
+from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import (
+    AT_ONCE,
+    LOCK_SECONDS,
+    Terms,
+    make_final,
+    must_write_pending,
+    new_summary,
+    recover,
+    taken_back,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, same_value
+
+LAST = "last"
+DECLARATION = "rollback"
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """What a rollback did, or would do: the changes that it takes back, latest first, and what that makes different."""
+
+    taken_back: Tuple[str, ...]
+    changes: Tuple[Change, ...]
+    warnings: Tuple[str, ...] = ()
+
+
+def inspect(system: System, to: str) -> RolledBack:
+    """What rollback would do, without doing it."""
+    undone = _undone(system, to)
+    target = all_before(undone)
+    changes = tuple(_differences(_present(system, target), target, undone[-1].id))
+    return RolledBack(tuple(entry.id for entry in undone), changes)
+
+
+def rollback(system: System, to: str, terms: Terms) -> RolledBack:
+    """Take the latest change back, or all since (and with) the one of this id, or of this run.
+
+    HostError, with everything as it was, where any of it fails; InputError where there is no such change.
+    """
+    if not system.facts()["root"]:
+        raise host_error("", "changing a host needs root", "use become")
+    with system.lock(LOCK_SECONDS):
+        warnings = recover(system)
+        undone = _undone(system, to)
+        target = all_before(undone)
+        present = _present(system, target)
+        changes = tuple(_differences(present, target, undone[-1].id))
+        pending = Checkpoint(
+            summary=new_summary(system, DECLARATION, replace(terms, window=0)),
+            before=present,
+            after=target,
+            boot=boot_id(system),
+            due=uptime(system) + AT_ONCE,
+            writing=True,
+            changes=changes,
+        )
+        try:
+            must_write_pending(system, pending)
+            arm(system, AT_ONCE)
+            arm_boot(system)
+            problems = restore(system, target)
+            if problems:
+                raise HostError(problems)
+            warnings += make_final(system, pending.ended(CONFIRMED, utc(system.now())))
+        except BaseException as error:
+            # Whatever it was: never leave a host half changed.
+            raise taken_back(system, error) from error
+        warnings += [str(problem) for problem in clean_up(system, lambda: disarm(system))]
+        warnings += [text for entry in undone for text in _mark(system, entry)]
+        system.log("change %s: %s taken back" % (pending.id, ", ".join(entry.id for entry in undone)))
+        return RolledBack(tuple(entry.id for entry in undone), changes, tuple(warnings))
+
+
+def _undone(system: System, to: str) -> List[Checkpoint]:
+    """The changes to take back, latest first."""
+    found = [read_ended(system, name) for name in identifiers(system)]
+    kept = [entry for entry in found if entry and entry.summary.outcome == CONFIRMED]
+    if to == LAST:
+        # A rollback is a change too, and can be taken back by its name; `last` goes on to what came before it.
+        kept = [entry for entry in kept if entry.summary.declaration != DECLARATION]
+    if not kept:
+        raise input_error("change", "this host remembers no change that could be taken back")
+    if to == LAST:
+        return [kept[-1]]
+    first = next((number for number, entry in enumerate(kept) if to in (entry.id, entry.summary.run)), None)
+    if first is None:
+        known = ["%s (run %s)" % (entry.id, entry.summary.run or "-") for entry in kept]
+        raise input_error("change", "%r is none that this host could take back" % to, "one of: %s" % ", ".join(known))
+    return kept[first:][::-1]
+
+
+def _present(system: System, target: Things) -> Things:
+    """What stands now of the things that the target names."""
+    keys = {name: raw_key(system, name) for name in target.keys}
+    seen = observe(system, Request(qdiscs=bool(target.qdiscs)), Baseline(), Vault())
+    states = {entry.name: state_name(entry) for entry in seen.interfaces}
+    return Things(
+        keys={name: value for name, value in keys.items() if value is not None},
+        qdiscs={name: states[name] for name in target.qdiscs if name in states},
+        modules={name: is_loaded(system, name) for name in target.modules},
+        files={path: system.file_state(path) for path in target.files},
+    )
+
+
+def _differences(present: Things, target: Things, earliest: str) -> Iterator[Change]:
+    reason = "as it was before change %s" % earliest
+    for name, loaded in target.modules.items():
+        if present.modules.get(name) != loaded:
+            words = {True: LOADED, False: UNLOADED}
+            yield Change("module", name, words[loaded], words[not loaded], reason=reason)
+    for name, value in target.keys.items():
+        running = present.keys.get(name)
+        if running is not None and not same_value(name, running, value):
+            secret = name in SECRET_KEYS
+            want, have = ("<secret %s>" % name, "<another secret %s>" % name) if secret else (value, running)
+            yield Change("sysctl", name, want, have, reason=reason)
+    for name, kind in target.qdiscs.items():
+        if present.qdiscs.get(name, kind) != kind:
+            yield Change("qdisc", name, kind, present.qdiscs[name], reason=reason)
+    for path, state in target.files.items():
+        if path.startswith(STATE_DIRECTORY):
+            # What is remembered of the values from before goes along, and is nobody's concern.
+            continue
+        there = present.files.get(path, FileState(path))
+        if not same_file(there, state):
+            yield Change("file", path, describe_file(state), describe_file(there), reason=reason, takes_effect="reboot")
+
+
+def _mark(system: System, entry: Checkpoint) -> List[str]:
+    """Remember that a change was taken back, so that the next rollback takes an earlier one."""
+    try:
+        settle(system, replace(entry, summary=replace(entry.summary, outcome=ROLLED_BACK)))
+    except OSError as error:
+        return ["change %s is taken back, but its record cannot say so: %s" % (entry.id, error)]
+    return []
