@@ -15,7 +15,7 @@ author:
 description:
   - Groups hosts by what changed on them, so that a thousand hosts with the same change are one entry, then says what
     the kernels run now, and names the hosts that failed or could not be reached.
-  - Says nothing where no task of M(netfleet.tcp.tcp_tuning) ran.
+  - Says nothing where no task of M(netfleet.tcp.tcp_tuning) or M(netfleet.tcp.tcp_rollback) ran.
 requirements:
   - enabled by C(callbacks_enabled = netfleet.tcp.recap) in ansible.cfg
 """
@@ -26,7 +26,7 @@ from ansible.plugins.callback import CallbackBase
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._recap import HostResult, headline_state, recap_lines
 
-_ACTIONS = frozenset(["netfleet.tcp.tcp_tuning", "tcp_tuning"])
+_ACTIONS = frozenset(["netfleet.tcp.tcp_tuning", "tcp_tuning", "netfleet.tcp.tcp_rollback", "tcp_rollback"])
 _COLOURS = {"title": None, "changed": "yellow", "ok": "green", "failed": "red", "plain": None}
 
 

@@ -23,6 +23,8 @@ FILE_UNJUDGED = "file-unjudged"
 OWNER_ACTIVE = "owner-active"
 UNSUPPORTED = "unsupported"
 DECLARATION = "declaration"
+CHANGE_REVERTED = "change-reverted"
+CHANGE_PENDING = "change-pending"
 WAIVER_EXPIRED = "waiver-expired"
 HOST_UNREACHABLE = "host-unreachable"
 HOST_FAILED = "host-failed"
@@ -112,6 +114,17 @@ RULES: Tuple[Rule, ...] = (
     ),
     Rule(UNSUPPORTED, "the host cannot do what is declared", "A declared key or feature does not exist on the host."),
     Rule(DECLARATION, "the declaration has a fault", "A variable or value of the inventory cannot be meant."),
+    Rule(
+        CHANGE_REVERTED,
+        "the host took a change back by itself",
+        "A tuning run was not confirmed: the host could not be reached any more, or the controller was gone. What "
+        "differs is as it was before that run.",
+    ),
+    Rule(
+        CHANGE_PENDING,
+        "a change waits to be confirmed",
+        "A tuning run is at work on the host, or was a moment ago. Until it is confirmed nothing is final.",
+    ),
     Rule(
         WAIVER_EXPIRED,
         "a waiver has expired",

@@ -95,6 +95,19 @@ options:
     type: str
     choices: [override, fail, warn]
     default: override
+  confirm:
+    description:
+      - Seconds within which a change is confirmed, over a fresh connection. Until then the running kernel alone is
+        changed; after them, or at a boot, the host is as before, whatever became of the connection and the controller.
+      - V(0) makes a change final at once.
+    type: int
+    default: 120
+  log:
+    description:
+      - A file on the controller that gets a line of JSON for each host that is changed - when, who, which change, what
+        from and to. Empty for none.
+    type: str
+    default: ~/.local/state/netfleet-tcp/changes.jsonl
   file:
     description: Name of the sysctl.d file. Files sort by name, whatever their directory; the last one wins at boot.
     type: str
@@ -105,6 +118,7 @@ options:
 seealso:
   - module: netfleet.tcp.tcp_facts
   - module: netfleet.tcp.tcp_apply
+  - module: netfleet.tcp.tcp_confirm
 """
 
 EXAMPLES = r"""
@@ -121,6 +135,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+change:
+  description: The change that was made, with C(id), C(author), C(started), C(ended) and C(outcome).
+  returned: where something was changed and had to be confirmed
+  type: dict
 before:
   description: What ran before, by subject (sysctl, qdisc, module, file) and key.
   returned: success

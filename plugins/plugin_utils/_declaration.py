@@ -62,9 +62,14 @@ ARGUMENTS: Dict[str, Dict[str, Any]] = {
     "force": {"type": "bool", "default": False},
     "unsupported": {"type": "str", "choices": ["fail", "warn", "skip"], "default": "fail"},
     "boot_conflict": {"type": "str", "choices": ["override", "fail", "warn"], "default": "override"},
+    "confirm": {"type": "int", "default": 120},
+    "log": {"type": "str", "default": "~/.local/state/netfleet-tcp/changes.jsonl"},
     "file": {"type": "str", "default": "90-netfleet-tcp.conf"},
     "template": {"type": "str"},
 }
+# Seconds: a fresh connection and a visit have to fit in, on a slow host too; and a host that waits is nobody's.
+_SHORTEST_WINDOW = 20
+_LONGEST_WINDOW = 3600
 # The variables of the playbooks that check and render, which stand beside the role's.
 _PLAYBOOK_VARIABLES = {
     "tcp_drift_": ("waivers", "threshold", "directory", "formats", "compare"),
@@ -144,6 +149,11 @@ def validated(given: Mapping[str, Any]) -> Dict[str, Any]:
     checked = ArgumentSpecValidator(specification).validate({PREFIX + name: value for name, value in given.items()})
     if checked.error_messages:
         raise InputError(Problem("", message) for message in checked.error_messages)
+    window = checked.validated_parameters[PREFIX + "confirm"]
+    if window != 0 and not _SHORTEST_WINDOW <= window <= _LONGEST_WINDOW:
+        text = "%d is out of range" % window
+        cure = "seconds, %d to %d; 0: a change is final at once" % (_SHORTEST_WINDOW, _LONGEST_WINDOW)
+        raise InputError([Problem(PREFIX + "confirm", text, cure)])
     return {name: checked.validated_parameters[PREFIX + name] for name in ARGUMENTS}
 
 

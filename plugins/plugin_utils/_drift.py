@@ -15,6 +15,7 @@ from typing import Dict, List, Optional, Set, Tuple
 from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot import effective
 from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import DEAD_KEYS, refused_because
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import UNREADABLE, describe_end
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import precedence_path, secrets_path
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     NOT_PERMITTED,
@@ -62,6 +63,7 @@ def drift(
     found += _unread_findings(observed, file_name)
     found += thing_findings(desired, observed, file_name)
     found += [_remark(finding) for finding in remarks]
+    found += _change_findings(observed)
     found += _left_over(plan, observed, found, precedence_path(file_name))
     return tuple(found)
 
@@ -264,6 +266,20 @@ def _unread_findings(observed: Observed, file_name: str) -> Iterator[Finding]:
             cure="look at it as root" if not observed.root else "remove it, or make it a file that can be read",
             rule=rules.SYSCTL_UNREAD,
         )
+
+
+def _change_findings(observed: Observed) -> Iterator[Finding]:
+    """What became of the latest change, where it was not kept."""
+    pending, told = observed.pending, describe_end(observed.last_change)
+    if told:
+        cure = "see why the host could not be reached, then %s" % TUNE
+        yield Finding("host", "", "warning", told, cure=cure, rule=rules.CHANGE_REVERTED)
+    if pending and pending.outcome == UNREADABLE:
+        yield Finding("host", "", "error", pending.why, cure="look at that file", rule=rules.CHANGE_PENDING)
+    elif pending:
+        left = "for %d s more" % pending.left if pending.left else "and nobody is left to confirm it"
+        text = "change %s by %s waits to be confirmed %s" % (pending.id, pending.author or "somebody", left)
+        yield Finding("host", "", "note" if pending.left else "error", text, cure=TUNE, rule=rules.CHANGE_PENDING)
 
 
 def _remark(finding: Finding) -> Finding:

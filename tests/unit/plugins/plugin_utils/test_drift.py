@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import NOT_PERMITTED, Finding
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan
+from ansible_collections.netfleet.tcp.plugins.module_utils._revert_main import take_back
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULE_INDEX, SEVERITIES, SUBJECTS
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift import checked, drift
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_things import TUNE
 from tests.unit.plugins.other_services import run_unit
@@ -440,6 +442,22 @@ def test_no_secret_of_anybody_is_told(path: str, text: str, secret: str) -> None
     _declaration, observed, _resolved, _desired = host.state()
     assert secret not in repr(observed)
     assert secret not in repr(host.drift())
+
+
+def test_a_change_that_the_host_took_back_is_told() -> None:
+    host = AHost()
+    declaration, _observed, _resolved, desired = host.state()
+    apply(host.system, desired, dict(declaration.secrets), Terms(120, "ann@controller"))
+    pending = by_rule(host.drift())["change-pending"]
+    assert pending.severity == "note"
+    assert "by ann@controller waits to be confirmed for 120 s more" in pending.reason
+    host.system.uptime += 120
+    assert by_rule(host.drift())["change-pending"].severity == "error", "its clock died"
+    take_back(host.system)
+    found = by_rule(host.counted())
+    assert "change-pending" not in found
+    assert "was not confirmed within 120 s" in found["change-reverted"].reason
+    assert host.tune().drift() == (), "a later change is the latest"
 
 
 # For every host
