@@ -46,9 +46,9 @@ def main(arguments: List[str]) -> int:
         while time.monotonic() < until:
             time.sleep(max(0.0, min(1.0, until - time.monotonic())))
     try:
-        print(take_back(LinuxSystem(), early="--early" in arguments))
+        sys.stdout.write(take_back(LinuxSystem(), early="--early" in arguments) + "\n")
     except NetfleetError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write("%s\n" % error)
         LinuxSystem().log("a pending change could not be taken back: %s" % error)
         return 1
     return 0
