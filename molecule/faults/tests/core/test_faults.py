@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whatever breaks a change, and wherever: the host is wholly as before or wholly as declared, and can be reached.
 
-The core of `make test-faults`: on each host some steps and faults, all hosts at a time.
+On each host some steps and faults, all hosts at a time.
 """
 
 from __future__ import annotations
