@@ -32,7 +32,7 @@ def made(system: FakeSystem, *runs: str) -> list[dict[str, Any]]:
     """Three changes, each of its own run; the states before each of them, and after the last."""
     states = [system.snapshot()]
     names = [*runs, "run1", "run2", "run3"][:3]
-    for run, (desired, secrets) in zip(names, [(SIMPLE, {}), (EVERYTHING, SECRETS), (NOTHING, {})], strict=True):
+    for run, (desired, secrets) in zip(names, [(SIMPLE, {}), (EVERYTHING, SECRETS), (NOTHING, {})]):
         apply(system, desired, secrets, Terms(author="ann", run=run))
         states.append(system.snapshot())
     return states
