@@ -21,7 +21,6 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
 )
 
 FORMAT = 1
-PENDING = "pending"
 CONFIRMED = "confirmed"
 FAILED = "failed"
 REVERTED = "reverted"
