@@ -14,8 +14,10 @@ author:
   - netfleet.tcp contributors (@netfleet)
 description:
   - Groups hosts by what changed on them, so that a thousand hosts with the same change are one entry, then says what
-    the kernels run now, and names the hosts that failed or could not be reached.
-  - Says nothing where no task of M(netfleet.tcp.tcp_tuning) or M(netfleet.tcp.tcp_rollback) ran.
+    the kernels run now, and names the hosts that failed or could not be reached. Where a run stopped, it says which
+    hosts are changed, which took the change back, and which were not reached any more.
+  - Says nothing where no task of M(netfleet.tcp.tcp_tuning), M(netfleet.tcp.tcp_change) or
+    M(netfleet.tcp.tcp_rollback) ran.
 requirements:
   - enabled by C(callbacks_enabled = netfleet.tcp.recap) in ansible.cfg
 """
@@ -24,9 +26,16 @@ from typing import Any, Dict, Tuple
 
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._recap import HostResult, headline_state, recap_lines
+from ansible_collections.netfleet.tcp.plugins.module_utils._recap import (
+    WAITING,
+    HostResult,
+    headline_state,
+    host_status,
+    recap_lines,
+)
 
-_ACTIONS = frozenset(["netfleet.tcp.tcp_tuning", "tcp_tuning", "netfleet.tcp.tcp_rollback", "tcp_rollback"])
+_NAMES = ("tcp_tuning", "tcp_change", "tcp_rollback")
+_ACTIONS = frozenset([*_NAMES, *("netfleet.tcp." + name for name in _NAMES)])
 _COLOURS = {"title": None, "changed": "yellow", "ok": "green", "failed": "red", "plain": None}
 
 
@@ -56,10 +65,11 @@ class CallbackModule(CallbackBase):
         answer: Dict[str, Any] = result._result
         if status in ("failed", "unreachable") or result._task.action in _ACTIONS:
             problems = answer.get("problems") or ([answer["msg"]] if answer.get("msg") else [])
+            became = host_status(status, answer, self._check_mode)
             self._results[name] = HostResult(
-                status=status,
+                status=became,
                 changes=_changes(answer),
-                running=headline_state(answer.get("after") or {}),
+                running=headline_state(answer.get("before" if became == WAITING else "after") or {}),
                 problems=tuple(str(problem) for problem in problems),
             )
 

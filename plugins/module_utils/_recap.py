@@ -30,9 +30,33 @@ def headline_state(running: Mapping[str, Any]) -> Dict[str, Dict[str, Any]]:
     }
 
 
+# Of a host that a run in waves has looked at and not come to; that it has changed and not confirmed; that is as before.
+WAITING, PENDING, REVERTED = "waiting", "pending", "reverted"
+_NOT_NEW = {
+    WAITING: "not changed: the run did not come to their wave",
+    PENDING: "changed and not confirmed: each takes it back by itself when its time is over",
+    REVERTED: "as before: the change was taken back",
+}
+
+
+def host_status(status: str, answer: Mapping[str, Any], check_mode: bool) -> str:
+    """The status of a host after a task of a run, from Ansible's (ok, changed, failed, unreachable) and the result."""
+    outcome = (answer.get("change") or {}).get("outcome")
+    if status == "failed":
+        return REVERTED if outcome == "reverted" else status
+    if status == "ok" and answer.get("to_change") and not check_mode:
+        return WAITING
+    if status in ("ok", "changed") and outcome in ("pending", "confirmed"):
+        return PENDING if outcome == "pending" else "changed"
+    return status
+
+
 @dataclass(frozen=True)
 class HostResult:
-    """What became of a host. status: ok, changed, failed or unreachable; changes: (subject, key, from, to)."""
+    """What became of a host. status: ok, changed, failed, unreachable, or one of those above.
+
+    changes: (subject, key, from, to).
+    """
 
     status: str
     changes: Tuple[Tuple[str, str, str, str], ...] = ()
@@ -48,6 +72,11 @@ def recap_lines(results: Mapping[str, HostResult], check_mode: bool) -> Iterator
             yield "plain", _clip("    " + line)
     for hosts in _groups(results, "ok"):
         yield "ok", "%s: as declared, nothing to change" % _names(hosts)
+    for status, text in _NOT_NEW.items():
+        for hosts in _groups(results, status):
+            yield "failed", "%s: %s" % (_names(hosts), text)
+            for problem in results[hosts[0]].problems[:_MOST_PROBLEMS]:
+                yield "failed", "    " + problem
     for status in ("failed", "unreachable"):
         for hosts in _groups(results, status):
             yield "failed", "%s: %s" % (_names(hosts), status)

@@ -20,6 +20,7 @@ try:
 except ImportError:  # pragma: no cover - Python 3.7 and older are not supported, but must not fail obscurely
     Protocol = object  # type: ignore[assignment]
 
+from ansible_collections.netfleet.tcp.plugins.module_utils import _sock_diag
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import NOT_PERMITTED, FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_path
@@ -29,6 +30,9 @@ LOCK_PATH = "/run/netfleet-tcp.lock"
 LARGEST = 1 << 24
 _NULL = os.makedev(1, 3)  # /dev/null, which masks a file by a link to it
 _TCP_CONGESTION = 13  # linux/tcp.h
+_NETLINK_SECONDS = 5.0
+# Of up to 32 KiB each: some 50,000 sockets.
+_MOST_DATAGRAMS = 500
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -79,6 +83,9 @@ class System(Protocol):
 
     def new_socket_congestion_control(self) -> str:
         """The congestion control that the kernel gives to a new TCP socket."""
+
+    def sock_diag(self, request: bytes) -> List[bytes]:
+        """The kernel's answer to a request for a list of sockets (see _sock_diag); none where it gives none."""
 
     def facts(self) -> Dict[str, str]:
         """Release of the kernel, root and init_user_namespace ('yes' or '')."""
@@ -275,6 +282,18 @@ class LinuxSystem:
                 return probe.getsockopt(socket.IPPROTO_TCP, _TCP_CONGESTION, 16).split(b"\0", 1)[0].decode()
         except OSError:
             return ""
+
+    def sock_diag(self, request: bytes) -> List[bytes]:
+        found: List[bytes] = []
+        with contextlib.suppress(OSError), socket.socket(
+            socket.AF_NETLINK, socket.SOCK_RAW, _sock_diag.PROTOCOL
+        ) as kernel:
+            kernel.settimeout(_NETLINK_SECONDS)
+            kernel.send(request)
+            # A proxy may have a million connections: those that come first stand for the rest.
+            while len(found) < _MOST_DATAGRAMS and not (found and _sock_diag.is_last(found[-1])):
+                found.append(kernel.recv(1 << 16))
+        return found
 
     def facts(self) -> Dict[str, str]:
         # The initial user namespace maps every id onto itself; only there may modules be loaded.

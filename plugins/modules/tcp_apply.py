@@ -43,6 +43,10 @@ options:
     description: Of which run the change is a part; the same on all its hosts, so that they can be rolled back by it.
     type: str
     default: ""
+  counters:
+    description: Whether to read what the host's TCP has counted, right before the change.
+    type: bool
+    default: false
   secrets:
     description: Values of the secret keys, which O(desired) names by token only.
     type: dict
@@ -61,6 +65,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+counters:
+  description: What the host's TCP had counted before the change, as RV(netfleet.tcp.tcp_counters#module:counters).
+  returned: where O(counters) is given
+  type: dict
 pending:
   description: The change that waits to be confirmed, with C(id), C(window) in seconds, C(author) and C(started).
   returned: where O(window) is given and something was changed
@@ -90,9 +98,10 @@ findings:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._counters import read_counters
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
-from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired, from_wire
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._result import outcome_result
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
 from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply, inspect
@@ -106,6 +115,7 @@ def main() -> None:
             window=dict(type="int", default=0),
             author=dict(type="str", default=""),
             run=dict(type="str", default=""),
+            counters=dict(type="bool", default=False),
             secrets=dict(type="dict", default={}, no_log=True),
         ),
         supports_check_mode=True,
@@ -120,7 +130,9 @@ def main() -> None:
         if module.check_mode:
             return outcome_result(desired, inspect(LinuxSystem(), desired, secrets), True)
         terms = Terms(module.params["window"], module.params["author"], module.params["run"])
-        return outcome_result(desired, apply(LinuxSystem(), desired, secrets, terms), False)
+        system = LinuxSystem()
+        counters = {"counters": to_wire(read_counters(system))} if module.params["counters"] else {}
+        return {**outcome_result(desired, apply(system, desired, secrets, terms), False), **counters}
 
     run_module(module, work)
 

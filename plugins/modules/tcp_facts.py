@@ -61,6 +61,10 @@ options:
     description: Whether to look for routes that have a congestion control of their own.
     type: bool
     default: false
+  counters:
+    description: Whether to read what the host's TCP has counted, and the RTT of its connections.
+    type: bool
+    default: false
   name:
     description: Name of the declaration whose recorded values from before are returned as C(baseline).
     type: str
@@ -82,6 +86,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+counters:
+  description: What the host's TCP has counted, as RV(netfleet.tcp.tcp_counters#module:counters).
+  returned: where O(counters) is given
+  type: dict
 ansible_facts:
   description: The host's state, below one name.
   returned: always
@@ -160,6 +168,7 @@ ansible_facts:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._counters import read_counters
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import to_wire
@@ -181,6 +190,7 @@ def main() -> None:
             blame=dict(type="bool", default=False),
             routes=dict(type="bool", default=False),
             name=dict(type="str", default="role:tcp_tuning"),
+            counters=dict(type="bool", default=False),
             secrets=dict(type="dict", default={}, no_log=True),
         ),
         supports_check_mode=True,
@@ -204,7 +214,8 @@ def main() -> None:
         )
         baseline, vault = load_vault(system, wanted["name"], wanted["secrets"])
         state = observe(system, request, baseline, vault)
-        return {"changed": False, "ansible_facts": {"netfleet_tcp": to_wire(state)}}
+        found = {"changed": False, "ansible_facts": {"netfleet_tcp": to_wire(state)}}
+        return {**found, "counters": to_wire(read_counters(system))} if wanted["counters"] else found
 
     run_module(module, facts)
 

@@ -70,6 +70,8 @@ ARGUMENTS: Dict[str, Dict[str, Any]] = {
 # Seconds: a fresh connection and a visit have to fit in, on a slow host too; and a host that waits is nobody's.
 _SHORTEST_WINDOW = 20
 _LONGEST_WINDOW = 3600
+# Variables of the role that concern the run and not the host; plugin_utils._run_settings says more of them.
+RUN_VARIABLES = ("waves", "max_failed", "gate_seconds", "gate_too_little", "gate_minimum", "gate_limits")
 # The variables of the playbooks that check and render, which stand beside the role's.
 _PLAYBOOK_VARIABLES = {
     "tcp_drift_": ("waivers", "threshold", "directory", "formats", "compare"),
@@ -168,7 +170,7 @@ def declare(arguments: Mapping[str, Any]) -> Declaration:
 
 def unknown_variables(task_vars: Mapping[str, Any]) -> List[Finding]:
     """Variables of the host that look like ours and are not: most likely a typing error, unseen otherwise."""
-    families = {PREFIX: tuple(ARGUMENTS), **_PLAYBOOK_VARIABLES}
+    families = {PREFIX: (*ARGUMENTS, *RUN_VARIABLES), **_PLAYBOOK_VARIABLES}
     known = {prefix: [prefix + name for name in names] for prefix, names in families.items()}
     return [
         Finding(

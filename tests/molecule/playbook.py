@@ -18,7 +18,7 @@ from lab.paths import REPOSITORY
 CALLBACKS = REPOSITORY / "molecule" / "shared" / "callback"
 CONVERGE = REPOSITORY / "molecule" / "shared" / "converge.yml"
 DRIFT = REPOSITORY / "molecule" / "shared" / "drift.yml"
-TUNING = ("netfleet.tcp.tcp_tuning", "tcp_tuning")
+TUNING = ("netfleet.tcp.tcp_tuning", "netfleet.tcp.tcp_change")
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Run:
 
     status: int
     output: str
-    results: Mapping[str, Mapping[str, Any]]  # what the tuning task said, by host
+    results: Mapping[str, Mapping[str, Any]]  # what the steps of the tuning said, by host, later ones winning
 
     @property
     def changed(self) -> list[str]:
@@ -93,6 +93,9 @@ def run_playbook(scratch: Path, *arguments: str, playbook: Path = CONVERGE) -> R
         "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
         "ANSIBLE_CALLBACKS_ENABLED": "kept_results,netfleet.tcp.recap",
         "NETFLEET_TEST_RESULTS": str(kept),
+        # Molecule has colour forced, and the output is read here.
+        "ANSIBLE_FORCE_COLOR": "0",
+        "ANSIBLE_NOCOLOR": "1",
     }
     program = Path(sys.executable).with_name("ansible-playbook")
     argv = [str(program), f"--inventory={REPOSITORY / 'inventories' / 'lab'}", *arguments, str(playbook)]
@@ -100,5 +103,16 @@ def run_playbook(scratch: Path, *arguments: str, playbook: Path = CONVERGE) -> R
     output = done.stdout + done.stderr
     assert kept.exists(), f"the run came to no end:\n{output}"
     entries = json.loads(kept.read_text(encoding="utf-8"))
-    results = {entry["host"]: entry for entry in entries if entry["task"] in TUNING or entry["status"] == "unreachable"}
+    results: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        if entry["task"] in TUNING or entry["status"] == "unreachable":
+            earlier = results.get(entry["host"], {})
+            results[entry["host"]] = {**earlier, **entry, "changed": _changed(earlier, entry)}
     return Run(done.returncode, output, results)
+
+
+def _changed(earlier: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    """Whether a host is changed after another step: what failed is taken back."""
+    if entry["status"] == "failed":
+        return False
+    return bool(entry.get("changed") or earlier.get("changed"))

@@ -82,6 +82,7 @@ class FakeSystem:
         self.directories: set[str] = set()
         self.interfaces: dict[str, FakeInterface] = {}
         self.routes: list[dict[str, Any]] = []  # as ip -j prints them
+        self.sockets: dict[bytes, list[bytes]] = {}  # the kernel's answers, by request
         self.limits: dict[str, str] = {}
         self.refused: set[str] = set()  # keys that answer every write with EINVAL
         self.half_applied: set[str] = set()  # keys that take the first field of a vector, then answer EINVAL
@@ -280,6 +281,9 @@ class FakeSystem:
     def now(self) -> float:
         self.clock += 1.0
         return self.clock
+
+    def sock_diag(self, request: bytes) -> list[bytes]:
+        return self.sockets.get(request, [])
 
     def detach(self, argv: Sequence[str]) -> None:
         self._step("detach", lambda: self.detached.append(list(argv)))

@@ -79,5 +79,8 @@ class RecordedSystem:
     def now(self) -> float:
         return 1795608000.0
 
+    def sock_diag(self, request: bytes) -> list[bytes]:
+        raise AssertionError("a recorded host was asked for its sockets by %r" % request)
+
     def lock(self, seconds: float) -> contextlib.AbstractContextManager[None]:
         raise AssertionError("a recorded host was locked for %s s" % seconds)

@@ -20,6 +20,7 @@ from ansible_collections.netfleet.tcp.plugins.modules import tcp_explain as tcp_
 from ansible_collections.netfleet.tcp.plugins.modules import tcp_render as tcp_render_module
 from ansible_collections.netfleet.tcp.plugins.modules import tcp_tuning as module
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _declaration as declaration
+from ansible_collections.netfleet.tcp.plugins.plugin_utils import _run_settings as run_settings
 
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "tcp_tuning"
 PLAYBOOKS = ROLE.parents[1] / "playbooks"
@@ -44,21 +45,41 @@ def _specification() -> dict[str, Any]:
     return options
 
 
+def _of_the_host() -> list[str]:
+    """What is declared for a host; the others say how the run goes over the fleet."""
+    return [name for name in _specification() if name.removeprefix(PREFIX) not in run_settings.SETTINGS]
+
+
 def test_every_default_is_specified_with_the_same_default() -> None:
     assert {name: option["default"] for name, option in _specification().items()} == _yaml("defaults/main.yml")
 
 
 def test_the_task_hands_every_variable_over() -> None:
     arguments = _yaml("tasks/main.yml")[0]["netfleet.tcp.tcp_tuning"]
-    assert arguments == {name.removeprefix(PREFIX): f"{{{{ {name} }}}}" for name in _specification()}
+    assert arguments == {name.removeprefix(PREFIX): f"{{{{ {name} }}}}" for name in _of_the_host()}
+
+
+def test_the_variables_of_the_run_are_those_of_the_specification() -> None:
+    of_the_run = set(_specification()) - set(_of_the_host())
+    assert {name.removeprefix(PREFIX) for name in of_the_run} == set(run_settings.SETTINGS)
+    assert set(declaration.RUN_VARIABLES) == set(run_settings.SETTINGS)
+    for name, option in run_settings.SETTINGS.items():
+        specified = _specification()[PREFIX + name]
+        assert {key: specified[key] for key in option} == option
 
 
 def test_the_declaration_as_one_value_holds_every_variable() -> None:
     """drift, render and explain read the same as what tune applies."""
-    ((name, expression),) = _yaml("vars/main.yml").items()
     given = {variable: [variable] for variable in _specification()}
-    value: Any = NativeEnvironment().from_string(expression).render(given)
-    assert (name, value) == (DECLARATION, {variable.removeprefix(PREFIX): [variable] for variable in given})
+    values: dict[str, Any] = {
+        name: NativeEnvironment().from_string(expression).render(given)
+        for name, expression in _yaml("vars/main.yml").items()
+    }
+    of_the_run = {name: [PREFIX + name] for name in run_settings.SETTINGS}
+    assert values == {
+        DECLARATION: {variable.removeprefix(PREFIX): [variable] for variable in _of_the_host()},
+        "__tcp_tuning_run_settings": of_the_run,
+    }
 
 
 @pytest.mark.parametrize(
@@ -137,12 +158,13 @@ def test_the_declaration_is_one_option_of_the_actions(name: str) -> None:
 
 
 def test_the_action_takes_what_the_role_gives() -> None:
-    expected = {name.removeprefix(PREFIX): option["type"] for name, option in _specification().items()}
+    expected = {name.removeprefix(PREFIX): _specification()[name]["type"] for name in _of_the_host()}
     assert {name: option["type"] for name, option in declaration.ARGUMENTS.items()} == expected
 
 
 def test_choices_and_secrets_agree() -> None:
-    for name, option in _specification().items():
+    for name in _of_the_host():
+        option = _specification()[name]
         argument = declaration.ARGUMENTS[name.removeprefix(PREFIX)]
         assert argument.get("choices") == option.get("choices"), name
         assert argument.get("no_log", False) == option.get("no_log", False), name

@@ -1,0 +1,141 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A change goes over the fleet in waves, and one that does harm goes no further than the first host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testinfra.host import Host as Connection
+
+from lab.fleet import Fleet
+from tests.molecule.hosts import Seen, differences, look
+from tests.molecule.playbook import Run, run_playbook
+from tests.molecule.traffic import traffic
+
+FIN = "net.ipv4.tcp_fin_timeout"
+PORTS = "net.ipv4.ip_local_port_range"
+# Ten ports for a client that opens twenty connections a second, each of which is in TIME_WAIT for a minute.
+HARMFUL = {PORTS: "1024 1034"}
+PENDING = "/var/lib/netfleet-tcp/pending.json"
+
+
+def tune(scratch: Path, overrides: dict[str, str], *arguments: str, **settings: Any) -> Run:
+    # In place of what a user would have in the inventory.
+    given = {
+        "tcp_tuning_overrides": overrides,
+        "tcp_tuning_gate_seconds": 8,
+        "tcp_tuning_log": str(scratch / "changes.jsonl"),
+        **settings,
+    }
+    return run_playbook(scratch, f"--extra-vars={json.dumps(given)}", *arguments)
+
+
+def judged(run: Run) -> list[str]:
+    return [line.strip() for line in run.output.splitlines() if line.strip().startswith("health gate:")]
+
+
+@pytest.fixture
+def before(connections: dict[str, Connection]) -> dict[str, Seen]:
+    return look(connections)
+
+
+@pytest.fixture
+def busy(fleet: Fleet, connections: dict[str, Connection]) -> Iterator[None]:
+    with traffic(fleet, connections):
+        yield
+
+
+def unchanged(before: dict[str, Seen], connections: dict[str, Connection]) -> None:
+    """The running kernels and the files are as they were, and no host waits for anything."""
+    now = look(connections)
+    for name, seen in now.items():
+        keys = {key for key in before[name].sysctls if before[name].sysctls[key] != seen.sysctls.get(key)}
+        assert not keys & {FIN, PORTS}, (name, keys)
+        assert seen.own_file == before[name].own_file, differences(before, now)
+        assert not connections[name].file(PENDING).exists
+
+
+@pytest.mark.usefixtures("busy")
+def test_a_harmful_change_stops_at_the_canary(
+    before: dict[str, Seen], connections: dict[str, Connection], tmp_path: Path
+) -> None:
+    run = tune(tmp_path, HARMFUL)
+    assert run.status == 2, run.output
+    assert run.changed == []
+    assert len(run.failed) == 1
+    (canary,) = run.failed
+    assert run.results[canary]["change"]["outcome"] == "reverted"
+    assert "connections opened" in run.results[canary]["msg"]
+    assert judged(run) == ["health gate: WORSE since the change (1 changed, 3 not changed were read)"]
+    unchanged(before, connections)
+    assert f"{canary}: as before: the change was taken back" in run.output
+    assert "not changed: the run did not come to their wave" in run.output
+    # Of the others not even a change that was begun is on record.
+    entries = [json.loads(line) for line in (tmp_path / "changes.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(entry["host"], entry["outcome"]) for entry in entries] == [(canary, "reverted")]
+    assert "the health gate failed: connections opened" in entries[0]["said"]
+
+
+@pytest.mark.usefixtures("busy")
+def test_what_does_no_harm_goes_over_all(
+    before: dict[str, Seen], connections: dict[str, Connection], tmp_path: Path
+) -> None:
+    run = tune(tmp_path, {FIN: "42"})
+    assert run.status == 0, run.output
+    assert run.changed == sorted(connections)
+    assert [line.split(" (")[1] for line in judged(run)] == [
+        "1 changed, 3 not changed were read)",
+        "1 changed, 2 not changed were read)",
+        "2 changed, 0 not changed were read)",
+    ]
+    assert all(line.startswith("health gate: no measure is worse") for line in judged(run))
+    assert {name: seen.key(FIN) for name, seen in look(connections).items()} == dict.fromkeys(connections, "42")
+    # One canary of each profile first.
+    first = [line.split(": ")[1] for line in run.output.splitlines() if line.startswith(("wave 1: ", "wave 2: "))]
+    assert sorted(name.rstrip("12") for name in first) == ["cloud", "local"]
+    runs = {result["change"]["run"] for result in run.results.values()}
+    assert len(runs) == 1
+    # And back, all at once, unwatched.
+    back = tune(tmp_path, {}, tcp_tuning_gate_seconds=0, tcp_tuning_waves=["100%"])
+    assert (back.status, back.changed, judged(back)) == (0, sorted(connections), [])
+    assert {seen.key(FIN) for seen in look(connections).values()} == {before[name].key(FIN) for name in connections}
+
+
+@pytest.mark.parametrize(("policy", "looks"), [("stop", 1), ("wait", 3)])
+def test_too_little_traffic_to_judge(
+    policy: str, looks: int, before: dict[str, Seen], connections: dict[str, Connection], tmp_path: Path
+) -> None:
+    # 40 seconds to confirm in, of which 15 are for confirming: that leaves time for a second look, or a third.
+    run = tune(
+        tmp_path, {FIN: "42"}, tcp_tuning_gate_too_little=policy, tcp_tuning_gate_seconds=4, tcp_tuning_confirm=40
+    )
+    assert run.status == 2, run.output
+    assert (run.changed, len(run.failed)) == ([], 1)
+    assert run.results[run.failed[0]]["msg"].startswith("taken back: not enough traffic to judge: ")
+    assert 1 <= len(judged(run)) <= looks
+    assert (len(judged(run)) > 1) == (policy == "wait"), run.output
+    unchanged(before, connections)
+
+
+def test_check_mode_says_the_waves_and_changes_nothing(
+    before: dict[str, Seen], connections: dict[str, Connection], tmp_path: Path
+) -> None:
+    run = tune(tmp_path, {FIN: "42"}, "--check")
+    assert (run.status, run.changed) == (0, sorted(connections))
+    assert [line for line in run.output.splitlines() if line.startswith("wave 3: ")]
+    unchanged(before, connections)
+
+
+def test_settings_that_cannot_be_meant_are_refused_before_anything_is_looked_at(
+    before: dict[str, Seen], connections: dict[str, Connection], tmp_path: Path
+) -> None:
+    run = tune(tmp_path, {FIN: "42"}, tcp_tuning_waves=["some"], tcp_tuning_gate_limits={"loss": {}})
+    assert (run.status, run.failed) == (2, sorted(connections))
+    assert "tcp_tuning_waves[0]: 'some' is no size of a wave" in run.output
+    assert "tcp_tuning_gate_limits.loss: there is no such measure" in run.output
+    unchanged(before, connections)

@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reads a host's TCP counters, over a new connection if that is asked for; a host that is lost is told, not failed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, Optional
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._confirmation import fresh
+
+# Seconds for which a host that does not answer is asked again, and between two attempts.
+_PATIENCE = 10.0
+_PAUSE = 2.0
+
+
+class ActionModule(ActionBase):
+    """One visit."""
+
+    _supports_check_mode = True
+    _requires_connection = True
+
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
+        """The module's result; lost says why the host could not be asked."""
+        answer: Dict[str, Any] = super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        new, until = bool(arguments.pop("fresh", False)), float(arguments.pop("until", 0) or 0)
+        began, lost = time.time(), ""
+        while True:
+            if until and time.time() >= until:
+                # Not asked at all, it may be as well as any.
+                return {**answer, "changed": False, **({"lost": lost} if lost else {})}
+            try:
+                if new:
+                    fresh(self._connection)
+                found: Dict[str, Any] = self._execute_module(
+                    module_name="netfleet.tcp.tcp_counters", module_args=arguments, task_vars=task_vars
+                )
+                found.pop("invocation", None)
+                return {**answer, **found}
+            except AnsibleConnectionFailure as error:
+                lost = str(error)
+                if time.time() - began > _PATIENCE:
+                    return {**answer, "changed": False, "lost": lost}
+                time.sleep(_PAUSE)

@@ -1,0 +1,167 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The health gate of a wave: waits for traffic, then decides whether its hosts keep their change. Runs once a wave."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Dict, List, Optional
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._counters import Counters
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError, input_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wire, to_wire
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._gate import (
+    FINE,
+    TOO_LITTLE,
+    WORSE,
+    Readings,
+    Verdict,
+    judge,
+)
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._gate_text import FINE_TEXT, share_lost, table
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._run_settings import STOP, WAIT
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import LOOK, MADE, RESERVE, SCHEDULE
+
+# Hosts are read one after the other: so many of a wave, spread as it is, stand for it, and so many for the others.
+_MOST_READ = 10
+_MOST_OTHERS = 5
+# Seconds that reading them takes, at the least.
+_A_LOOK = 5.0
+# Seconds between two lines that say that the run still waits.
+_PROGRESS = 10.0
+_COLOURS = {FINE: "green", WORSE: "red", TOO_LITTLE: "yellow"}
+
+
+class ActionModule(ActionBase):
+    """before the change, wait after it, judge."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
+        """The task's result; that of judge says in not_kept why the change goes, if it does."""
+        answer: Dict[str, Any] = super().run(tmp, task_vars)
+        steps = {"before": self._before, "wait": self._wait, "judge": self._judge}
+        try:
+            step = self._task.args.get("step")
+            if step not in steps:
+                raise input_error("step", "%r is none" % (step,), "one of: %s" % ", ".join(steps))
+            answer.update(changed=False, **steps[step](task_vars or {}))
+        except NetfleetError as error:
+            answer.update(failed=True, **failure(error))
+        return answer
+
+    def _before(self, task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        """Which wave this is, and the hosts to compare with; waits until there is a before."""
+        hostvars = task_vars["hostvars"]
+        plan = hostvars["localhost"]["ansible_facts"][SCHEDULE]
+        number, hosts = next(
+            (index, wave) for index, wave in enumerate(plan["waves"], 1) if task_vars["inventory_hostname"] in wave
+        )
+        settings = hostvars[task_vars["inventory_hostname"]][LOOK]["to_change"]["settings"]
+        seconds = int(settings["gate_seconds"])
+        later = [host for wave in plan["waves"][number:] for host in wave]
+        others = [*later, *plan["unchanged"]][:_MOST_OTHERS] if seconds else []
+        self._say("wave %d of %d: %s" % (number, len(plan["waves"]), self._count(hosts)))
+        looked = max(float(hostvars[host][LOOK]["looked_at"]) for host in hosts)
+        self._sleep(looked + seconds - time.time(), "for traffic before the change, to compare with")
+        wave = {"number": number, "of": len(plan["waves"]), "hosts": hosts, "others": others, "seconds": seconds}
+        return {"wave": wave, "settings": settings}
+
+    def _wait(self, task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        """Which hosts to read, until when; waits for traffic."""
+        hosts, settings = self._given("hosts", []), self._given("settings", {})
+        made = {host: task_vars["hostvars"][host].get(MADE) or {} for host in hosts}
+        pending = [host for host in hosts if made[host].get("change")]
+        # The last of the time is for confirming.
+        ends = [float(made[host]["asked_at"]) + float(made[host]["change"]["window"]) for host in pending]
+        until = min(ends) - RESERVE if ends else time.time()
+        seconds = min(float(settings["gate_seconds"]), until - time.time() - _A_LOOK) if pending else 0.0
+        self._sleep(seconds, "for traffic since the change")
+        return {"sample": pending[:_MOST_READ], "until": until, "failed_hosts": [h for h in hosts if _failed(made[h])]}
+
+    def _judge(self, task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        hostvars, settings = task_vars["hostvars"], self._given("settings", {})
+        asked = [entry for entry in self._given("read", []) if entry.get("lost") or entry.get("counters")]
+        read = {entry["item"]: entry for entry in asked}
+        lost = [name for name, entry in read.items() if entry.get("lost")]
+        too_many = share_lost(self._given("failed_hosts", []), self._given("hosts", []), lost, list(read), settings)
+        if too_many:
+            self._say("health gate: %s" % too_many, WORSE)
+            return {"outcome": WORSE, "not_kept": too_many, "again": False}
+        changed = [
+            Readings(
+                name,
+                _counters(hostvars[name][LOOK]),
+                _counters(hostvars[name][MADE]),
+                _counters(entry),
+                hostvars[name][LOOK]["to_change"]["settings"]["gate_limits"],
+            )
+            for name, entry in read.items()
+        ]
+        first = {entry["item"]: entry for entry in self._given("others_before", [])}
+        others = [
+            Readings(
+                entry["item"],
+                _counters(hostvars[entry["item"]].get(LOOK) or {}),
+                _counters(first.get(entry["item"]) or {}),
+                _counters(entry),
+            )
+            for entry in self._given("others_after", [])
+        ]
+        verdict = judge(changed, others, settings["gate_minimum"])
+        again = self._again(verdict, settings)
+        for line in table(verdict, len(changed), len(others)):
+            self._say(line, verdict.outcome)
+        return {
+            "outcome": verdict.outcome,
+            "not_kept": "" if again else _not_kept(verdict, settings),
+            "again": again,
+            "rows": [to_wire(row) for row in verdict.rows],
+            "msg": verdict.why or FINE_TEXT,
+        }
+
+    def _again(self, verdict: Verdict, settings: Mapping[str, Any]) -> bool:
+        waits = verdict.outcome == TOO_LITTLE and settings["gate_too_little"] == WAIT
+        return waits and time.time() + _A_LOOK < float(self._given("until", 0.0))
+
+    def _given(self, name: str, otherwise: Any) -> Any:
+        return self._task.args.get(name) or otherwise
+
+    def _sleep(self, seconds: float, what: str) -> None:
+        until = time.monotonic() + seconds
+        while True:
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            self._say("waiting %d s %s" % (round(left), what))
+            time.sleep(min(left, _PROGRESS))
+
+    def _say(self, text: str, outcome: str = "") -> None:
+        self._display.display(text, color=_COLOURS.get(outcome))
+
+    @staticmethod
+    def _count(hosts: List[str]) -> str:
+        return hosts[0] if len(hosts) == 1 else "%d hosts" % len(hosts)
+
+
+def _counters(answer: Mapping[str, Any]) -> Optional[Counters]:
+    found = answer.get("counters")
+    return from_wire(Counters, found) if found else None
+
+
+def _failed(made: Mapping[str, Any]) -> bool:
+    return not made or bool(made.get("failed") or made.get("unreachable"))
+
+
+def _not_kept(verdict: Verdict, settings: Mapping[str, Any]) -> str:
+    if verdict.outcome == WORSE:
+        return "the health gate failed: %s" % verdict.why
+    if verdict.outcome == TOO_LITTLE and settings["gate_too_little"] in (WAIT, STOP):
+        return "not enough traffic to judge: %s" % verdict.why
+    return ""
