@@ -87,6 +87,8 @@ class ActionModule(ActionBase):
 
     def _judge(self, task_vars: Dict[str, Any]) -> Dict[str, Any]:
         hostvars, settings = task_vars["hostvars"], self._given("settings", {})
+        if not self._given("read", []) and not self._given("failed_hosts", []):
+            return {"outcome": FINE, "not_kept": "", "again": False, "msg": "nothing had to be changed any more"}
         asked = [entry for entry in self._given("read", []) if entry.get("lost") or entry.get("counters")]
         read = {entry["item"]: entry for entry in asked}
         lost = [name for name, entry in read.items() if entry.get("lost")]
