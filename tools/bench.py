@@ -198,9 +198,12 @@ def our_kinds() -> list[Kind]:
     # What a container cannot have is of severity warning.
     drift = ["ansible-playbook", "playbooks/drift.yml", "-e", "tcp_tuning_unsupported=warn"]
     drift += ["-e", "tcp_drift_threshold=error"]
+    at_once = [*tune, "-e", json.dumps({"tcp_tuning_waves": ["100%"], "tcp_tuning_gate_seconds": 0})]
+    absent = [[*at_once, "-e", "tcp_tuning_state=absent"]]
     return [
         Kind("ansible -m ping", ["ansible", "all", "-m", "ansible.builtin.ping"]),
-        Kind("tune.yml, first application", tune, before=[[*tune, "-e", "tcp_tuning_state=absent"]], changes=True),
+        Kind("tune.yml, first application", tune, before=absent, changes=True),
+        Kind("the same, one wave, not watched", at_once, before=absent, changes=True),
         Kind("tune.yml, converged", tune, changes=False),
         Kind("tune.yml --check --diff, converged", [*tune, "--check", "--diff"], changes=False),
         Kind("drift.yml", drift, changes=False),

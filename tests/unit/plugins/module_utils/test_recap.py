@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._recap import HostResult, headline_state, recap_lines
+from ansible_collections.netfleet.tcp.plugins.module_utils._recap import (
+    HostResult,
+    headline_state,
+    host_status,
+    recap_lines,
+)
 
 CC = "net.ipv4.tcp_congestion_control"
 FIN = "net.ipv4.tcp_fin_timeout"
@@ -177,3 +183,42 @@ def test_only_what_is_shown_is_kept() -> None:
     assert list(recap_lines({"a": HostResult("ok", running=kept)}, False)) == list(
         recap_lines({"a": HostResult("ok", running=running)}, False)
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "check_mode", "became"),
+    [
+        ("ok", {"to_change": {"desired": {}}}, False, "waiting"),
+        ("changed", {"to_change": {"desired": {}}}, True, "changed"),
+        ("ok", {}, False, "ok"),
+        ("changed", {"change": {"outcome": "pending"}}, False, "pending"),
+        ("ok", {"change": {"outcome": "confirmed"}}, False, "changed"),
+        ("changed", {}, False, "changed"),
+        ("failed", {"change": {"outcome": "reverted"}}, False, "reverted"),
+        ("failed", {"change": {"outcome": "pending"}}, False, "failed"),
+        ("failed", {}, False, "failed"),
+        ("unreachable", {}, False, "unreachable"),
+    ],
+)
+def test_what_a_host_is_after_a_step(status: str, answer: dict[str, Any], check_mode: bool, became: str) -> None:
+    assert host_status(status, answer, check_mode) == became
+
+
+def test_a_run_that_stopped_says_which_hosts_are_new_old_and_reverted() -> None:
+    entry = ("sysctl", FIN, "60", "30")
+    found = lines(
+        {
+            "new": changed(entry),
+            "old": HostResult("waiting", (entry,)),
+            "back": HostResult("reverted", (entry,), problems=("the health gate failed: RTT",)),
+            "between": HostResult("pending", (entry,)),
+        }
+    )
+    assert found == [
+        "new: changed",
+        "    sysctl  net.ipv4.tcp_fin_timeout  60 -> 30",
+        "old: not changed: the run did not come to their wave",
+        "between: changed and not confirmed: each takes it back by itself when its time is over",
+        "back: as before: the change was taken back",
+        "    the health gate failed: RTT",
+    ]
