@@ -24,8 +24,6 @@ PROGRAM = STATE_DIRECTORY + "/revert.pyz"
 KEPT = 20
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _UPTIME = "/proc/uptime"
-# A timer of so many seconds was started a moment after the deadline was noted down, or its clock is rounded.
-_EARLY = 0.5
 
 
 def boot_id(system: System) -> str:
@@ -40,7 +38,7 @@ def uptime(system: System) -> float:
 
 def is_over(system: System, pending: Checkpoint) -> bool:
     """Whether the time to confirm a change is over, or the host was booted since."""
-    return pending.boot != boot_id(system) or uptime(system) >= pending.due - _EARLY
+    return pending.boot != boot_id(system) or uptime(system) >= pending.due
 
 
 def read_pending(system: System) -> Optional[Checkpoint]:
