@@ -18,6 +18,9 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxS
 
 # A run that holds the lock is at work on the host; it ends, or dies and lets go.
 _LOCK_SECONDS = 600.0
+# One that still has it when the time of its change is over for so long hangs, and would keep the host from being taken
+# back. It may be killed at any moment: what it has done is on record.
+_PATIENCE = 3.0
 
 
 def wait(system: System, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -38,7 +41,7 @@ def take_back(system: System, early: bool = False) -> str:
     early: this runs in the boot, before anything of it is applied.
     NetfleetError where the record cannot be read, or the lock is not to be had.
     """
-    with system.lock(_LOCK_SECONDS):
+    with system.lock(_LOCK_SECONDS, _PATIENCE if _due(system) else None):
         pending = read_pending(system)
         if pending is None:
             clean_up(system)
@@ -48,6 +51,11 @@ def take_back(system: System, early: bool = False) -> str:
             return "change %s is not due yet" % pending.id
         ended = revert(system, "it was not confirmed within %d s" % pending.summary.window, early=early)
     return "change %s: %s" % (pending.id, ended.change.summary.why if ended else "")
+
+
+def _due(system: System) -> bool:
+    pending = read_pending(system)
+    return pending is not None and is_over(system, pending)
 
 
 def main(arguments: List[str]) -> int:

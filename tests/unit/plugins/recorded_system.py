@@ -79,5 +79,5 @@ class RecordedSystem:
     def now(self) -> float:
         return 1795608000.0
 
-    def lock(self, seconds: float) -> contextlib.AbstractContextManager[None]:
-        raise AssertionError("a recorded host was locked for %s s" % seconds)
+    def lock(self, seconds: float, patience: float | None = None) -> contextlib.AbstractContextManager[None]:
+        raise AssertionError("a recorded host was locked: %s, %s" % (seconds, patience))

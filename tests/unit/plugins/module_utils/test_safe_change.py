@@ -246,6 +246,26 @@ def test_it_does_not_wait_for_a_change_whose_record_is_damaged() -> None:
         clock_ends(system)
 
 
+def test_a_run_that_hangs_does_not_keep_its_change_from_being_taken_back() -> None:
+    system = host()
+    before = system.snapshot()
+    changed(system)
+    system.locked_by = "pid 7"
+    with pytest.raises(HostError, match="held by another run"):
+        clock_ends(system)
+    assert "not confirmed" in time_is_over(system)
+    assert (system.killed, system.snapshot()) == ("pid 7", before)
+
+
+def test_nobody_is_killed_where_nothing_is_due() -> None:
+    system = host()
+    confirm(system, changed(system))
+    system.locked_by = "pid 7"
+    with pytest.raises(HostError, match="held by another run"):
+        time_is_over(system)
+    assert system.killed == ""
+
+
 def test_so_does_one_where_the_timer_is_masked() -> None:
     system = host()
     system.timer_masked = True
