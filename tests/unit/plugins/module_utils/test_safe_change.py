@@ -32,12 +32,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store imp
     read_pending,
     summaries,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import confirm, take_back
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import ChangeSummary, FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert_main import take_back as clock_ends
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert_main import wait
 from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import parse
-from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply, confirm, take_back
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply
 from tests.unit.plugins.fake_system import SYSCTLS, FakeSystem
 from tests.unit.plugins.module_utils.test_transaction import (
     EVERYTHING,
