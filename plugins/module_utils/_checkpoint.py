@@ -27,6 +27,8 @@ REVERTED = "reverted"
 ROLLED_BACK = "rolled back"
 # Of a record that is damaged, or of another version.
 UNREADABLE = "unreadable"
+# Why a change is taken back that nobody finishes any more.
+INTERRUPTED = "its run was interrupted"
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,11 @@ def all_before(checkpoints: Iterable[Checkpoint]) -> Things:
         modules.update(checkpoint.before.modules)
         files.update(checkpoint.before.files)
     return Things(keys, qdiscs, modules, files)
+
+
+def describe_wait(summary: ChangeSummary) -> str:
+    """That a change waits to be confirmed, for how long and whose it is, in words for people; begins with the verb."""
+    return "is pending for %d s more, made by %s" % (summary.left, summary.author or "somebody")
 
 
 def describe_end(summary: Optional[ChangeSummary]) -> str:

@@ -51,6 +51,12 @@ def read_pending(system: System) -> Optional[Checkpoint]:
     return None if system.file_state(history_path(pending.id)).kind == "file" else pending
 
 
+def waiting(system: System, pending: Checkpoint) -> ChangeSummary:
+    """The summary of a pending change, with the seconds that are left to confirm it."""
+    left = 0 if is_over(system, pending) else round(pending.due - uptime(system))
+    return replace(pending.summary, left=left)
+
+
 def write_pending(system: System, checkpoint: Checkpoint) -> None:
     """Record a change durably, before anything of it is done. OSError where that is not possible."""
     system.make_private_directory(STATE_DIRECTORY)
@@ -104,10 +110,7 @@ def summaries(system: System) -> Tuple[Optional[ChangeSummary], Optional[ChangeS
         pending = read_pending(system)
     except NetfleetError as error:
         return _unreadable(error), None
-    now = None
-    if pending is not None:
-        left = 0 if is_over(system, pending) else round(pending.due - uptime(system))
-        now = replace(pending.summary, left=left)
+    now = waiting(system, pending) if pending else None
     ended = identifiers(system)
     try:
         last = read_ended(system, ended[-1]) if ended else None

@@ -11,6 +11,7 @@ import sys
 import time
 from typing import Callable, List
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import INTERRUPTED
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import is_over, read_pending, uptime
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert import clean_up, revert
@@ -49,7 +50,8 @@ def take_back(system: System, early: bool = False) -> str:
         if not is_over(system, pending):
             # Made since: it has a clock of its own.
             return "change %s is not due yet" % pending.id
-        ended = revert(system, "it was not confirmed within %d s" % pending.summary.window, early=early)
+        window = pending.summary.window
+        ended = revert(system, "it was not confirmed within %d s" % window if window else INTERRUPTED, early=early)
     return "change %s: %s" % (pending.id, ended.change.summary.why if ended else "")
 
 

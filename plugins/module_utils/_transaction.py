@@ -15,13 +15,19 @@ from typing import Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline, _baseline_change, _qdisc
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot_recovery import arm_boot
-from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import Checkpoint, Things
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import (
+    INTERRUPTED,
+    Checkpoint,
+    Things,
+    describe_wait,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import (
     boot_id,
     is_over,
     next_number,
     read_pending,
     uptime,
+    waiting,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import (
     LOCK_SECONDS,
@@ -132,12 +138,11 @@ def recover(system: System) -> List[str]:
         clean_up(system)
         return []
     if pending.summary.window and not is_over(system, pending):
-        left = round(pending.due - uptime(system))
-        text = "is pending for %d s more, made by %s" % (left, pending.summary.author or "somebody")
+        text = describe_wait(waiting(system, pending))
         raise host_error("change %s" % pending.id, text, "wait until it is confirmed or taken back, then run again")
     # We hold the lock, so the run that was to finish it is dead; its clock may be, or may just not have come to it.
     disarm(system)
-    found = revert(system, "its run was interrupted")
+    found = revert(system, INTERRUPTED)
     ended = found.change.summary if found else pending.summary
     return ["change %s of an earlier run was %s: %s" % (ended.id, ended.outcome, ended.why)]
 

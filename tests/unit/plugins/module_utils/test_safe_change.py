@@ -116,6 +116,12 @@ def test_not_confirmed_it_is_taken_back_when_the_time_is_over() -> None:
     assert clock_ends(system) == "nothing is pending"
 
 
+def test_one_that_needed_no_confirmation_is_not_said_to_lack_it() -> None:
+    system = killed_at(20, False, 0)
+    assert read_pending(system) is not None
+    assert time_is_over(system).endswith(": its run was interrupted")
+
+
 def test_setting_the_clock_makes_no_difference() -> None:
     system = host()
     changed(system)
