@@ -225,9 +225,14 @@ class LinuxSystem:
         self._sync_directory(directory)
 
     def remove(self, path: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        try:
             os.unlink(path)
-            self._sync_directory(os.path.dirname(path))
+        except OSError:
+            # A read-only file system refuses before it looks whether there is such a file.
+            if os.path.lexists(path):
+                raise
+            return
+        self._sync_directory(os.path.dirname(path))
 
     @staticmethod
     def _sync_directory(directory: str) -> None:

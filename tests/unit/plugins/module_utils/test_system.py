@@ -221,6 +221,21 @@ def test_programs_speak_english(monkeypatch: pytest.MonkeyPatch) -> None:
     assert SYSTEM.run(["sh", "-c", "echo $LC_ALL $PATH"])[1] == "C /usr/sbin:/usr/bin:/sbin:/bin\n"
 
 
+def test_what_is_not_there_needs_no_removing_on_a_read_only_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").touch()
+
+    def refuse(path: str) -> None:
+        # As the kernel does, which does not look whether there is such a file.
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    SYSTEM.remove(str(tmp_path / "absent"))
+    with pytest.raises(OSError, match="Read-only"):
+        SYSTEM.remove(str(tmp_path / "there"))
+
+
 def test_the_lock_excludes_and_names_its_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(tmp_path / "lock")
     monkeypatch.setattr(_system, "LOCK_PATH", path)
