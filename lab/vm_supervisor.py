@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The supervisor of one virtual machine: `python -m lab.vm_supervisor DIRECTORY [--from-snapshot]`.
 
-It opens the tap, runs QEMU, starts it afresh after a guest's reboot (a warm reset takes several times as long under
-emulation, and this is a cold boot as on real hardware), and ends with a power-off, a panic or SIGTERM.
+It opens the tap, runs QEMU, starts it afresh after a guest's reboot or a reset by its monitor (a warm reset takes
+several times as long under emulation, and this is a cold boot as on real hardware), and ends with a power-off, a panic
+or SIGTERM.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from lab.vm_qemu import CONSOLE, VmSpec, qemu_argv
 SPEC = "vm.json"
 PID = "supervisor.pid"
 QEMU_PID = "qemu.pid"
+# Why QEMU ends, in its own words, when the guest is to be started again.
+RESETS = ("guest-reset", "host-qmp-system-reset")
 PANIC = b"Kernel panic"
 
 
@@ -70,7 +73,7 @@ def _run_once(spec: VmSpec, tap: int, from_snapshot: bool) -> bool:
     if qemu.returncode != 0:
         _note(f"QEMU ended with status {qemu.returncode}; see qemu.log")
         return False
-    if reason == "guest-reset":
+    if reason in RESETS:
         with console.open("rb") as stream:
             stream.seek(begin)
             if PANIC not in stream.read():

@@ -76,10 +76,10 @@ def output(argv: list[str]) -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
-def main() -> None:
-    """Print it all."""
+def seen() -> dict[str, object]:
+    """It all."""
     modules = Path("/proc/modules").read_text() if Path("/proc/modules").exists() else ""
-    seen = {
+    return {
         "boot": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         "memory": int(Path("/proc/meminfo").read_text().split()[1]) * 1024,
         "sysctls": sysctls(),
@@ -91,8 +91,7 @@ def main() -> None:
         "modules": sorted(line.split()[0] for line in modules.splitlines()),
         "failed_units": output(["systemctl", "--failed", "--plain", "--no-legend"]).split("\n")[:-1],
     }
-    print(json.dumps(seen))
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(seen()))

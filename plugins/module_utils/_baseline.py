@@ -8,16 +8,14 @@ which value a key must not be lowered (the one that the kernel had by itself, no
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Optional
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
-from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline, from_wire
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline
+from ansible_collections.netfleet.tcp.plugins.module_utils._record_file import read_record
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 
 STATE_DIRECTORY = "/var/lib/netfleet-tcp"
-FORMAT = 1
 
 
 def baseline_path(name: str) -> str:
@@ -29,15 +27,8 @@ def load(path: str, text: Optional[str]) -> Baseline:
     """The baseline in a file's text (None: no file, nothing recorded). A damaged or newer file is refused by name."""
     if text is None:
         return Baseline()
-    try:
-        data = json.loads(text)
-        if data.pop("format") != FORMAT:
-            raise ValueError("it was written by another version of netfleet.tcp")
-        return from_wire(Baseline, data)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise host_error(
-            path, "cannot be read as a baseline: %s" % error, "restore it, or remove it to start from what runs now"
-        ) from error
+    cure = "restore it, or remove it to start from what runs now"
+    return read_record(Baseline, path, text, "a baseline", cure)
 
 
 def masked(baseline: Baseline, vault: Vault) -> Baseline:

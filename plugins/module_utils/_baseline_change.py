@@ -7,10 +7,10 @@ from __future__ import annotations
 import json
 from typing import Dict, Set
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import FORMAT
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import is_ours
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline, Desired, FileState, Observed, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import state_name
+from ansible_collections.netfleet.tcp.plugins.module_utils._record_file import FORMAT
 from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import parse
 
 

@@ -11,22 +11,22 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Dict, Iterable, Optional, Tuple
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Change,
     ChangeSummary,
     FileState,
-    from_wire,
     to_wire,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._record_file import FORMAT, read_record
 
-FORMAT = 1
 CONFIRMED = "confirmed"
 FAILED = "failed"
 REVERTED = "reverted"
 ROLLED_BACK = "rolled back"
 # Of a record that is damaged, or of another version.
 UNREADABLE = "unreadable"
+# Why a change is taken back that nobody finishes any more.
+INTERRUPTED = "its run was interrupted"
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,8 @@ def dump(checkpoint: Checkpoint) -> str:
 
 def load(path: str, text: str) -> Checkpoint:
     """The change in a file's text; HostError, which names the file, where it is damaged or of another version."""
-    try:
-        data = json.loads(text)
-        if data.pop("format") != FORMAT:
-            raise ValueError("it was written by another version of netfleet.tcp")
-        return from_wire(Checkpoint, data)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        text = "cannot be read as a record of a change: %s" % error
-        raise host_error(path, text, "look at it; remove it to give up what it would take back") from error
+    cure = "look at it; remove it to give up what it would take back"
+    return read_record(Checkpoint, path, text, "a record of a change", cure)
 
 
 def all_before(checkpoints: Iterable[Checkpoint]) -> Things:
@@ -95,6 +89,11 @@ def all_before(checkpoints: Iterable[Checkpoint]) -> Things:
         modules.update(checkpoint.before.modules)
         files.update(checkpoint.before.files)
     return Things(keys, qdiscs, modules, files)
+
+
+def describe_wait(summary: ChangeSummary) -> str:
+    """That a change waits to be confirmed, for how long and whose it is, in words for people; begins with the verb."""
+    return "is pending for %d s more, made by %s" % (summary.left, summary.author or "somebody")
 
 
 def describe_end(summary: Optional[ChangeSummary]) -> str:

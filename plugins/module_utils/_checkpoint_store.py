@@ -24,8 +24,6 @@ PROGRAM = STATE_DIRECTORY + "/revert.pyz"
 KEPT = 20
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _UPTIME = "/proc/uptime"
-# A timer of so many seconds was started a moment after the deadline was noted down, or its clock is rounded.
-_EARLY = 0.5
 
 
 def boot_id(system: System) -> str:
@@ -40,7 +38,7 @@ def uptime(system: System) -> float:
 
 def is_over(system: System, pending: Checkpoint) -> bool:
     """Whether the time to confirm a change is over, or the host was booted since."""
-    return pending.boot != boot_id(system) or uptime(system) >= pending.due - _EARLY
+    return pending.boot != boot_id(system) or uptime(system) >= pending.due
 
 
 def read_pending(system: System) -> Optional[Checkpoint]:
@@ -51,6 +49,12 @@ def read_pending(system: System) -> Optional[Checkpoint]:
     pending = load(PENDING_PATH, text)
     # Interrupted right after it had ended: then this file is but a leftover.
     return None if system.file_state(history_path(pending.id)).kind == "file" else pending
+
+
+def waiting(system: System, pending: Checkpoint) -> ChangeSummary:
+    """The summary of a pending change, with the seconds that are left to confirm it."""
+    left = 0 if is_over(system, pending) else round(pending.due - uptime(system))
+    return replace(pending.summary, left=left)
 
 
 def write_pending(system: System, checkpoint: Checkpoint) -> None:
@@ -106,10 +110,7 @@ def summaries(system: System) -> Tuple[Optional[ChangeSummary], Optional[ChangeS
         pending = read_pending(system)
     except NetfleetError as error:
         return _unreadable(error), None
-    now = None
-    if pending is not None:
-        left = 0 if is_over(system, pending) else round(pending.due - uptime(system))
-        now = replace(pending.summary, left=left)
+    now = waiting(system, pending) if pending else None
     ended = identifiers(system)
     try:
         last = read_ended(system, ended[-1]) if ended else None

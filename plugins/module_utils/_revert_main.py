@@ -2,22 +2,38 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the revert timer and the next boot run: takes the pending change back. Knows nothing of Ansible.
 
-revert.pyz [--after SECONDS | --early]
+revert.pyz [--wait | --early]
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import List
+from typing import Callable, List
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import is_over, read_pending
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import INTERRUPTED
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import is_over, read_pending, uptime
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert import clean_up, revert
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem, System
 
 # A run that holds the lock is at work on the host; it ends, or dies and lets go.
 _LOCK_SECONDS = 600.0
+# One that still has it when the time of its change is over for so long hangs, and would keep the host from being taken
+# back. It may be killed at any moment: what it has done is on record.
+_PATIENCE = 3.0
+
+
+def wait(system: System, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Return when the time of the pending change is over, or as soon as it has ended; by the uptime."""
+    try:
+        pending = read_pending(system)
+        while pending is not None and not is_over(system, pending):
+            sleep(max(0.01, min(1.0, pending.due - uptime(system))))
+            pending = read_pending(system)
+    except NetfleetError:
+        # take_back says what is wrong with the record.
+        return
 
 
 def take_back(system: System, early: bool = False) -> str:
@@ -26,29 +42,33 @@ def take_back(system: System, early: bool = False) -> str:
     early: this runs in the boot, before anything of it is applied.
     NetfleetError where the record cannot be read, or the lock is not to be had.
     """
-    with system.lock(_LOCK_SECONDS):
+    with system.lock(_LOCK_SECONDS, _PATIENCE if _due(system) else None):
         pending = read_pending(system)
         if pending is None:
             clean_up(system)
             return "nothing is pending"
         if not is_over(system, pending):
-            # Left from an earlier change: a process of its own cannot be called back.
+            # Made since: it has a clock of its own.
             return "change %s is not due yet" % pending.id
-        ended = revert(system, "it was not confirmed within %d s" % pending.summary.window, early=early)
+        window = pending.summary.window
+        ended = revert(system, "it was not confirmed within %d s" % window if window else INTERRUPTED, early=early)
     return "change %s: %s" % (pending.id, ended.change.summary.why if ended else "")
+
+
+def _due(system: System) -> bool:
+    pending = read_pending(system)
+    return pending is not None and is_over(system, pending)
 
 
 def main(arguments: List[str]) -> int:
     """Exit status: 0 done or nothing to do, 1 failed."""
-    if arguments[:1] == ["--after"]:
-        # By the monotonic clock, so that setting the clock neither hastens nor delays it.
-        until = time.monotonic() + float(arguments[1])
-        while time.monotonic() < until:
-            time.sleep(max(0.0, min(1.0, until - time.monotonic())))
+    system = LinuxSystem()
+    if "--wait" in arguments:
+        wait(system)
     try:
-        sys.stdout.write(take_back(LinuxSystem(), early="--early" in arguments) + "\n")
+        sys.stdout.write(take_back(system, early="--early" in arguments) + "\n")
     except NetfleetError as error:
         sys.stderr.write("%s\n" % error)
-        LinuxSystem().log("a pending change could not be taken back: %s" % error)
+        system.log("a pending change could not be taken back: %s" % error)
         return 1
     return 0

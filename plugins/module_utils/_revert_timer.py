@@ -3,7 +3,8 @@
 """The clock that takes a change back: armed on the host before the first change, stopped once it is confirmed.
 
 It needs neither the controller nor the connection nor Ansible: a copy of this collection's own code stands beside the
-record of the change, and systemd (elsewhere a process of its own) runs it when the time is over.
+record of the change, and systemd (elsewhere a process of its own) runs it. It is started some seconds early and waits:
+a small or busy host takes its time to load a program.
 
 Pure but for the System that is handed in.
 """
@@ -23,6 +24,9 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_e
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
 TIMER = "netfleet-tcp-revert"
+# Seconds before the time is over at which the program is started.
+LEAD = 10
+_UNITS = (TIMER + ".timer", TIMER + ".service")
 _PACKAGE = "ansible_collections.netfleet.tcp.plugins.module_utils."
 # Its import above also has Ansible take that module along to the host.
 _MAIN = "import sys\nfrom %s import main\n\nsys.exit(main(sys.argv[1:]))\n" % _revert_main.__name__
@@ -34,7 +38,7 @@ def arm(system: System, seconds: float) -> str:
     HostError where nothing could be armed: then nothing may be changed.
     """
     _install(system)
-    argv = [sys.executable, "-I", PROGRAM]
+    argv = [sys.executable, "-I", PROGRAM, "--wait"]
     if system.file_state("/run/systemd/system").kind != "absent":
         disarm(system)
         status, _output, _error = system.run(
@@ -43,7 +47,7 @@ def arm(system: System, seconds: float) -> str:
                 "--quiet",
                 "--collect",
                 "--unit=" + TIMER,
-                "--on-active=%d" % seconds,
+                "--on-active=%d" % max(1, seconds - LEAD),
                 "--timer-property=AccuracySec=100ms",
                 "--description=Take back an unconfirmed change of the TCP configuration (netfleet.tcp)",
                 "--",
@@ -51,19 +55,22 @@ def arm(system: System, seconds: float) -> str:
             ]
         )
         # Asked, not believed: a unit of this name may be masked.
-        if status == 0 and system.run(["systemctl", "is-active", "--quiet", TIMER + ".timer"])[0] == 0:
+        if status == 0 and system.run(["systemctl", "is-active", "--quiet", *_UNITS])[0] == 0:
             return "timer %s.timer" % TIMER
     try:
-        system.detach([*argv, "--after", "%d" % seconds])
+        system.detach(argv)
     except OSError as error:
         raise host_error("", "no revert could be armed: %s" % error, "see the host's journal") from error
     return "a process of its own"
 
 
 def disarm(system: System) -> None:
-    """Stop the clock. A process of its own finds, when its time comes, that nothing is pending."""
+    """Stop the clock, and its program if that waits already: we hold the lock, so it does no more than that.
+
+    A process of its own finds by itself that nothing is pending.
+    """
     if system.file_state("/run/systemd/system").kind != "absent":
-        system.run(["systemctl", "stop", "--quiet", TIMER + ".timer"])
+        system.run(["systemctl", "stop", "--quiet", *_UNITS])
 
 
 def _install(system: System) -> None:

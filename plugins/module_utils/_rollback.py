@@ -28,6 +28,12 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store imp
     settle,
     uptime,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import (
+    LOCK_SECONDS,
+    make_final,
+    must_write_pending,
+    taken_back,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, host_error, input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline, Change, FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, observe
@@ -38,16 +44,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._revert import clean_
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import arm, disarm
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
-from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import (
-    AT_ONCE,
-    LOCK_SECONDS,
-    Terms,
-    make_final,
-    must_write_pending,
-    new_summary,
-    recover,
-    taken_back,
-)
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import AT_ONCE, Terms, new_summary, recover
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, same_value
 
 LAST = "last"

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -78,8 +79,11 @@ class System(Protocol):
     def run(self, argv: Sequence[str], stdin: str = "") -> Tuple[int, str, str]:
         """Exit status, standard output and standard error of a program; 127 where it is not installed."""
 
-    def lock(self, seconds: float) -> "contextlib.AbstractContextManager[None]":
-        """Hold the host's lock of this collection; HostError, naming the holder, if it is not free in time."""
+    def lock(self, seconds: float, patience: Optional[float] = None) -> "contextlib.AbstractContextManager[None]":
+        """Hold the host's lock of this collection; HostError, naming the holder, if it is not free in time.
+
+        patience: seconds after which a holder is killed.
+        """
 
     def new_socket_congestion_control(self) -> str:
         """The congestion control that the kernel gives to a new TCP socket."""
@@ -228,9 +232,14 @@ class LinuxSystem:
         self._sync_directory(directory)
 
     def remove(self, path: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        try:
             os.unlink(path)
-            self._sync_directory(os.path.dirname(path))
+        except OSError:
+            # A read-only file system refuses before it looks whether there is such a file.
+            if os.path.lexists(path):
+                raise
+            return
+        self._sync_directory(os.path.dirname(path))
 
     @staticmethod
     def _sync_directory(directory: str) -> None:
@@ -251,20 +260,23 @@ class LinuxSystem:
         return done.returncode, done.stdout, done.stderr
 
     @contextlib.contextmanager
-    def lock(self, seconds: float) -> Iterator[None]:
+    def lock(self, seconds: float, patience: Optional[float] = None) -> Iterator[None]:
         # An flock(2) dies with its holder, so a run that was killed never locks the host for ever.
         try:
             handle = os.open(LOCK_PATH, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise host_error(LOCK_PATH, "cannot be opened: %s" % error.strerror, "move it away") from error
         try:
-            deadline = time.monotonic() + seconds
+            began = time.monotonic()
             while True:
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
-                    if time.monotonic() >= deadline:
+                    waited = time.monotonic() - began
+                    if patience is not None and waited >= patience:
+                        self._end_holder(os.fstat(handle))
+                    if waited >= seconds:
                         holder = os.pread(handle, 100, 0).decode(errors="replace").strip() or "unknown"
                         raise host_error(
                             LOCK_PATH, "held by another run (%s)" % holder, "try again when it is done"
@@ -275,6 +287,17 @@ class LinuxSystem:
             yield
         finally:
             os.close(handle)
+
+    def _end_holder(self, lock: os.stat_result) -> None:
+        """Kill whoever holds a lock, by what the kernel says of it, not by what anybody has written into its file."""
+        name = "%02x:%02x:%d" % (os.major(lock.st_dev), os.minor(lock.st_dev), lock.st_ino)
+        for line in (self.read("/proc/locks") or "").splitlines():
+            words = line.split()
+            # Those who wait have an arrow in front; a holder in another pid namespace has a number below 1.
+            if words[1] == "FLOCK" and words[5] == name and int(words[4]) > 0:
+                self.log("process %s, which hung while it changed the host, is killed" % words[4])
+                with contextlib.suppress(OSError):
+                    os.kill(int(words[4]), signal.SIGKILL)
 
     def new_socket_congestion_control(self) -> str:
         try:

@@ -11,26 +11,29 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline, _baseline_change, _qdisc
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot_recovery import arm_boot
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import (
-    CONFIRMED,
-    FAILED,
+    INTERRUPTED,
     Checkpoint,
     Things,
+    describe_wait,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import (
-    PENDING_PATH,
     boot_id,
     is_over,
     next_number,
-    read_ended,
     read_pending,
-    settle,
     uptime,
-    write_pending,
+    waiting,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import (
+    LOCK_SECONDS,
+    finish,
+    must_write_pending,
+    taken_back,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
@@ -53,17 +56,15 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._plan import (
     refusal,
     same_file,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._restore import must_run, put, raw_key
+from ansible_collections.netfleet.tcp.plugins.module_utils._restore import must_run, raw_key
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert import clean_up, revert, utc
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import arm, disarm
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
-from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, same_value
+from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS
 
-LOCK_SECONDS = 30.0
 # Seconds after which a change that needs no confirmation is taken back: its run was killed half-way.
 AT_ONCE = 120
-_IN_USE = "module %s is still in use; it stays loaded until its last user closes or the next reboot"
 _SUBJECTS = ("module", "sysctl", "qdisc", "file")
 
 
@@ -130,43 +131,6 @@ def apply(system: System, desired: Desired, secrets: Dict[str, str], terms: Opti
         return replace(outcome, warnings=(*warnings, *outcome.warnings))
 
 
-def confirm(system: System, identifier: str) -> Tuple[Checkpoint, List[str]]:
-    """Make a pending change final: look whether it still stands, write its files, stop the clock.
-
-    Returns the change, and warnings. HostError where it is not pending any more, and says what became of it; and, with
-    everything restored, where it no longer stands or its files cannot be written.
-    """
-    with system.lock(LOCK_SECONDS):
-        pending = read_pending(system)
-        if pending is None or pending.id != identifier:
-            ended = read_ended(system, identifier)
-            if ended and ended.summary.outcome == CONFIRMED:
-                return ended, []
-            became = "%s: %s" % (ended.summary.outcome, ended.summary.why) if ended else "nothing is known of it here"
-            raise host_error("change %s" % identifier, "cannot be confirmed; %s" % became, "run tune again")
-        try:
-            problems = list(_deviations(system, pending))
-            if problems:
-                raise HostError(problems)
-            return _finish(system, pending)
-        except BaseException as error:
-            raise taken_back(system, error) from error
-
-
-def take_back(system: System, identifier: str, why: str) -> Checkpoint:
-    """Take a pending change back at once. HostError where it is not pending."""
-    with system.lock(LOCK_SECONDS):
-        pending = read_pending(system)
-        if pending is None or pending.id != identifier:
-            ended = read_ended(system, identifier)
-            if ended is None:
-                raise host_error("change %s" % identifier, "nothing is known of it on this host")
-            return ended
-        disarm(system)
-        reverted = revert(system, why)
-        return reverted.change if reverted else pending
-
-
 def recover(system: System) -> List[str]:
     """Settle what an earlier run has left: a change of which nobody will take care any more is taken back."""
     pending = read_pending(system)
@@ -174,68 +138,13 @@ def recover(system: System) -> List[str]:
         clean_up(system)
         return []
     if pending.summary.window and not is_over(system, pending):
-        left = round(pending.due - uptime(system))
-        text = "is pending for %d s more, made by %s" % (left, pending.summary.author or "somebody")
+        text = describe_wait(waiting(system, pending))
         raise host_error("change %s" % pending.id, text, "wait until it is confirmed or taken back, then run again")
     # We hold the lock, so the run that was to finish it is dead; its clock may be, or may just not have come to it.
     disarm(system)
-    found = revert(system, "its run was interrupted")
+    found = revert(system, INTERRUPTED)
     ended = found.change.summary if found else pending.summary
     return ["change %s of an earlier run was %s: %s" % (ended.id, ended.outcome, ended.why)]
-
-
-def _deviations(system: System, pending: Checkpoint) -> Iterator[Problem]:
-    """What of the running kernel is not as the change has set it."""
-    after = pending.after
-    for name, value in after.keys.items():
-        running = raw_key(system, name)
-        if not same_value(name, running, value):
-            shown = "another value" if name in SECRET_KEYS else "%s, not %s" % (running, value)
-            yield Problem(name, "is %s by now" % shown)
-    if after.qdiscs:
-        seen = observe(system, Request(qdiscs=True), Baseline(), Vault())
-        states = {entry.name: _qdisc.state_name(entry) for entry in seen.interfaces}
-        for name, kind in after.qdiscs.items():
-            if states.get(name) != kind:
-                yield Problem(name, "has the qdisc %s by now, not %s" % (states.get(name, "(gone)"), kind))
-    given = system.new_socket_congestion_control()
-    if pending.congestion_control and given and given != pending.congestion_control:
-        yield Problem("congestion control", "a new socket gets %s, not %s" % (given, pending.congestion_control))
-
-
-def _finish(system: System, pending: Checkpoint) -> Tuple[Checkpoint, List[str]]:
-    """Write the files, unload what is no longer needed, and make the change final."""
-    warnings: List[str] = []
-    if pending.after.files:
-        pending = replace(pending, writing=True)
-        must_write_pending(system, pending)
-        for state in pending.after.files.values():
-            if not same_file(system.file_state(state.path), state):
-                put(system, state)
-        left = [path for path, state in pending.after.files.items() if not same_file(system.file_state(path), state)]
-        if left:
-            raise HostError(Problem(path, "is not as it was written") for path in left)
-    for name, loaded in pending.after.modules.items():
-        if not loaded and system.run(["modprobe", "-r", "--", name])[0] != 0:
-            warnings.append(_IN_USE % name)
-    ended = pending.ended(CONFIRMED, utc(system.now()))
-    warnings += make_final(system, ended)
-    # Final by now: what follows takes nothing back.
-    warnings += [str(problem) for problem in clean_up(system, lambda: disarm(system))]
-    system.log("change %s confirmed" % ended.id)
-    return ended, warnings
-
-
-def make_final(system: System, ended: Checkpoint) -> List[str]:
-    """Record that a change is final, which makes it so; returns warnings. HostError where that cannot be done."""
-    try:
-        settle(system, ended)
-    except OSError as error:
-        # It is final all the same where only the last moment of the write failed (a directory that was not synced).
-        if not read_ended(system, ended.id):
-            raise host_error(PENDING_PATH, "the change cannot be recorded as final: %s" % error) from error
-        return ["the record of change %s may not outlast a power failure: %s" % (ended.id, error)]
-    return []
 
 
 def new_summary(system: System, declaration: str, terms: Terms) -> ChangeSummary:
@@ -244,24 +153,6 @@ def new_summary(system: System, declaration: str, terms: Terms) -> ChangeSummary
     number = next_number(system)
     identifier = "%06d-%s" % (number, now.replace("-", "").replace(":", ""))
     return ChangeSummary(identifier, declaration, terms.author, terms.run, now, window=terms.window)
-
-
-def must_write_pending(system: System, pending: Checkpoint) -> None:
-    try:
-        write_pending(system, pending)
-    except OSError as error:
-        text = "cannot be written: %s" % (error.strerror or error)
-        raise host_error(PENDING_PATH, text, "mend that, then run again") from error
-
-
-def taken_back(system: System, error: BaseException, outcome: str = FAILED) -> HostError:
-    """Take the pending change back after an error, whatever it was, and say so; what could not be undone is named."""
-    problems = list(error.problems) if isinstance(error, HostError) else [Problem("", str(error) or repr(error))]
-    disarm(system)
-    reverted = revert(system, "; ".join(str(problem) for problem in problems), outcome)
-    if reverted is None or not reverted.problems:
-        problems.append(Problem("", "everything was restored; nothing has changed on this host"))
-    return HostError([*problems, *(reverted.problems if reverted else ())])
 
 
 def _record(system: System, desired: Desired, old: Baseline, new: Baseline) -> None:
@@ -295,7 +186,7 @@ def _to_restore(name: str, text: str) -> str:
 
 
 class _Transaction:
-    """The steps of one change of the running kernel; its files are _finish's."""
+    """The steps of one change of the running kernel; its files are finish's."""
 
     def __init__(self, system: System, desired: Desired, observed: Observed, baseline: Baseline, vault: Vault) -> None:
         self._system = system
@@ -329,7 +220,7 @@ class _Transaction:
                     steps[change.subject](change)
             self._verify()
             if not terms.window:
-                _ended, warnings = _finish(self._system, pending)
+                _ended, warnings = finish(self._system, pending)
             after = self._look()
         except BaseException as error:
             # Whatever it was, an interrupt or a fault of ours included: never leave a host half changed.

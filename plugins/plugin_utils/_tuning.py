@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import describe_end
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import describe_end, describe_wait
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, NetfleetError, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
@@ -98,7 +98,7 @@ class TuningAction(ActionBase):
         if observed.pending and observed.pending.left:
             raise host_error(
                 "change %s" % observed.pending.id,
-                "is pending for %d s more, made by %s" % (observed.pending.left, observed.pending.author or "somebody"),
+                describe_wait(observed.pending),
                 "wait until it is confirmed or taken back, then run again",
             )
         resolved = declaration.resolve(observed)

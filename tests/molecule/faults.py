@@ -6,101 +6,168 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from testinfra.host import Host as Connection
 
-from ansible_collections.netfleet.tcp.plugins.module_utils import _transaction
+from ansible_collections.netfleet.tcp.plugins.module_utils import _rollback
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import bundle, own_sources
-from tests.molecule import fault_agent
-from tests.molecule.hosts import Seen, differences
+from lab.vm_qemu import Monitor
+from tests.molecule import fault_agent, fault_watcher
+from tests.molecule.hosts import OBSERVE, Seen, differences
 
 AGENT = "/root/fault_agent.pyz"
+WATCHER = "/root/fault_watcher.py"
 RUN = f"/usr/bin/python3 -I {AGENT}"
 MAIN = "import sys\nfrom fault_agent import main\n\nsys.exit(main(sys.argv[1:]))\n"
 # What stays whatever becomes of a change: its record; and the counters and lists that any use of the host moves.
 HISTORY = "/var/lib/netfleet-tcp/history/"
 # Killed at the very end, a change leaves it to the next run.
 PROGRAM = "/var/lib/netfleet-tcp/revert.pyz"
+# Where nothing could be written, nothing could be removed either: the next run, or the next boot, does it.
+LEFT_OVER = ("/var/lib/netfleet-tcp/pending.json", "/etc/systemd/system/netfleet-tcp-recover.service")
+LEFT_LINK = "/etc/systemd/system/sysinit.target.wants/netfleet-tcp-recover.service"
 LISTS_OF_MODULES = ("net.ipv4.tcp_available_congestion_control", "net.ipv4.tcp_allowed_congestion_control")
-FAULTS = ("kill", "late", "power", "full", "readonly")
+PROCESS_FAULTS = ("kill", "late")
+FILE_FAULTS = ("full", "readonly")
 OLD, NEW, BETWEEN = "old", "new", "between"
-# What the timer's program may take on an emulated machine beyond its window.
-PATIENCE = 60.0
-REBOOT = 180.0
+# Seconds within which a host is old again when the time of its change is over.
+LIMIT = 5.0
+REBOOT = 240.0
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What became of a host: old, new or between, and what differs from either; how long after the fault."""
+    """What became of a host: old, new or between, and what differs from either; what it said, and how late it was."""
 
     state: str
-    differs: object
-    said: str
-    seconds: float
+    differs: object = ""
+    said: str = ""
+    late: float = 0.0
+    # What the next run, and then its undoing, left wrong; empty where they put it right.
+    wrong: object = ""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A host before a change and after it, and what lies between: its steps, in words."""
+
+    before: Seen
+    after: Seen
+    steps: Sequence[str] = ()
+
+    def of(self, fault: str) -> list[int]:
+        """At which steps a fault can strike; the first is 1."""
+        everywhere = [number for number, _what in enumerate(self.steps, 1)]
+        if fault in FILE_FAULTS:
+            writes = ("write ", "link ") if fault == "full" else ("write ", "link ", "remove ")
+            return [number for number in everywhere if self.steps[number - 1].startswith(writes)]
+        # Before the clock is armed nothing has changed that could be taken back, and nobody waits for a process that
+        # hangs in the cleaning up of a change that is final.
+        return everywhere[self.armed(fault) : self.final] if fault == "stop" else everywhere
+
+    @property
+    def final(self) -> int:
+        """The step by which a change becomes final: its record goes to the history."""
+        return next(number for number, what in enumerate(self.steps, 1) if what.endswith(" to the history"))
+
+    def armed(self, fault: str) -> int:
+        """The step after which the host takes the change back by itself; before it, the next run removes the record."""
+        what = f"link {LEFT_LINK}" if fault == "power" else "arm the timer"
+        return self.steps.index(what) + 1
+
+    def state(self, now: Seen) -> str:
+        """Which of the two a host is."""
+        return OLD if now == self.before else NEW if now == self.after else BETWEEN
+
+    def differs(self, now: Seen) -> object:
+        """What differs from both, where the host is neither."""
+        if self.state(now) != BETWEEN:
+            return ""
+        return {side: first_differences(seen, now) for side, seen in ((OLD, self.before), (NEW, self.after))}
+
+
+def put_file(connection: Connection, path: str, content: bytes) -> None:
+    """Put a file on a host, whatever its size."""
+    text = base64.b64encode(content).decode()
+    connection.check_output(f"rm -f {path}.b64")
+    for start in range(0, len(text), 60000):
+        connection.check_output(f"printf %s {text[start : start + 60000]} >> {path}.b64")
+    connection.check_output(f"base64 -d {path}.b64 > {path} && rm {path}.b64")
 
 
 def install(connection: Connection) -> None:
-    """Put the agent, with the collection's own code, on a host."""
-    assert _transaction, "all that the agent imports is loaded by this"
+    """Put the agent, with the collection's own code, and the watcher on a host."""
+    assert _rollback, "all that the agent imports is loaded by this"
     own = Path(fault_agent.__file__).read_text(encoding="utf-8")
-    text = base64.b64encode(bundle({**own_sources(), "fault_agent": own}, MAIN)).decode()
-    connection.check_output(f"rm -f {AGENT}.b64")
-    for start in range(0, len(text), 60000):
-        connection.check_output(f"printf %s {text[start : start + 60000]} >> {AGENT}.b64")
-    connection.check_output(f"base64 -d {AGENT}.b64 > {AGENT}")
+    parts = {"fault_agent": own, "observe": OBSERVE.read_text(encoding="utf-8")}
+    put_file(connection, AGENT, bundle({**own_sources(), **parts}, MAIN))
+    put_file(connection, WATCHER, Path(fault_watcher.__file__).read_bytes())
 
 
-def steady(seen: Seen) -> Seen:
-    """What was seen of a host, without what is its own to change."""
-    files = {path: digest for path, digest in seen.files.items() if not path.startswith((HISTORY, PROGRAM))}
+def steady(seen: Seen, leftovers: bool = True) -> Seen:
+    """What was seen of a host, without what is its own to change. leftovers: whether they count."""
+    apart = (HISTORY, PROGRAM) if leftovers else (HISTORY, PROGRAM, *LEFT_OVER, LEFT_LINK)
+    files = {path: digest for path, digest in seen.files.items() if not path.startswith(apart)}
     # It remembers which modules were loaded before, and one that is in use stays loaded.
     files.update({path: "there" for path in files if path.endswith(".baseline.json")})
     keys = {name: value for name, value in seen.sysctls.items() if name not in LISTS_OF_MODULES}
     return replace(seen, boot="", memory=0, modules=[], files=files, sysctls=keys)
 
 
-def sides(connection: Connection) -> tuple[Seen, Seen, dict[str, int]]:
-    """The host before the change and after it, and how many steps lie between, by fault; it is as before again."""
-    # Once for nothing: the modules that it loads stay, so that it takes the same steps each time from then on.
-    for verb in ("count", "undo"):
-        connection.check_output(f"{RUN} {verb}")
-    before = steady(Seen.on(connection))
-    steps, files = (int(word) for word in connection.check_output(f"{RUN} count").split())
-    count = {fault: files if fault in ("full", "readonly") else steps for fault in FAULTS}
-    after = steady(Seen.on(connection))
-    connection.check_output(f"{RUN} undo")
-    assert steady(Seen.on(connection)) == before, "the change could not be undone"
-    return before, after, count
+def sides(connection: Connection) -> Sides:
+    """The host before the agent's change and after it; it is as before again."""
+    found = json.loads(connection.check_output(f"{RUN} sides"))
+    before, after, undone = (steady(Seen(**found[key])) for key in ("before", "after", "undone"))
+    assert undone == before, f"the change could not be undone: {first_differences(before, undone)}"
+    assert before != after
+    return Sides(before, after, json.loads(found["steps"]))
 
 
-def broken(connection: Connection, step: int, fault: str, before: Seen, after: Seen) -> Ended:
-    """Break the change at a step, wait until the host has taken care of it, and see what it is."""
-    boot = connection.check_output("cat /proc/sys/kernel/random/boot_id")
-    with contextlib.suppress(RuntimeError):
-        # A machine that is switched off ends the connection, and says nothing.
-        connection.run(f"timeout 60 {RUN} break {step} {fault}")
-    began = time.monotonic()
-    if fault == "power":
-        _wait_for(connection, f"test $(cat /proc/sys/kernel/random/boot_id) != {boot}", REBOOT)
-        _wait_for(connection, "systemctl is-system-running --wait | grep -q -e running -e degraded", REBOOT)
-    _wait_for(connection, "! systemctl is-active -q netfleet-tcp-revert.timer netfleet-tcp-revert.service", PATIENCE)
-    now = steady(Seen.on(connection))
-    said = connection.run("journalctl -b -t netfleet-tcp --no-pager -q -o cat -n 3").stdout
-    state = OLD if now == before else NEW if now == after else BETWEEN
-    differs = (
-        {side: _first_differences(seen, now) for side, seen in ((OLD, before), (NEW, after))}
-        if state == BETWEEN
-        else ""
+def broken(connection: Connection, fault: str, steps: Sequence[int], known: Sides) -> Iterator[tuple[int, Ended]]:
+    """Break the change at each of these steps in turn, and see what the host is then."""
+    words = " ".join(str(step) for step in steps)
+    for line in connection.check_output(f"{RUN} break {fault} {words}").splitlines():
+        found = json.loads(line)
+        yield found["step"], judged(found, known, fault not in FILE_FAULTS and found["step"] > known.armed(fault))
+
+
+def switched_off(connection: Connection, machine: Path, step: int, known: Sides) -> Ended:
+    """Reset the machine right before a step, let it boot, and see what the host is then."""
+    connection.check_output(
+        f"rm -f {fault_agent.READY}; ({RUN} reach {step} > /run/fault_agent.log 2>&1 < /dev/null &);"
+        f" timeout 60 sh -c 'until test -e {fault_agent.READY}; do sleep 0.1; done'"
     )
-    if state == NEW:
-        connection.check_output(f"{RUN} undo")
-    return Ended(state, differs, said, time.monotonic() - began)
+    reset(connection, machine)
+    return judged(json.loads(connection.check_output(f"{RUN} look")), known, step > known.armed("power"))
 
 
-def _first_differences(before: Seen, now: Seen) -> object:
+def reset(connection: Connection, machine: Path) -> None:
+    """What a power failure is to a machine; returns once it is up again."""
+    boot = connection.check_output("cat /proc/sys/kernel/random/boot_id")
+    with Monitor.connect(machine) as monitor:
+        monitor.execute("system_reset")
+    wait_for(connection, f"test $(cat /proc/sys/kernel/random/boot_id) != {boot}", REBOOT)
+    wait_for(connection, "systemctl is-system-running --wait | grep -q -e running -e degraded", REBOOT)
+
+
+def judged(found: Mapping[str, Any], known: Sides, leftovers: bool = True) -> Ended:
+    """By what the agent has seen."""
+    now = steady(Seen(**found["now"]), leftovers)
+    wrong: dict[str, object] = {key: found[key] for key in ("next_said", "undo_said") if found[key]}
+    for key, expected in (("next", known.after), ("undone", known.before)):
+        seen = steady(Seen(**found[key]))
+        if seen != expected:
+            wrong[key] = first_differences(expected, seen)
+    return Ended(known.state(now), known.differs(now), found.get("said", ""), found["late"], wrong or "")
+
+
+def first_differences(before: Seen, now: Seen) -> object:
     """What is no longer as it was, in a few words for each."""
     found: dict[str, object] = {}
     for part, (left, right) in differences({"host": before}, {"host": now}).items():
@@ -112,7 +179,8 @@ def _first_differences(before: Seen, now: Seen) -> object:
     return found
 
 
-def _wait_for(connection: Connection, command: str, seconds: float) -> None:
+def wait_for(connection: Connection, command: str, seconds: float) -> None:
+    """Until a command on the host succeeds; a host that cannot be reached meanwhile is waited for too."""
     until = time.monotonic() + seconds
     while True:
         with contextlib.suppress(RuntimeError):

@@ -134,6 +134,7 @@ print(json.dumps({"event": "SHUTDOWN", "data": {"guest": True, "reason": REASONS
     [
         (["guest-reset", "guest-shutdown"], ["a", "b"], 2, "QEMU is started again"),
         (["guest-shutdown"], ["bye"], 1, "bye"),
+        (["host-qmp-system-reset", "guest-shutdown"], ["a", "b"], 2, "QEMU is started again"),
         (["guest-reset"], ["Kernel panic - not syncing"], 1, "panicked: it stays off"),
     ],
 )

@@ -90,6 +90,7 @@ class FakeSystem:
         self.unreadable: set[str] = set()  # files that this user may not read
         self.root = True
         self.locked_by = ""
+        self.killed = ""  # the holder of the lock that was killed for it
         self.lock_held = False
         self.given_congestion_control: str | None = None
         self.steps: list[str] = []
@@ -208,8 +209,10 @@ class FakeSystem:
     # System: changing
 
     @contextlib.contextmanager
-    def lock(self, seconds: float) -> Iterator[None]:
+    def lock(self, seconds: float, patience: float | None = None) -> Iterator[None]:
         assert seconds > 0
+        if self.locked_by and patience is not None:
+            self.killed, self.locked_by = self.locked_by, ""
         if self.locked_by:
             raise host_error("/run/netfleet-tcp.lock", "held by another run (%s)" % self.locked_by, "try again")
         self.lock_held = True

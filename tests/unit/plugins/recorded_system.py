@@ -82,5 +82,5 @@ class RecordedSystem:
     def sock_diag(self, request: bytes) -> list[bytes]:
         raise AssertionError("a recorded host was asked for its sockets by %r" % request)
 
-    def lock(self, seconds: float) -> contextlib.AbstractContextManager[None]:
-        raise AssertionError("a recorded host was locked for %s s" % seconds)
+    def lock(self, seconds: float, patience: float | None = None) -> contextlib.AbstractContextManager[None]:
+        raise AssertionError("a recorded host was locked: %s, %s" % (seconds, patience))

@@ -32,11 +32,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store imp
     read_pending,
     summaries,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import confirm, take_back
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import ChangeSummary, FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert_main import take_back as clock_ends
+from ansible_collections.netfleet.tcp.plugins.module_utils._revert_main import wait
 from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import parse
-from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply, confirm, take_back
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply
 from tests.unit.plugins.fake_system import SYSCTLS, FakeSystem
 from tests.unit.plugins.module_utils.test_transaction import (
     EVERYTHING,
@@ -80,8 +82,7 @@ def test_until_it_is_confirmed_the_running_kernel_alone_is_changed() -> None:
     assert system.sysctls[RMEM] == "4096\t131072\t33554432"
     added = set(system.files) - set(files)
     assert added == {PENDING_PATH, PROGRAM, UNIT, LINK}
-    assert system.timer[-3:] == [system.timer[-3], "-I", PROGRAM]
-    assert "--on-active=120" in system.timer
+    assert system.timer[-3:] == ["-I", PROGRAM, "--wait"]
     pending, last = summaries(system)
     assert pending is not None
     assert (pending.id, pending.author, pending.window, pending.left) == (identifier, "ann@controller", 120, 120)
@@ -113,6 +114,12 @@ def test_not_confirmed_it_is_taken_back_when_the_time_is_over() -> None:
     assert "was taken back at 2026-" in describe_end(last)
     assert "not confirmed within 120 s" in system.journal[-1]
     assert clock_ends(system) == "nothing is pending"
+
+
+def test_one_that_needed_no_confirmation_is_not_said_to_lack_it() -> None:
+    system = killed_at(20, False, 0)
+    assert read_pending(system) is not None
+    assert time_is_over(system).endswith(": its run was interrupted")
 
 
 def test_setting_the_clock_makes_no_difference() -> None:
@@ -196,8 +203,74 @@ def test_without_systemd_a_process_keeps_the_time() -> None:
     del system.files["/run/systemd/system"]
     changed(system)
     (argv,) = system.detached
-    assert argv[1:] == ["-I", PROGRAM, "--after", "120"]
+    assert argv[1:] == ["-I", PROGRAM, "--wait"]
     assert "not confirmed" in time_is_over(system)
+
+
+@pytest.mark.parametrize(("window", "seconds"), [(120, 110), (10, 1), (5, 1)])
+def test_the_clock_is_started_early_enough_to_be_loaded_in_time(window: int, seconds: int) -> None:
+    system = host()
+    apply(system, EVERYTHING, SECRETS, Terms(window))
+    assert "--on-active=%d" % seconds in system.timer
+
+
+def test_the_program_of_the_clock_waits_for_the_end_of_the_time() -> None:
+    system = host()
+    changed(system)
+    began = system.uptime
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        system.clock += 86400.0
+        system.uptime += seconds
+
+    wait(system, sleep)
+    assert system.uptime - began == pytest.approx(120.0, abs=0.02)
+    assert max(slept) <= 1.0
+    assert "not confirmed" in clock_ends(system)
+
+
+def test_and_no_longer_than_until_it_is_confirmed() -> None:
+    system = host()
+    identifier = changed(system)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        confirm(system, identifier)
+
+    wait(system, sleep)
+    assert len(slept) == 1
+
+
+def test_it_does_not_wait_for_a_change_whose_record_is_damaged() -> None:
+    system = host()
+    changed(system)
+    system.put(PENDING_PATH, "{")
+    wait(system, lambda _seconds: pytest.fail("waited"))
+    with pytest.raises(HostError, match=r"pending\.json"):
+        clock_ends(system)
+
+
+def test_a_run_that_hangs_does_not_keep_its_change_from_being_taken_back() -> None:
+    system = host()
+    before = system.snapshot()
+    changed(system)
+    system.locked_by = "pid 7"
+    with pytest.raises(HostError, match="held by another run"):
+        clock_ends(system)
+    assert "not confirmed" in time_is_over(system)
+    assert (system.killed, system.snapshot()) == ("pid 7", before)
+
+
+def test_nobody_is_killed_where_nothing_is_due() -> None:
+    system = host()
+    confirm(system, changed(system))
+    system.locked_by = "pid 7"
+    with pytest.raises(HostError, match="held by another run"):
+        time_is_over(system)
+    assert system.killed == ""
 
 
 def test_so_does_one_where_the_timer_is_masked() -> None:

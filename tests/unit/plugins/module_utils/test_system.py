@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -220,6 +221,21 @@ def test_programs_speak_english(monkeypatch: pytest.MonkeyPatch) -> None:
     assert SYSTEM.run(["sh", "-c", "echo $LC_ALL $PATH"])[1] == "C /usr/sbin:/usr/bin:/sbin:/bin\n"
 
 
+def test_what_is_not_there_needs_no_removing_on_a_read_only_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").touch()
+
+    def refuse(path: str) -> None:
+        # As the kernel does, which does not look whether there is such a file.
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    SYSTEM.remove(str(tmp_path / "absent"))
+    with pytest.raises(OSError, match="Read-only"):
+        SYSTEM.remove(str(tmp_path / "there"))
+
+
 def test_the_lock_excludes_and_names_its_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(tmp_path / "lock")
     monkeypatch.setattr(_system, "LOCK_PATH", path)
@@ -232,6 +248,28 @@ def test_the_lock_excludes_and_names_its_holder(tmp_path: Path, monkeypatch: pyt
     with SYSTEM.lock(0.0):
         pass
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+
+
+def test_a_holder_that_hangs_is_killed_where_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "lock")
+    monkeypatch.setattr(_system, "LOCK_PATH", path)
+    program = (
+        "import fcntl, os, signal, sys; lock = open(sys.argv[1], 'w'); fcntl.flock(lock, fcntl.LOCK_EX);"
+        "print(flush=True); os.kill(os.getpid(), signal.SIGSTOP)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        try:
+            with pytest.raises(HostError, match="held by another run"), SYSTEM.lock(0.3):
+                pass
+            assert other.poll() is None
+            with SYSTEM.lock(10.0, patience=0.2):
+                assert other.wait(timeout=10) == -signal.SIGKILL
+        finally:
+            other.kill()
+    with SYSTEM.lock(0.0, patience=0.0):
+        pass
 
 
 def test_a_lock_that_cannot_be_opened_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
