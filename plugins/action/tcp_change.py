@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Dict
 
+from ansible.errors import AnsibleConnectionFailure
+
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error, input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import to_wire
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import declare, validated
@@ -16,6 +18,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._run_settings import 
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._tuning import TuningAction
 
 _STEPS = ("look", "make", "end")
+# Seconds for which a host is asked to take a change back at once.
+_TO_TAKE_BACK = 20.0
 
 
 class ActionModule(TuningAction):
@@ -41,7 +45,7 @@ class ActionModule(TuningAction):
         self, arguments: Dict[str, Any], settings: Mapping[str, Any], task_vars: Dict[str, Any]
     ) -> Dict[str, Any]:
         run = checked_settings(settings, int(arguments["confirm"]))
-        look = self.look(arguments, task_vars, counters=bool(run["gate_seconds"]))
+        look = self.look(arguments, task_vars, counters=bool(run["watched"]))
         answer = self.seen(look)
         answer.update(counters=dict(look.counters), looked_at=time.time())
         if look.to_change:
@@ -63,27 +67,46 @@ class ActionModule(TuningAction):
         planned = given.get("planned") or {}
         if "desired" not in planned:
             raise host_error("", "nothing is planned for this host", "run netfleet.tcp.tune, which looks first")
-        window = int(arguments["confirm"])
         asked = time.time()
-        counters = bool(planned["settings"]["gate_seconds"])
-        secrets = declare(arguments).secrets
-
-        def work() -> Dict[str, Any]:
-            return self.change(planned["desired"], secrets, window, task_vars, counters=counters)
-
-        answer = work()
-        if "change" not in answer:
-            # It failed, or is final by now; with nothing pending there will be no end to log.
-            answer = self.logged(arguments["log"], task_vars, lambda: answer)
+        answer = self._made(arguments, planned, task_vars)
+        if answer.get("failed"):
+            # The others of the wave go on, and are judged and ended with it; this one fails at the end.
+            kept = {name: answer[name] for name in ("msg", "problems") if name in answer}
+            said = ["could not be changed: %s" % kept.get("msg", "")]
+            answer = {"changed": False, "not_made": {**kept, "failed": True}, "warnings": said}
         answer["asked_at"] = asked
+        return answer
+
+    def _made(self, arguments: Dict[str, Any], planned: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        counters = bool(planned["settings"]["watched"])
+        window, secrets = int(arguments["confirm"]), declare(arguments).secrets
+        try:
+            answer = self.change(planned["desired"], secrets, window, task_vars, counters=counters)
+        except AnsibleConnectionFailure as error:
+            text = "the connection was lost while it was changed; it takes back by itself what it has begun: %s" % error
+            answer = {"failed": True, "msg": text}
+        if answer.get("failed") or answer.get("changes"):
+            said = self.log(arguments["log"], task_vars, answer)
+            answer["warnings"] = [*(answer.get("warnings") or []), *said]
         return answer
 
     def _end_step(self, arguments: Dict[str, Any], given: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         made = dict(given.get("made") or {})
+        if made.get("not_made"):
+            return {"changed": False, **made["not_made"]}
         if "change" not in made:
             return {"changed": False, "skipped": True, "skip_reason": "nothing waits to be confirmed"}
         not_kept = str(given.get("not_kept") or "")
-        answer = self.logged(arguments["log"], task_vars, lambda: self.end(made, task_vars, not_kept))
+        left = float(made["asked_at"]) + float(made["change"]["window"]) - time.time()
+        # What is to go goes by itself as well.
+        seconds = max(0.0, min(left, _TO_TAKE_BACK) if not_kept else left)
+        try:
+            answer = self.end(made, task_vars, not_kept, seconds)
+        except AnsibleConnectionFailure as error:
+            # No failure of the connection for Ansible: it counts such a host twice, and goes on to the next wave.
+            answer = {"failed": True, "msg": str(error), "change": self.not_confirmed(), "changes": made["changes"]}
+        said = self.log(arguments["log"], task_vars, answer)
+        answer["warnings"] = [*(answer.get("warnings") or []), *said]
         # Shown and counted when it was made.
         answer.update(changed=False)
         return {key: value for key, value in answer.items() if key not in ("diff", "counters", "asked_at")}

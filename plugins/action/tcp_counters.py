@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, Optional
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._confirmation import fresh
@@ -40,10 +40,15 @@ class ActionModule(ActionBase):
                 found: Dict[str, Any] = self._execute_module(
                     module_name="netfleet.tcp.tcp_counters", module_args=arguments, task_vars=task_vars
                 )
-                found.pop("invocation", None)
-                return {**answer, **found}
-            except AnsibleConnectionFailure as error:
+            except AnsibleError as error:
                 lost = str(error)
-                if time.time() - began > _PATIENCE:
+                if not isinstance(error, AnsibleConnectionFailure) or time.time() - began > _PATIENCE:
                     return {**answer, "changed": False, "lost": lost}
                 time.sleep(_PAUSE)
+                continue
+            if found.get("failed") or "counters" not in found:
+                # One task reads many hosts: it would fail for all of them.
+                why = str(found.get("msg") or found.get("module_stderr") or "it gave no counters").strip()
+                return {**answer, "changed": False, "lost": why}
+            found.pop("invocation", None)
+            return {**answer, **found}

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any, Dict, List, Optional
 
+from ansible import context
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._counters import Counters
@@ -25,13 +27,15 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._gate import (
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._gate_text import FINE_TEXT, share_lost, table
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._run_settings import STOP, WAIT
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import LOOK, MADE, RESERVE, SCHEDULE
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import ENDED, LOOK, MADE, RESERVE, SCHEDULE
 
 # Hosts are read one after the other: so many of a wave, spread as it is, stand for it, and so many for the others.
 _MOST_READ = 10
 _MOST_OTHERS = 5
 # Seconds that reading them takes, at the least.
 _A_LOOK = 5.0
+# Seconds that a host takes to be confirmed.
+_TO_CONFIRM = 4.0
 # Seconds between two lines that say that the run still waits.
 _PROGRESS = 10.0
 _COLOURS = {FINE: "green", WORSE: "red", TOO_LITTLE: "yellow"}
@@ -54,6 +58,12 @@ class ActionModule(ActionBase):
             answer.update(changed=False, **steps[step](task_vars or {}))
         except NetfleetError as error:
             answer.update(failed=True, **failure(error))
+        except Exception as error:
+            if step == "before":
+                raise
+            broken = "the health gate came to no verdict: %r" % error
+            none = {"sample": [], "until": 0.0, "failed_hosts": [], "broken": broken}
+            answer.update(changed=False, outcome=WORSE, not_kept=broken, again=False, **none)
         return answer
 
     def _before(self, task_vars: Dict[str, Any]) -> Dict[str, Any]:
@@ -64,14 +74,25 @@ class ActionModule(ActionBase):
             (index, wave) for index, wave in enumerate(plan["waves"], 1) if task_vars["inventory_hostname"] in wave
         )
         settings = hostvars[task_vars["inventory_hostname"]][LOOK]["to_change"]["settings"]
-        seconds = int(settings["gate_seconds"])
+        planned = [hostvars[host][LOOK]["to_change"]["settings"] for host in hosts]
+        seconds = min(int(entry["watched"]) for entry in planned)
         later = [host for wave in plan["waves"][number:] for host in wave]
         others = [*later, *plan["unchanged"]][:_MOST_OTHERS] if seconds else []
+        stopped = self._stopped(hostvars, plan["waves"][number - 2], settings) if number > 1 else ""
+        if stopped:
+            self._say("no further wave: %s" % stopped, WORSE)
+            return {"stopped": True, "msg": stopped}
         self._say("wave %d of %d: %s" % (number, len(plan["waves"]), self._count(hosts)))
         looked = max(float(hostvars[host][LOOK]["looked_at"]) for host in hosts)
         self._sleep(looked + seconds - time.time(), "for traffic before the change, to compare with")
         wave = {"number": number, "of": len(plan["waves"]), "hosts": hosts, "others": others, "seconds": seconds}
-        return {"wave": wave, "settings": settings}
+        return {"wave": wave, "settings": {**settings, "watched": seconds}, "stopped": False}
+
+    @staticmethod
+    def _stopped(hostvars: Any, earlier: List[str], settings: Mapping[str, Any]) -> str:
+        """Why no further wave is to begin: too much of the one before has failed."""
+        failed = [host for host in earlier if _failed(hostvars[host].get(ENDED) or {})]
+        return share_lost(failed, earlier, [], [], settings)
 
     def _wait(self, task_vars: Dict[str, Any]) -> Dict[str, Any]:
         """Which hosts to read, until when; waits for traffic."""
@@ -80,13 +101,17 @@ class ActionModule(ActionBase):
         pending = [host for host in hosts if made[host].get("change")]
         # The last of the time is for confirming.
         ends = [float(made[host]["asked_at"]) + float(made[host]["change"]["window"]) for host in pending]
-        until = min(ends) - RESERVE if ends else time.time()
-        seconds = min(float(settings["gate_seconds"]), until - time.time() - _A_LOOK) if pending else 0.0
+        turns = math.ceil(len(pending) / int(context.CLIARGS["forks"]))
+        until = min(ends) - max(RESERVE, turns * _TO_CONFIRM) if ends else time.time()
+        seconds = min(float(settings["watched"]), until - time.time() - _A_LOOK) if pending else 0.0
         self._sleep(seconds, "for traffic since the change")
         return {"sample": pending[:_MOST_READ], "until": until, "failed_hosts": [h for h in hosts if _failed(made[h])]}
 
     def _judge(self, task_vars: Dict[str, Any]) -> Dict[str, Any]:
         hostvars, settings = task_vars["hostvars"], self._given("settings", {})
+        broken = self._given("broken", "")
+        if broken:
+            return {"outcome": WORSE, "not_kept": broken, "again": False}
         if not self._given("read", []) and not self._given("failed_hosts", []):
             return {"outcome": FINE, "not_kept": "", "again": False, "msg": "nothing had to be changed any more"}
         asked = [entry for entry in self._given("read", []) if entry.get("lost") or entry.get("counters")]
@@ -130,7 +155,9 @@ class ActionModule(ActionBase):
 
     def _again(self, verdict: Verdict, settings: Mapping[str, Any]) -> bool:
         waits = verdict.outcome == TOO_LITTLE and settings["gate_too_little"] == WAIT
-        return waits and time.time() + _A_LOOK < float(self._given("until", 0.0))
+        # What is worse may be a moment's: it is condemned when it stays so.
+        doubts = verdict.outcome == WORSE and self._given("earlier", "") != WORSE
+        return (waits or doubts) and time.time() + _A_LOOK < float(self._given("until", 0.0))
 
     def _given(self, name: str, otherwise: Any) -> Any:
         return self._task.args.get(name) or otherwise
@@ -158,7 +185,7 @@ def _counters(answer: Mapping[str, Any]) -> Optional[Counters]:
 
 
 def _failed(made: Mapping[str, Any]) -> bool:
-    return not made or bool(made.get("failed") or made.get("unreachable"))
+    return not made or bool(made.get("failed") or made.get("unreachable") or made.get("not_made"))
 
 
 def _not_kept(verdict: Verdict, settings: Mapping[str, Any]) -> str:

@@ -54,7 +54,7 @@ class ActionModule(ActionBase):
         if planned:
             settings = next(iter(planned.values()))["settings"]
             window = min(int(entry["window"]) for entry in planned.values())
-            most = most_at_a_time(int(context.CLIARGS["forks"]), window, settings["gate_seconds"])
+            most = most_at_a_time(int(context.CLIARGS["forks"]), window, settings["watched"])
             candidates = [
                 Candidate(name, str(entry["profile"] or ""), tuple(entry["groups"])) for name, entry in planned.items()
             ]
@@ -67,7 +67,6 @@ class ActionModule(ActionBase):
             "sizes": [len(wave) for wave in waves],
             "waves": waves,
             "unchanged": unchanged,
-            "max_failed": settings.get("max_failed", 100),
             "run": str(self._task._uuid),
         }
         said = "; ".join(lines) or "nothing to change"

@@ -22,11 +22,13 @@ requirements:
   - enabled by C(callbacks_enabled = netfleet.tcp.recap) in ansible.cfg
 """
 
+from dataclasses import replace
 from typing import Any, Dict, Tuple
 
 from ansible.plugins.callback import CallbackBase
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._recap import (
+    PENDING,
     WAITING,
     HostResult,
     headline_state,
@@ -65,6 +67,11 @@ class CallbackModule(CallbackBase):
         answer: Dict[str, Any] = result._result
         if status in ("failed", "unreachable") or result._task.action in _ACTIONS:
             problems = answer.get("problems") or ([answer["msg"]] if answer.get("msg") else [])
+            earlier = self._results.get(name)
+            if result._task.action not in _ACTIONS and earlier and earlier.status in (WAITING, PENDING):
+                # A task that concerns the wave has failed: the host is what it was.
+                self._results[name] = replace(earlier, problems=tuple(str(problem) for problem in problems))
+                return
             became = host_status(status, answer, self._check_mode)
             self._results[name] = HostResult(
                 status=became,

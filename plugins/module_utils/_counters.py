@@ -24,12 +24,12 @@ class Counters:
     """Counts since boot, but for the last two. uptime: in seconds, when they were read.
 
     segments: data segments sent for the first time (TCPOrigDataSent: RetransSegs is no part of OutSegs, which counts
-    pure acknowledgements, and would flatter a receiver). retransmitted: without SYNs. syn_retransmitted: SYN and
-    SYN-ACK. opened: connections begun from here (ActiveOpens); accepted: handshakes completed here (PassiveOpens).
-    failed: of the opened, without those refused in mid-handshake from outside (AttemptFails less EmbryonicRsts).
-    dropped: connections that a listener had no room for (ListenDrops). rtt: the median of the smoothed RTT of the
-    connections that were not idle and not to the host itself, in microseconds, 0 where there are none; connections:
-    how many these are.
+    pure acknowledgements, and would flatter a receiver). retransmitted: SYNs included (RetransSegs); syn_retransmitted:
+    these, SYN-ACKs included. opened: connections begun from here (ActiveOpens); accepted: handshakes completed here
+    (PassiveOpens). failed: handshakes that came to nothing (AttemptFails), of which refused: by a reset of those that
+    others had begun (EmbryonicRsts). dropped: connections that a listener had no room for (ListenDrops). rtt: the
+    median of the smoothed RTT of the connections that were not idle and not to the host itself, in microseconds, 0
+    where there are none; connections: how many these are.
     """
 
     uptime: float = 0.0
@@ -39,6 +39,7 @@ class Counters:
     opened: int = 0
     accepted: int = 0
     failed: int = 0
+    refused: int = 0
     dropped: int = 0
     rtt: int = 0
     connections: int = 0
@@ -70,16 +71,16 @@ def read_counters(system: System) -> Counters:
     """Read them now; what this kernel does not count is 0."""
     tcp = parse_counters(system.read("/proc/net/snmp") or "").get("Tcp", {})
     more = parse_counters(system.read("/proc/net/netstat") or "").get("TcpExt", {})
-    syn = more.get("TCPSynRetrans", 0)
     rtt, counted = median_rtt(system)
     return Counters(
         uptime=uptime(system),
         segments=more.get("TCPOrigDataSent", 0),
-        retransmitted=max(0, tcp.get("RetransSegs", 0) - syn),
-        syn_retransmitted=syn,
+        retransmitted=tcp.get("RetransSegs", 0),
+        syn_retransmitted=more.get("TCPSynRetrans", 0),
         opened=tcp.get("ActiveOpens", 0),
         accepted=tcp.get("PassiveOpens", 0),
-        failed=max(0, tcp.get("AttemptFails", 0) - more.get("EmbryonicRsts", 0)),
+        failed=tcp.get("AttemptFails", 0),
+        refused=more.get("EmbryonicRsts", 0),
         dropped=more.get("ListenDrops", 0),
         rtt=rtt,
         connections=counted,

@@ -32,9 +32,11 @@ def headline_state(running: Mapping[str, Any]) -> Dict[str, Dict[str, Any]]:
 
 # Of a host that a run in waves has looked at and not come to; that it has changed and not confirmed; that is as before.
 WAITING, PENDING, REVERTED = "waiting", "pending", "reverted"
+# What became of a change of which the run knows no more than that.
+NOT_CONFIRMED = "not confirmed"
 _NOT_NEW = {
     WAITING: "not changed: the run did not come to their wave",
-    PENDING: "changed and not confirmed: each takes it back by itself when its time is over",
+    PENDING: "not confirmed: each takes the change back by itself when its time is over, if it has not done so",
     REVERTED: "as before: the change was taken back",
 }
 
@@ -43,7 +45,9 @@ def host_status(status: str, answer: Mapping[str, Any], check_mode: bool) -> str
     """The status of a host after a task of a run, from Ansible's (ok, changed, failed, unreachable) and the result."""
     outcome = (answer.get("change") or {}).get("outcome")
     if status == "failed":
-        return REVERTED if outcome == "reverted" else status
+        return {"reverted": REVERTED, NOT_CONFIRMED: PENDING}.get(str(outcome), status)
+    if answer.get("not_made"):
+        return "failed"
     if status == "ok" and answer.get("to_change") and not check_mode:
         return WAITING
     if status in ("ok", "changed") and outcome in ("pending", "confirmed"):

@@ -67,6 +67,14 @@ options:
     type: list
     elements: dict
     default: []
+  earlier:
+    description: The outcome of an earlier look at this wave; what is worse for the first time is looked at once more.
+    type: str
+    default: ""
+  broken:
+    description: Why V(wait) came to no end.
+    type: str
+    default: ""
 seealso:
   - module: netfleet.tcp.tcp_counters
   - module: netfleet.tcp.tcp_change
@@ -85,6 +93,10 @@ wave:
   description: C(number) of this wave C(of) so many, its C(hosts), C(others) to compare with, C(seconds) to watch.
   returned: by O(step=before)
   type: dict
+stopped:
+  description: Whether no further wave is to begin, since too much of the one before has failed.
+  returned: by O(step=before)
+  type: bool
 settings:
   description: How the run goes over the fleet.
   returned: by O(step=before)

@@ -48,7 +48,7 @@ ansible_facts:
   contains:
     netfleet_tcp_waves:
       description: The C(hosts) in their order (none in check mode), the C(sizes) of the waves, the C(waves) themselves,
-        hosts that stay C(unchanged), C(max_failed) in percent, and C(run), which all changes of the run are known by.
+        hosts that stay C(unchanged), and C(run), which all changes of the run are known by.
       returned: success
       type: dict
 """

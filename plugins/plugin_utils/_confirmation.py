@@ -40,14 +40,15 @@ def confirm(
     connection: ConnectionBase,
     execute: Callable[[], Dict[str, Any]],
     pending: Dict[str, Any],
+    seconds: float,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Dict[str, Any]:
-    """The answer of tcp_confirm (execute), asked for over a new connection until the window is over.
+    """The answer of tcp_confirm (execute), asked for over a new connection for so many seconds.
 
     AnsibleConnectionFailure, which says when the host is as before again, where it cannot be reached any more.
     """
-    until = clock() + float(pending["window"])
+    until = clock() + seconds
     while True:
         try:
             fresh(connection)

@@ -8,6 +8,7 @@ minutes on the others, so that neither a bad hour is blamed on the change nor th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
@@ -15,8 +16,10 @@ from typing import Any, Dict, List, Optional, Tuple
 from ansible_collections.netfleet.tcp.plugins.module_utils._counters import Counters
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._traffic import (
+    RATES,
     SHARES,
     Interval,
+    Rate,
     Share,
     between,
     median,
@@ -26,22 +29,23 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._traffic import (
 
 FINE, WORSE, TOO_LITTLE = "fine", "worse", "too_little"
 # Percent, but for the RTT above which a rise counts (milliseconds). above: what is below it is never worse. rise:
-# percentage points above what was expected; of the RTT, and fall of the connections: percent of it.
+# percentage points above what was expected; of the RTT, and fall of the rates: percent of it.
 LIMITS: Dict[str, Dict[str, float]] = {
     "retransmission": {"above": 0.5, "rise": 0.5},
     "syn_retransmission": {"above": 2.0, "rise": 2.0},
     "listen_drops": {"above": 0.1, "rise": 0.1},
     "failures": {"above": 0.1, "rise": 1.0},
-    "rtt": {"above": 1.0, "rise": 50.0},
-    "connections": {"fall": 90.0},
+    "rtt": {"above": 1.0, "rise": 100.0},
+    "opened": {"fall": 90.0},
+    "accepted": {"fall": 90.0},
+    "segments": {"fall": 99.0},
 }
-# Of the hosts together, before and after each: data segments, connections opened and accepted; and, for the RTT, of one
-# host: connections that were not idle.
-MINIMUM: Dict[str, int] = {"segments": 1000, "connections": 50, "rtt": 5}
-# title, count and rate of an interval
-_RATES = (("connections opened", "opened", "opening"), ("connections accepted", "accepted", "accepting"))
-# What is rarer may be chance: so many more than were expected.
+# Of the hosts together, before: data segments, connections opened and accepted; and, for the RTT, of one host before
+# and after: connections that were not idle.
+MINIMUM: Dict[str, float] = {"segments": 1000, "connections": 50, "rtt": 50}
+# What is rarer may be chance: so many more than were expected, and so many standard deviations.
 _FEWEST = 5
+_DEVIATIONS = 3.5
 
 
 @dataclass(frozen=True)
@@ -118,28 +122,29 @@ def _judge(hosts: List[Readings], others: List[Readings], minimum: Mapping[str, 
     limits = hosts[0].limits or LIMITS
     # What a host did that was booted since is no measure for those that were not.
     hosts = [host for host in hosts if host.after]
-    others = [host for host in others if host.before and host.after]
-    before, after = together(host.before for host in hosts), together(host.after for host in hosts)
-    control = (together(host.before for host in others), together(host.after for host in others))
-    rows = [
-        *(_share(share, limits[name], (before, after), control, minimum) for name, share in SHARES.items()),
-        *(_rate(*rate, limits["connections"]["fall"], (before, after), control, minimum) for rate in _RATES),
-        _rtt(limits["rtt"], hosts, others, int(minimum["rtt"])),
+    own = (together(host.before for host in hosts), together(host.after for host in hosts))
+    control = [(host.before, host.after) for host in others if host.before and host.after]
+    traffic = [
+        *(_share(share, limits[name], own, control, minimum[share.minimum]) for name, share in SHARES.items()),
+        *(_rate(rate, limits[name]["fall"], own, control, minimum[rate.minimum]) for name, rate in RATES.items()),
     ]
+    rows = (*traffic, _rtt(limits["rtt"], hosts, others, minimum["rtt"]))
     worse = [row for row in rows if row.judged == WORSE]
     if worse:
-        return Verdict(WORSE, tuple(rows), "; ".join(_words(row) for row in worse))
-    if any(row.judged for row in rows):
-        return Verdict(FINE, tuple(rows), "")
-    text = "%d data segments and %d connections before, %d and %d after; at least %d or %d each" % (
+        return Verdict(WORSE, rows, "; ".join(_words(row) for row in worse))
+    # A few connections that happen to stand have an RTT, and say nothing of new ones.
+    if any(row.judged for row in traffic):
+        return Verdict(FINE, rows, "")
+    before, after = own
+    text = "%d data segments and %d connections before, %d and %d after; at least %d or %d before" % (
         before.segments,
-        before.connections,
+        before.opened + before.accepted,
         after.segments,
-        after.connections,
+        after.opened + after.accepted,
         minimum["segments"],
         minimum["connections"],
     )
-    return Verdict(TOO_LITTLE, tuple(rows), text)
+    return Verdict(TOO_LITTLE, rows, text)
 
 
 def _words(row: Row) -> str:
@@ -152,55 +157,60 @@ def _words(row: Row) -> str:
     )
 
 
+_Pairs = List[Tuple[Interval, Interval]]
+
+
 def _share(
-    share: Share,
-    limit: Mapping[str, float],
-    own: Tuple[Interval, Interval],
-    control: Tuple[Interval, Interval],
-    minimum: Mapping[str, float],
+    share: Share, limit: Mapping[str, float], own: Tuple[Interval, Interval], control: _Pairs, least: float
 ) -> Row:
-    least = minimum[share.minimum]
-    before, after, before_there, after_there = (
-        share.percent(interval) if share.of(interval) >= least else None for interval in (*own, *control)
-    )
-    expected = before if before is not None else after_there
-    if None not in (before, before_there, after_there):
-        expected = before + max(0.0, after_there - before_there)  # type: ignore[operator]
+    before, after = own
+    # One that is sick by itself must not hide what is wrong with those that were changed: hence the median.
+    known = [pair for pair in control if min(share.of(pair[0]), share.of(pair[1])) >= max(1.0, least / 2)]
+    there = median(share.percent(last) for _first, last in known)
+    drift = max(0.0, median(share.percent(last) - share.percent(first) for first, last in known) or 0.0)
+    expected, size = there, float(sum(share.of(last) for _first, last in known))
+    if share.of(before) >= max(1.0, least):
+        expected, size = share.percent(before) + drift, float(share.of(before))
     judged, allowed = "", ""
-    if after is not None and expected is not None:
+    if expected is not None and share.of(after):
         bound = max(limit["above"], expected + limit["rise"])
-        more = share.bad(own[1]) - share.of(own[1]) * expected / 100.0
-        judged = WORSE if after > bound and more >= _FEWEST else FINE
+        more = share.bad(after) - share.of(after) * expected / 100.0
+        far = _deviations(share, expected, size, after) >= _DEVIATIONS
+        judged = WORSE if share.percent(after) > bound and more >= _FEWEST and far else FINE
         allowed = _percent(bound)
-    return Row(share.title, _percent(before), _percent(after), _pair(before_there, after_there), allowed, judged)
+    before_shown, after_shown = (_percent(share.percent(entry)) if share.of(entry) else "" for entry in own)
+    first = median(share.percent(pair[0]) for pair in known)
+    return Row(share.title, before_shown, after_shown, _pair(first, there), allowed, judged)
 
 
-def _rate(
-    title: str,
-    count: str,
-    rate: str,
-    fall: float,
-    own: Tuple[Interval, Interval],
-    control: Tuple[Interval, Interval],
-    minimum: Mapping[str, float],
-) -> Row:
+def _deviations(share: Share, expected: float, size: float, after: Interval) -> float:
+    """How many standard deviations lie between the share expected, seen on so many (size), and the one now."""
+    of = float(share.of(after))
+    overall = (expected / 100.0 * size + share.bad(after)) / (size + of)
+    variance = share.spread * overall * (1.0 - overall) * (1.0 / size + 1.0 / of)
+    return (share.percent(after) - expected) / 100.0 / math.sqrt(variance) if variance > 0 else math.inf
+
+
+def _rate(rate: Rate, fall: float, own: Tuple[Interval, Interval], control: _Pairs, least: float) -> Row:
     """New connections that no longer come about leave no trace in any share: nobody counts what was never begun."""
-    before, after, before_there, after_there = (float(getattr(interval, rate)) for interval in (*own, *control))
-    known = getattr(control[0], count) >= minimum["connections"]
+    before, after = (rate.per_second(interval) for interval in own)
+    known = [pair for pair in control if rate.count(pair[0]) >= max(1.0, least / 2)]
+    kept = median(rate.per_second(last) / rate.per_second(first) for first, last in known)
     judged, allowed = "", ""
-    if getattr(own[0], count) >= minimum["connections"]:
-        bound = before * (1 - fall / 100.0) * (min(1.0, after_there / before_there) if known else 1.0)
+    if rate.count(own[0]) >= max(1.0, least):
+        bound = before * (1 - fall / 100.0) * min(1.0, 1.0 if kept is None else kept)
         judged = WORSE if after < bound else FINE
         allowed = "at least %.1f/s" % bound
-    others = "%.1f/s -> %.1f/s" % (before_there, after_there) if known else ""
-    return Row(title, "%.1f/s" % before, "%.1f/s" % after, others, allowed, judged)
+    others = "" if kept is None else "%.2f times" % kept
+    return Row(rate.title, "%.1f/s" % before, "%.1f/s" % after, others, allowed, judged)
 
 
-def _rtt(limit: Mapping[str, float], hosts: List[Readings], others: List[Readings], minimum: int) -> Row:
-    ratio = median(rtt_ratios(((host.middle, host.end) for host in hosts), minimum))
-    there = median(rtt_ratios(((host.middle, host.end) for host in others), minimum))
+def _rtt(limit: Mapping[str, float], hosts: List[Readings], others: List[Readings], minimum: float) -> Row:
+    least = max(1.0, minimum)
+    ratio = median(rtt_ratios(((host.middle, host.end) for host in hosts), least))
+    there = median(rtt_ratios(((host.middle, host.end) for host in others), least))
     before, after = (
-        median(host.rtt / 1000.0 for host in found if host and host.rtt and host.connections >= minimum)
+        median(host.rtt / 1000.0 for host in found if host and host.rtt and host.connections >= least)
         for found in ([host.middle for host in hosts], [host.end for host in hosts])
     )
     judged, allowed = "", ""

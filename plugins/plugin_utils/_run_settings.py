@@ -33,8 +33,8 @@ OF_THE_RUN = ("waves", "max_failed", "gate_seconds", "gate_too_little", "gate_mi
 def checked_settings(given: Mapping[str, Any], window: int) -> Dict[str, Any]:
     """The settings in their types, with defaults; InputError with every problem, named as the variables are.
 
-    window: seconds within which a change has to be confirmed; without one (0) no traffic is watched, since there would
-    be nothing to take back.
+    `watched`, beside them, is how many seconds of traffic are really watched. window: seconds within which a change has
+    to be confirmed; without one (0) no traffic is watched, since there would be nothing to take back.
     """
     specification = {_PREFIX + name: option for name, option in SETTINGS.items()}
     checked = ArgumentSpecValidator(specification).validate({_PREFIX + name: value for name, value in given.items()})
@@ -48,7 +48,7 @@ def checked_settings(given: Mapping[str, Any], window: int) -> Dict[str, Any]:
     seconds = min(found["gate_seconds"], window - RESERVE) if window else 0
     return {
         **found,
-        "gate_seconds": seconds,
+        "watched": seconds,
         "gate_minimum": merged_minimum(found["gate_minimum"]),
         "gate_limits": merged_limits(found["gate_limits"]),
     }

@@ -8,7 +8,7 @@ Runs on the controller alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._counters import Counters
@@ -16,25 +16,30 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._counters import Coun
 
 @dataclass(frozen=True)
 class Interval:
-    """The counts of one or more hosts over some time. opening, accepting: connections a second, of all together."""
+    """The counts of one or more hosts over some time (seconds, of one host). The names are those of Counters."""
 
+    seconds: float = 0.0
     segments: int = 0
     retransmitted: int = 0
     syn_retransmitted: int = 0
     opened: int = 0
     accepted: int = 0
     failed: int = 0
+    refused: int = 0
     dropped: int = 0
-    opening: float = 0.0
-    accepting: float = 0.0
 
     @property
-    def connections(self) -> int:
-        """Opened and accepted."""
-        return self.opened + self.accepted
+    def resent(self) -> int:
+        """Data segments sent again: without SYNs."""
+        return max(0, self.retransmitted - self.syn_retransmitted)
+
+    @property
+    def not_established(self) -> int:
+        """Connections opened here that came to nothing: without those refused in mid-handshake from outside."""
+        return max(0, self.failed - self.refused)
 
 
-_COUNTS = ("segments", "retransmitted", "syn_retransmitted", "opened", "accepted", "failed", "dropped")
+_COUNTS = tuple(field.name for field in fields(Interval) if field.name != "seconds")
 
 
 def between(first: Optional[Counters], last: Optional[Counters]) -> Optional[Interval]:
@@ -44,26 +49,30 @@ def between(first: Optional[Counters], last: Optional[Counters]) -> Optional[Int
     counts = {name: getattr(last, name) - getattr(first, name) for name in _COUNTS}
     if min(counts.values()) < 0:
         return None
-    seconds = last.uptime - first.uptime
-    return Interval(opening=counts["opened"] / seconds, accepting=counts["accepted"] / seconds, **counts)
+    return Interval(seconds=last.uptime - first.uptime, **counts)
 
 
 def together(intervals: Iterable[Optional[Interval]]) -> Interval:
-    """The sum over several hosts."""
+    """The sum over several hosts; seconds is the mean, so that a count by it is the rate of all together."""
     known = [interval for interval in intervals if interval is not None]
+    if not known:
+        return Interval()
     counts = {name: sum(getattr(interval, name) for interval in known) for name in _COUNTS}
-    opening, accepting = sum(entry.opening for entry in known), sum(entry.accepting for entry in known)
-    return Interval(opening=opening, accepting=accepting, **counts)
+    return Interval(seconds=sum(interval.seconds for interval in known) / len(known), **counts)
 
 
 @dataclass(frozen=True)
 class Share:
-    """A measure that is a share of the traffic. bad, of: from an interval. minimum: the limit of `of`, by its name."""
+    """A measure that is a share of the traffic: bad, of.
+
+    minimum: the name of the limit of `of`. spread: how many of them come together, which makes chance so much larger.
+    """
 
     title: str
     bad: Callable[[Interval], int]
     of: Callable[[Interval], int]
     minimum: str
+    spread: float
 
     def percent(self, interval: Interval) -> float:
         """The share in percent; 0 where there was no traffic."""
@@ -71,19 +80,45 @@ class Share:
         return 100.0 * self.bad(interval) / of if of else 0.0
 
 
+@dataclass(frozen=True)
+class Rate:
+    """A measure that is so many in a second. minimum: the name of the limit of the count; unit: for people."""
+
+    title: str
+    count: Callable[[Interval], int]
+    minimum: str
+
+    def per_second(self, interval: Interval) -> float:
+        """So many in a second; 0 of no time."""
+        return self.count(interval) / interval.seconds if interval.seconds else 0.0
+
+
+# A loss takes several segments of a window with it; the others come one by one, or in twos when they are tried again.
 SHARES: Dict[str, Share] = {
     "retransmission": Share(
-        "retransmitted segments", lambda i: i.retransmitted, lambda i: i.segments + i.retransmitted, "segments"
+        "retransmitted segments", lambda i: i.resent, lambda i: i.segments + i.resent, "segments", 10.0
     ),
     "syn_retransmission": Share(
-        "SYN retransmits", lambda i: i.syn_retransmitted, lambda i: i.connections + i.dropped, "connections"
+        "SYN retransmits",
+        lambda i: i.syn_retransmitted,
+        # Each attempt may be tried again several times over, so that there are more of them than attempts.
+        lambda i: i.opened + i.accepted + i.dropped + i.syn_retransmitted,
+        "connections",
+        4.0,
     ),
-    "listen_drops": Share("listen drops", lambda i: i.dropped, lambda i: i.accepted + i.dropped, "connections"),
-    "failures": Share("failed to establish", lambda i: i.failed, lambda i: i.opened, "connections"),
+    "listen_drops": Share("listen drops", lambda i: i.dropped, lambda i: i.accepted + i.dropped, "connections", 4.0),
+    "failures": Share(
+        "failed to establish", lambda i: min(i.opened, i.not_established), lambda i: i.opened, "connections", 2.0
+    ),
+}
+RATES: Dict[str, Rate] = {
+    "opened": Rate("connections opened", lambda i: i.opened, "connections"),
+    "accepted": Rate("connections accepted", lambda i: i.accepted, "connections"),
+    "segments": Rate("data segments sent", lambda i: i.segments, "segments"),
 }
 
 
-def rtt_ratios(readings: Iterable[Tuple[Optional[Counters], Optional[Counters]]], minimum: int) -> List[float]:
+def rtt_ratios(readings: Iterable[Tuple[Optional[Counters], Optional[Counters]]], minimum: float) -> List[float]:
     """RTT at the end by RTT at the beginning of each host that had enough connections at both."""
     return [
         last.rtt / first.rtt
@@ -93,6 +128,6 @@ def rtt_ratios(readings: Iterable[Tuple[Optional[Counters], Optional[Counters]]]
 
 
 def median(numbers: Iterable[float]) -> Optional[float]:
-    """The middle one; None of none."""
+    """The middle one, the lower of two; None of none."""
     ordered = sorted(numbers)
-    return ordered[len(ordered) // 2] if ordered else None
+    return ordered[(len(ordered) - 1) // 2] if ordered else None

@@ -24,6 +24,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     to_wire,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan, refusal
+from ansible_collections.netfleet.tcp.plugins.module_utils._recap import NOT_CONFIRMED
 from ansible_collections.netfleet.tcp.plugins.module_utils._result import result
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._confirmation import author, confirm, run_id
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import Declaration, declare, unknown_variables
@@ -127,6 +128,9 @@ class TuningAction(ActionBase):
         answer["warnings"] = said + list(answer.get("warnings") or [])
         return answer
 
+    # The change that was made, once there is one.
+    pending: Optional[Dict[str, Any]] = None
+
     def change(
         self,
         desired: Mapping[str, Any],
@@ -151,16 +155,22 @@ class TuningAction(ActionBase):
         answer.pop("invocation", None)
         pending = answer.pop("pending", None)
         if pending and not answer.get("failed"):
-            answer["change"] = pending
+            answer["change"] = self.pending = pending
         return answer
 
     def run_uuid(self, task_vars: Mapping[str, Any]) -> str:  # noqa: ARG002 - for those of several tasks
         """What all hosts of a run have in common."""
         return str(self._task._uuid)
 
-    def end(self, changed: Dict[str, Any], task_vars: Dict[str, Any], not_kept: str = "") -> Dict[str, Any]:
-        """Make a change final over a fresh connection, or take it back (not_kept: why). changed: what change gave."""
-        pending = changed["change"]
+    def end(
+        self, changed: Dict[str, Any], task_vars: Dict[str, Any], not_kept: str = "", seconds: Optional[float] = None
+    ) -> Dict[str, Any]:
+        """Make a change final over a fresh connection, or take it back (not_kept: why).
+
+        changed: what change gave. seconds: for how long to try; by default, for the whole window.
+        AnsibleConnectionFailure where the host could not be reached.
+        """
+        pending = self.pending = changed["change"]
         arguments = {"change": pending["id"], "keep": not not_kept, "why": not_kept}
 
         def execute() -> Dict[str, Any]:
@@ -169,11 +179,11 @@ class TuningAction(ActionBase):
             )
             return found
 
-        ended = confirm(self._connection, execute, pending)
+        ended = confirm(self._connection, execute, pending, float(pending["window"]) if seconds is None else seconds)
         if ended.get("failed") or "change" not in ended:
             # The host has taken it back, or does so when the time is over.
             ended.pop("invocation", None)
-            ended.update(failed=True, changed=False, changes=changed.get("changes", []), change=pending)
+            ended.update(failed=True, changed=False, changes=changed.get("changes", []), change=self.not_confirmed())
             return ended
         said = [*(changed.get("warnings") or []), *(ended.get("warnings") or [])]
         answer = {**changed, "change": ended["change"], "warnings": said}
@@ -188,14 +198,18 @@ class TuningAction(ActionBase):
         try:
             answer = work()
         except AnsibleConnectionFailure as error:
-            lost = {"failed": True, "msg": str(error), "change": {"outcome": "not confirmed"}}
-            self._log(log, task_vars, lost)
+            self.log(log, task_vars, {"failed": True, "msg": str(error), "change": self.not_confirmed()})
             raise
         if answer.get("changes"):
-            answer["warnings"] = [*(answer.get("warnings") or []), *self._log(log, task_vars, answer)]
+            answer["warnings"] = [*(answer.get("warnings") or []), *self.log(log, task_vars, answer)]
         return answer
 
-    def _log(self, log: str, task_vars: Dict[str, Any], answer: Dict[str, Any]) -> List[str]:
+    def not_confirmed(self) -> Dict[str, Any]:
+        """The change that was made and did not become final: the host has taken it back, or will."""
+        return {**(self.pending or {}), "outcome": NOT_CONFIRMED}
+
+    def log(self, log: str, task_vars: Dict[str, Any], answer: Dict[str, Any]) -> List[str]:
+        """A line for the controller's log; returns warnings."""
         if not log:
             return []
         line = entry(str(task_vars["inventory_hostname"]), "tune", author(), answer, time.time())

@@ -15,7 +15,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputE
 # The variables in which the tasks of the role leave their results.
 LOOK = "__tcp_tuning_look"
 MADE = "__tcp_tuning_made"
-OTHERS = "__tcp_tuning_others"
+ENDED = "__tcp_tuning_ended"
 SCHEDULE = "netfleet_tcp_waves"
 # Seconds: what is left of the window for the confirmation of a wave's hosts, in any case.
 RESERVE = 15

@@ -195,7 +195,8 @@ def test_only_what_is_shown_is_kept() -> None:
         ("ok", {"change": {"outcome": "confirmed"}}, False, "changed"),
         ("changed", {}, False, "changed"),
         ("failed", {"change": {"outcome": "reverted"}}, False, "reverted"),
-        ("failed", {"change": {"outcome": "pending"}}, False, "failed"),
+        ("failed", {"change": {"outcome": "not confirmed"}}, False, "pending"),
+        ("ok", {"not_made": {"msg": "no space"}}, False, "failed"),
         ("failed", {}, False, "failed"),
         ("unreachable", {}, False, "unreachable"),
     ],
@@ -218,7 +219,7 @@ def test_a_run_that_stopped_says_which_hosts_are_new_old_and_reverted() -> None:
         "new: changed",
         "    sysctl  net.ipv4.tcp_fin_timeout  60 -> 30",
         "old: not changed: the run did not come to their wave",
-        "between: changed and not confirmed: each takes it back by itself when its time is over",
+        ("between: not confirmed: each takes the change back by itself when its time is over, if it has not done so"),
         "back: as before: the change was taken back",
         "    the health gate failed: RTT",
     ]

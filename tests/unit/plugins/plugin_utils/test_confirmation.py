@@ -71,7 +71,7 @@ def test_the_connection_is_made_anew_before_it_is_asked() -> None:
         connection.did.append("asked")
         return {"change": {}}
 
-    assert confirm(connection, execute, PENDING) == {"change": {}}
+    assert confirm(connection, execute, PENDING, 120.0) == {"change": {}}
     assert connection.did == ["reset", "asked"]
 
 
@@ -83,7 +83,7 @@ def test_it_tries_until_the_time_is_over_and_no_longer() -> None:
         raise AnsibleConnectionFailure("timed out")
 
     with pytest.raises(AnsibleConnectionFailure, match=r"000001-x; it takes it back by itself, 120 s after.*timed"):
-        confirm(Connection(), execute, PENDING, clock, clock.sleep)
+        confirm(Connection(), execute, PENDING, 120.0, clock, clock.sleep)
     assert len(tries) > 10
     assert 100 < tries[-1] < 120
 
@@ -96,7 +96,7 @@ def test_a_host_that_comes_back_in_time_is_asked() -> None:
             raise AnsibleConnectionFailure("timed out")
         return {"change": {"outcome": "confirmed"}}
 
-    assert confirm(Connection(), execute, PENDING, clock, clock.sleep)["change"] == {"outcome": "confirmed"}
+    assert confirm(Connection(), execute, PENDING, 120.0, clock, clock.sleep)["change"] == {"outcome": "confirmed"}
 
 
 def test_connections_that_cannot_be_reset_are_closed() -> None:

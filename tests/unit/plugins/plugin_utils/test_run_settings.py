@@ -16,6 +16,7 @@ def test_defaults() -> None:
         "waves": [1, "10%", "100%"],
         "max_failed": 10.0,
         "gate_seconds": 20,
+        "watched": 20,
         "gate_too_little": "go_on",
         "gate_minimum": MINIMUM,
         "gate_limits": LIMITS,
@@ -30,7 +31,7 @@ def test_a_limit_of_one_measure_leaves_the_others() -> None:
 
 @pytest.mark.parametrize(("window", "seconds"), [(20, 5), (35, 20), (600, 20), (0, 0)])
 def test_the_confirmation_has_its_time(window: int, seconds: int) -> None:
-    assert checked_settings({}, window)["gate_seconds"] == seconds
+    assert checked_settings({}, window)["watched"] == seconds
 
 
 @pytest.mark.parametrize(
@@ -69,3 +70,7 @@ def test_what_belongs_to_the_run_is_the_same_for_all_hosts() -> None:
         )
     ]
     assert list(differing({"a": one, "b": one})) == []
+
+
+def test_windows_may_differ() -> None:
+    assert list(differing({"a": checked_settings({}, 120), "b": checked_settings({}, 30)})) == []
