@@ -25,7 +25,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
 TIMER = "netfleet-tcp-revert"
 # Seconds before the time is over at which the program is started.
-LEAD = 10
+LEAD = 30
 _UNITS = (TIMER + ".timer", TIMER + ".service")
 _PACKAGE = "ansible_collections.netfleet.tcp.plugins.module_utils."
 # Its import above also has Ansible take that module along to the host.

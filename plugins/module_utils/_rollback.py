@@ -95,8 +95,11 @@ def rollback(system: System, to: str, terms: Terms) -> RolledBack:
             arm(system, AT_ONCE)
             arm_boot(system)
             problems = restore(system, target)
-            if problems:
+            # A module that a connection uses, perhaps the very one that we came by, stays until its last user closes.
+            in_use = [problem for problem in problems if target.modules.get(problem.path) is False]
+            if len(in_use) != len(problems):
                 raise HostError(problems)
+            warnings += [str(problem) for problem in in_use]
             warnings += make_final(system, pending.ended(CONFIRMED, utc(system.now())))
         except BaseException as error:
             # Whatever it was: never leave a host half changed.

@@ -13,7 +13,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostEr
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._rollback import LAST, inspect, rollback
 from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply
-from tests.unit.plugins.fake_system import FakeSystem
+from tests.unit.plugins.fake_system import CONGESTION_CONTROL, FakeSystem
 from tests.unit.plugins.module_utils.test_transaction import (
     EVERYTHING,
     FIN,
@@ -22,6 +22,7 @@ from tests.unit.plugins.module_utils.test_transaction import (
     SECRET,
     SECRETS,
     SIMPLE,
+    declare,
     host,
 )
 
@@ -68,6 +69,20 @@ def test_a_rollback_can_be_rolled_back() -> None:
     assert system.snapshot() == states[1]
     rollback(system, identifiers(system)[-1], TERMS)
     assert system.snapshot() == states[3]
+
+
+def test_a_module_that_is_still_in_use_is_a_warning() -> None:
+    system = host()
+    before = system.snapshot()
+    apply(system, declare({CONGESTION_CONTROL: "bbr"}, modules=("tcp_bbr",)), {})
+    run = system.run
+    system.run = lambda argv, stdin="": (  # type: ignore[method-assign]
+        (1, "", "Module tcp_bbr is in use.") if "-r" in argv else run(argv, stdin)
+    )
+    (warning,) = rollback(system, LAST, TERMS).warnings
+    assert "tcp_bbr" in warning
+    assert "in use" in warning
+    assert system.snapshot() == {**before, "modules": before["modules"] | {"tcp_bbr"}}
 
 
 def test_what_it_does_is_recorded() -> None:
