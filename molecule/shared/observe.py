@@ -15,6 +15,7 @@ import json
 import os
 import socket
 import subprocess
+from functools import cache
 from pathlib import Path
 
 SYSCTL = Path("/proc/sys")
@@ -52,8 +53,20 @@ def files() -> dict[str, str]:
                 if path.is_symlink():
                     found[str(path)] = f"-> {path.readlink()}"
                 elif path.is_file():
-                    found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
+                    found[str(path)] = digest(path, identity(path))
     return found
+
+
+def identity(path: Path) -> tuple[int, int, int]:
+    """What is another once a file has been written."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_ctime_ns
+
+
+@cache
+def digest(path: Path, _identity: tuple[int, int, int]) -> str:
+    """Of a file's content; read again only once its status has changed, by a process that looks several times."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def qdiscs() -> dict[str, list[str]]:

@@ -76,6 +76,12 @@ class Sides:
         """The step by which a change becomes final: its record goes to the history."""
         return next(number for number, what in enumerate(self.steps, 1) if what.endswith(" to the history"))
 
+    @property
+    def writing(self) -> int:
+        """The step by which it is on record that files are being written."""
+        record = f"write {LEFT_OVER[0]}"
+        return len(self.steps) - self.steps[::-1].index(record)
+
     def armed(self, fault: str) -> int:
         """The step after which the host takes the change back by itself; before it, the next run removes the record."""
         what = f"link {LEFT_LINK}" if fault == "power" else "arm the timer"
@@ -141,7 +147,7 @@ def switched_off(connection: Connection, machine: Path, step: int, known: Sides)
     """Reset the machine right before a step, let it boot, and see what the host is then."""
     connection.check_output(
         f"rm -f {fault_agent.READY}; ({RUN} reach {step} > /run/fault_agent.log 2>&1 < /dev/null &);"
-        f" timeout 60 sh -c 'until test -e {fault_agent.READY}; do sleep 0.1; done'"
+        f" timeout 60 sh -c 'until test -e {fault_agent.READY}; do sleep 0.5; done'"
     )
     reset(connection, machine)
     return judged(json.loads(connection.check_output(f"{RUN} look")), known, step > known.armed("power"))

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -83,8 +85,62 @@ def run_drift(scratch: Path, *arguments: str) -> Check:
     return Check(done.status, done.output, json.loads(path.read_text(encoding="utf-8")))
 
 
-def run_playbook(scratch: Path, *arguments: str, playbook: Path = CONVERGE) -> Run:
-    """Run a playbook on the inventory of the lab; `scratch` is a directory for its results."""
+@dataclass(frozen=True)
+class Running:
+    """A run that has been started."""
+
+    process: subprocess.Popen[str]
+    kept: Path
+
+    def kill(self) -> None:
+        """End it as a power failure of the controller would: at once, with all its processes."""
+        self._signal(signal.SIGKILL)
+        self.process.communicate()
+
+    def stop(self) -> None:
+        """Let it stand still until it goes on."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """The opposite of stop."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Its workers have sessions of their own; left alone, they would finish what they are at.
+        for pid in (self.process.pid, *_descendants(self.process.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def finish(self) -> Run:
+        """Wait for its end, and read what it said."""
+        output, _nothing = self.process.communicate()
+        assert self.kept.exists(), f"the run came to no end:\n{output}"
+        entries = json.loads(self.kept.read_text(encoding="utf-8"))
+        results: dict[str, dict[str, Any]] = {}
+        for entry in entries:
+            if entry["task"] in TUNING or entry["status"] == "unreachable":
+                earlier = results.get(entry["host"], {})
+                results[entry["host"]] = {**earlier, **entry, "changed": _changed(earlier, entry)}
+        return Run(self.process.returncode, output, results)
+
+
+def _descendants(ancestor: int) -> list[int]:
+    """The processes that a process has started, and those that these have."""
+    parents: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(stat.read_text(errors="replace").rpartition(")")[2].split()[1])
+            parents.setdefault(parent, []).append(int(stat.parent.name))
+    found = [ancestor]
+    for pid in found:
+        found += parents.get(pid, [])
+    return found[1:]
+
+
+def start_playbook(
+    scratch: Path, *arguments: str, playbook: Path = CONVERGE, more: Mapping[str, str] | None = None
+) -> Running:
+    """Start a playbook on the inventory of the lab. scratch: a directory for its results; more: to the environment."""
     kept = scratch / "results.json"
     kept.unlink(missing_ok=True)
     environment = {
@@ -96,19 +152,26 @@ def run_playbook(scratch: Path, *arguments: str, playbook: Path = CONVERGE) -> R
         # Molecule has colour forced, and the output is read here.
         "ANSIBLE_FORCE_COLOR": "0",
         "ANSIBLE_NOCOLOR": "1",
+        **(more or {}),
     }
     program = Path(sys.executable).with_name("ansible-playbook")
     argv = [str(program), f"--inventory={REPOSITORY / 'inventories' / 'lab'}", *arguments, str(playbook)]
-    done = subprocess.run(argv, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    output = done.stdout + done.stderr
-    assert kept.exists(), f"the run came to no end:\n{output}"
-    entries = json.loads(kept.read_text(encoding="utf-8"))
-    results: dict[str, dict[str, Any]] = {}
-    for entry in entries:
-        if entry["task"] in TUNING or entry["status"] == "unreachable":
-            earlier = results.get(entry["host"], {})
-            results[entry["host"]] = {**earlier, **entry, "changed": _changed(earlier, entry)}
-    return Run(done.returncode, output, results)
+    process = subprocess.Popen(
+        argv,
+        env=environment,
+        cwd=REPOSITORY,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    return Running(process, kept)
+
+
+def run_playbook(scratch: Path, *arguments: str, playbook: Path = CONVERGE) -> Run:
+    """Run a playbook on the inventory of the lab; `scratch` is a directory for its results."""
+    return start_playbook(scratch, *arguments, playbook=playbook).finish()
 
 
 def _changed(earlier: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
