@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ SCENARIOS = sorted(path.parent.name for path in MOLECULE.glob("*/molecule.yml"))
 
 def steps(scenario: str) -> list[tuple[str, list[str]]]:
     config: dict[str, Any] = yaml.safe_load((MOLECULE / scenario / "molecule.yml").read_text(encoding="utf-8"))
-    words = [str(step).split() for step in config["scenario"]["test_sequence"]]
+    # As where the variable of the environment is not set, which chooses fewer tests.
+    whole = [re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(step)) for step in config["scenario"]["test_sequence"]]
+    words = [step.split() for step in whole]
     return [(name, arguments) for name, *arguments in words]
 
 
@@ -46,7 +49,7 @@ def test_every_directory_of_tests_is_run(scenario: str) -> None:
         if name == "verify"
     }
     present = {path.parent for path in (MOLECULE / scenario / "tests").rglob("test_*.py")}
-    assert present <= named
+    assert {path for path in present if not named & {path, *path.parents}} == set()
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
