@@ -71,7 +71,7 @@ scale: venv collection-link ## Measure that the cost per host does not grow with
 
 ##@ Tests
 .PHONY: test lint types unit sanity collection controllers target-pythons precedence browser ci-examples molecule test-kernel
-.PHONY: docs golden format test-faults
+.PHONY: docs golden format test-faults test-faults-core
 test: deps venv collection-link ## Run every part below and say how each went (some: make test PARTS="lint unit")
 	@$(RUN) tools.parts $(PARTS)
 
@@ -111,8 +111,13 @@ molecule: venv collection-link ## Molecule scenario `default`, in containers
 test-kernel: venv collection-link ## Molecule scenario `kernel`, on virtual machines
 	@$(MOLECULE)/kernel molecule -c .config/molecule/config.yml test -s kernel
 
-test-faults: venv collection-link ## Break changes on virtual machines: killed, no space, switched off
-	@$(MOLECULE)/faults molecule -c .config/molecule/config.yml test -s faults
+test-faults: venv collection-link ## Break changes on virtual machines, by every fault at every step: killed, cut, no space, no power
+	@rm -f .cache/faults.txt
+	@status=0; $(MOLECULE)/faults molecule -c .config/molecule/config.yml test -s faults || status=$$?; \
+		cat .cache/faults.txt || true; exit $$status
+
+test-faults-core: venv collection-link ## A few of these faults at a few steps
+	@NETFLEET_FAULT_TESTS=tests/core $(MOLECULE)/faults molecule -c .config/molecule/config.yml test -s faults
 
 docs: venv collection-link ## Write the generated pages of docs/ anew
 	@$(RUN) tools.reference

@@ -80,8 +80,8 @@ def all_parts() -> list[Part]:
         "precedence",
     )
     parts = [Part(name, "sources", 1800 if name == "precedence" else 900) for name in sources]
-    lab = [Part("molecule", "lab", 1500, "test"), Part("test-kernel", "lab", 2400, "test")]
-    return [*parts, *lab, Part("ci-examples", "lab", 900, "test")]
+    lab = {"molecule": 1500, "test-kernel": 2400, "test-faults-core": 1500, "ci-examples": 900}
+    return [*parts, *(Part(name, "lab", limit, "test") for name, limit in lab.items())]
 
 
 def environment() -> dict[str, str]:

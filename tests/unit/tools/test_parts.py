@@ -101,6 +101,12 @@ def test_unknown_part_is_refused() -> None:
         parts.chosen(["lnt"])
 
 
+def test_what_uses_the_lab_runs_one_after_the_other_and_is_taken_down() -> None:
+    lab = [part for part in parts.all_parts() if part.lane == "lab"]
+    assert [part.name for part in lab] == ["molecule", "test-kernel", "test-faults-core", "ci-examples"]
+    assert {part.instance for part in lab} == {"test"}
+
+
 def test_each_part_is_a_target_of_the_makefile() -> None:
     targets = (parts.ROOT / "Makefile").read_text()
     missing = [part.name for part in parts.all_parts() if f"\n{part.name}:" not in targets]
