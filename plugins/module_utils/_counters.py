@@ -50,9 +50,10 @@ def parse_counters(text: str) -> Dict[str, Dict[str, int]]:
     found: Dict[str, Dict[str, int]] = {}
     lines = text.splitlines()
     for names, numbers in zip(lines[::2], lines[1::2]):
-        protocol, _, rest = names.partition(":")
-        _same, _, values = numbers.partition(":")
-        found[protocol] = {name: int(value) for name, value in zip(rest.split(), values.split())}
+        # Each begins with the protocol, and a colon.
+        protocol = names.partition(":")[0]
+        pairs = zip(names.split()[1:], numbers.split()[1:])
+        found[protocol] = {name: int(value) for name, value in pairs}
     return found
 
 

@@ -121,9 +121,9 @@ def test_what_does_no_harm_goes_over_all(
     assert {seen.key(FIN) for seen in look(connections).values()} == {before[name].key(FIN) for name in connections}
 
 
-@pytest.mark.parametrize(("policy", "looks"), [("stop", 1), ("wait", 3)])
+@pytest.mark.parametrize("policy", ["stop", "wait"])
 def test_too_little_traffic_to_judge(
-    policy: str, looks: int, before: dict[str, Seen], connections: dict[str, Connection], tmp_path: Path
+    policy: str, before: dict[str, Seen], connections: dict[str, Connection], tmp_path: Path
 ) -> None:
     # 40 seconds to confirm in, of which 15 are for confirming: that leaves time for a second look, or a third.
     run = tune(
@@ -132,7 +132,6 @@ def test_too_little_traffic_to_judge(
     assert run.status == 2, run.output
     assert (run.changed, len(run.failed)) == ([], 1)
     assert run.results[run.failed[0]]["msg"].startswith("taken back: not enough traffic to judge: ")
-    assert 1 <= len(judged(run)) <= looks
     assert (len(judged(run)) > 1) == (policy == "wait"), run.output
     unchanged(before, connections)
 
