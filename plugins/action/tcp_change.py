@@ -83,8 +83,7 @@ class ActionModule(TuningAction):
         try:
             answer = self.change(planned["desired"], secrets, window, task_vars, counters=counters)
         except AnsibleConnectionFailure as error:
-            text = "the connection was lost while it was changed; it takes back by itself what it has begun: %s" % error
-            answer = {"failed": True, "msg": text}
+            answer = {"failed": True, "msg": str(error)}
         if answer.get("failed") or answer.get("changes"):
             said = self.log(arguments["log"], task_vars, answer)
             answer["warnings"] = [*(answer.get("warnings") or []), *said]

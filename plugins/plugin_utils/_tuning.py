@@ -31,6 +31,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import D
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._run_log import append, entry
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._template import renderer
 
+_LOST = "the connection was lost while the host was changed; it takes back by itself what it has begun: %s"
+
 
 @dataclass(frozen=True)
 class Look:
@@ -140,18 +142,20 @@ class TuningAction(ActionBase):
         **more: Any,
     ) -> Dict[str, Any]:
         """Change the running kernel. `change`, in the result, waits to be confirmed; it is missing if nothing does."""
-        answer: Dict[str, Any] = self._execute_module(
-            module_name="netfleet.tcp.tcp_apply",
-            module_args={
-                "desired": desired,
-                "secrets": dict(secrets),
-                "window": window,
-                "author": author(),
-                "run": run_id(self.run_uuid(task_vars)),
-                **more,
-            },
-            task_vars=task_vars,
-        )
+        arguments = {
+            "desired": desired,
+            "secrets": dict(secrets),
+            "window": window,
+            "author": author(),
+            "run": run_id(self.run_uuid(task_vars)),
+            **more,
+        }
+        try:
+            answer: Dict[str, Any] = self._execute_module(
+                module_name="netfleet.tcp.tcp_apply", module_args=arguments, task_vars=task_vars
+            )
+        except AnsibleConnectionFailure as error:
+            raise AnsibleConnectionFailure(_LOST % error) from error
         answer.pop("invocation", None)
         pending = answer.pop("pending", None)
         if pending and not answer.get("failed"):
