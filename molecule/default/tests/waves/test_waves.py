@@ -52,7 +52,7 @@ def busy(fleet: Fleet, connections: dict[str, Connection]) -> Iterator[None]:
         yield
 
 
-def wait_until_nothing_pends(connections: dict[str, Connection], seconds: float = 90.0) -> None:
+def wait_until_nothing_pends(connections: dict[str, Connection], seconds: float = 180.0) -> None:
     until = time.monotonic() + seconds
     for connection in connections.values():
         while True:
@@ -147,8 +147,8 @@ def test_a_host_that_is_lost_has_its_wave_taken_back_and_the_run_stop(
 ) -> None:
     monkeypatch.setenv("ANSIBLE_TIMEOUT", "5")
     lost = {"local1": connections["local1"]}
-    with on_each(lost, "harm_agent", lambda _name: ["200", CUT, "nft delete table ip harm"]):
-        run = tune(tmp_path, {FIN: "42"}, tcp_tuning_waves=[2, 1], tcp_tuning_gate_seconds=3, tcp_tuning_confirm=50)
+    with on_each(lost, "harm_agent", lambda _name: ["400", CUT, "nft delete table ip harm"]):
+        run = tune(tmp_path, {FIN: "42"}, tcp_tuning_waves=[2, 1], tcp_tuning_gate_seconds=3, tcp_tuning_confirm=90)
         assert run.status == 2, run.output
         # It takes the change back by itself, and can be reached again then.
         wait_until_nothing_pends(connections)
