@@ -95,9 +95,10 @@ def test_this_machine_lists_a_connection_of_ours() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
         taken, _address = server.accept()
         client.sendall(b"x")
-        taken.recv(1)
-        taken.close()
-        answer = LinuxSystem().sock_diag(_sock_diag.request(socket.AF_INET))
+        with taken:
+            taken.recv(1)
+            # Established for as long as neither side has closed it.
+            answer = LinuxSystem().sock_diag(_sock_diag.request(socket.AF_INET))
         assert _sock_diag.is_last(answer[-1])
         found = list(_sock_diag.connections(answer))
     assert any(entry.loopback and entry.rtt for entry in found)
