@@ -60,6 +60,12 @@ def targets(fleet: Fleet, connections: dict[str, Connection], recorded: dict[str
     }
 
 
+@pytest.fixture
+def before(connections: dict[str, Connection]) -> dict[str, Seen]:
+    """What each host runs before the test, by name."""
+    return look(connections)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for `each`, `local` or `cloud` once for each such host."""
     fleet = load_fleet(REPOSITORY / "inventories" / "lab", Settings.from_environment(os.environ))

@@ -37,9 +37,9 @@ class ActionModule(TuningAction):
             return self._make_step(arguments, given, task_vars)
         return self._end_step(arguments, given, task_vars)
 
-    def run_uuid(self, task_vars: Mapping[str, Any]) -> str:
+    def run_uuid(self) -> str:
         """The schedule's, which all tasks and hosts of the run share."""
-        return str(self._task.args.get("run") or super().run_uuid(task_vars))
+        return str(self._task.args.get("run") or super().run_uuid())
 
     def _look_step(
         self, arguments: Dict[str, Any], settings: Mapping[str, Any], task_vars: Dict[str, Any]
@@ -85,8 +85,7 @@ class ActionModule(TuningAction):
         except AnsibleConnectionFailure as error:
             answer = {"failed": True, "msg": str(error)}
         if answer.get("failed") or answer.get("changes"):
-            said = self.log(arguments["log"], task_vars, answer)
-            answer["warnings"] = [*(answer.get("warnings") or []), *said]
+            self.log(arguments["log"], task_vars, answer)
         return answer
 
     def _end_step(self, arguments: Dict[str, Any], given: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
@@ -104,8 +103,7 @@ class ActionModule(TuningAction):
         except AnsibleConnectionFailure as error:
             # No failure of the connection for Ansible: it counts such a host twice, and goes on to the next wave.
             answer = {"failed": True, "msg": str(error), "change": self.not_confirmed(), "changes": made["changes"]}
-        said = self.log(arguments["log"], task_vars, answer)
-        answer["warnings"] = [*(answer.get("warnings") or []), *said]
+        self.log(arguments["log"], task_vars, answer)
         # Shown and counted when it was made.
         answer.update(changed=False)
         return {key: value for key, value in answer.items() if key not in ("diff", "counters", "asked_at")}

@@ -8,14 +8,13 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, Optional
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._confirmation import fresh
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._confirmation import fresh, persist
 
-# Seconds for which a host that does not answer is asked again, and between two attempts.
+# Seconds for which a host that does not answer is asked again.
 _PATIENCE = 10.0
-_PAUSE = 2.0
 
 
 class ActionModule(ActionBase):
@@ -29,26 +28,26 @@ class ActionModule(ActionBase):
         answer: Dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         new, until = bool(arguments.pop("fresh", False)), float(arguments.pop("until", 0) or 0)
-        began, lost = time.time(), ""
-        while True:
-            if until and time.time() >= until:
-                # Not asked at all, it may be as well as any.
-                return {**answer, "changed": False, **({"lost": lost} if lost else {})}
-            try:
-                if new:
-                    fresh(self._connection)
-                found: Dict[str, Any] = self._execute_module(
-                    module_name="netfleet.tcp.tcp_counters", module_args=arguments, task_vars=task_vars
-                )
-            except AnsibleError as error:
-                lost = str(error)
-                if not isinstance(error, AnsibleConnectionFailure) or time.time() - began > _PATIENCE:
-                    return {**answer, "changed": False, "lost": lost}
-                time.sleep(_PAUSE)
-                continue
-            if found.get("failed") or "counters" not in found:
-                # One task reads many hosts: it would fail for all of them.
-                why = str(found.get("msg") or found.get("module_stderr") or "it gave no counters").strip()
-                return {**answer, "changed": False, "lost": why}
-            found.pop("invocation", None)
-            return {**answer, **found}
+        left = until - time.time() if until else _PATIENCE
+        if left <= 0:
+            # Not asked at all, it may be as well as any.
+            return {**answer, "changed": False}
+
+        def attempt() -> Dict[str, Any]:
+            if new:
+                fresh(self._connection)
+            found: Dict[str, Any] = self._execute_module(
+                module_name="netfleet.tcp.tcp_counters", module_args=arguments, task_vars=task_vars
+            )
+            return found
+
+        try:
+            found = persist(attempt, min(left, _PATIENCE))
+        except AnsibleError as error:
+            return {**answer, "changed": False, "lost": str(error)}
+        if found.get("failed") or "counters" not in found:
+            # One task reads many hosts: it would fail for all of them.
+            why = str(found.get("msg") or found.get("module_stderr") or "it gave no counters").strip()
+            return {**answer, "changed": False, "lost": why}
+        found.pop("invocation", None)
+        return {**answer, **found}

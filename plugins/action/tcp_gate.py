@@ -74,16 +74,17 @@ class ActionModule(ActionBase):
             (index, wave) for index, wave in enumerate(plan["waves"], 1) if task_vars["inventory_hostname"] in wave
         )
         settings = hostvars[task_vars["inventory_hostname"]][LOOK]["to_change"]["settings"]
-        planned = [hostvars[host][LOOK]["to_change"]["settings"] for host in hosts]
-        seconds = min(int(entry["watched"]) for entry in planned)
-        later = [host for wave in plan["waves"][number:] for host in wave]
-        others = [*later, *plan["unchanged"]][:_MOST_OTHERS] if seconds else []
         stopped = self._stopped(hostvars, plan["waves"][number - 2], settings) if number > 1 else ""
         if stopped:
             self._say("no further wave: %s" % stopped, WORSE)
             return {"stopped": True, "msg": stopped}
         self._say("wave %d of %d: %s" % (number, len(plan["waves"]), self._count(hosts)))
-        looked = max(float(hostvars[host][LOOK]["looked_at"]) for host in hosts)
+        # Once each: a host's variables take Ansible milliseconds to put together.
+        looks = [hostvars[host][LOOK] for host in hosts]
+        seconds = min(int(look["to_change"]["settings"]["watched"]) for look in looks)
+        later = [host for wave in plan["waves"][number:] for host in wave]
+        others = [*later, *plan["unchanged"]][:_MOST_OTHERS] if seconds else []
+        looked = max(float(look["looked_at"]) for look in looks)
         self._sleep(looked + seconds - time.time(), "for traffic before the change, to compare with")
         wave = {"number": number, "of": len(plan["waves"]), "hosts": hosts, "others": others, "seconds": seconds}
         return {"wave": wave, "settings": {**settings, "watched": seconds}, "stopped": False}

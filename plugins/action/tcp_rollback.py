@@ -10,9 +10,8 @@ from typing import Any, Dict, Optional
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._confirmation import author, run_id
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._run_log import DEFAULT, append, entry
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._run_log import DEFAULT, entry, note
 
 
 class ActionModule(ActionBase):
@@ -34,10 +33,7 @@ class ActionModule(ActionBase):
         found.pop("invocation", None)
         answer.update(found)
         log = str(arguments.get("log", DEFAULT) or "")
-        if log and answer.get("changed") and not self._task.check_mode:
+        if answer.get("changed") and not self._task.check_mode:
             line = entry(str(variables["inventory_hostname"]), "rollback", arguments["author"], answer, time.time())
-            try:
-                append(log, {**line, "taken_back": answer.get("taken_back", [])})
-            except NetfleetError as error:
-                answer["warnings"] = [*(answer.get("warnings") or []), str(error)]
+            note(log, {**line, "taken_back": answer.get("taken_back", [])}, answer)
         return answer

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Fragments: the default for every module, CHANGES for those that change a host, FACTS for those that do not."""
+    """Fragments: the default for all; CHANGES, FACTS: whether a host is changed; CONTROLLER: none is contacted."""
 
     DOCUMENTATION = r"""
 options: {}
@@ -40,6 +40,14 @@ attributes:
   diff_mode:
     support: none
     details: It changes nothing.
+"""
+
+    CONTROLLER = r"""
+options: {}
+attributes:
+  action:
+    description: Runs on the controller; no host is contacted.
+    support: full
 """
 
     RESULT_NOTES = r"""

@@ -20,19 +20,16 @@ _IDLE = 60_000
 
 
 @dataclass(frozen=True)
-class Counters:
-    """Counts since boot, but for the last two. uptime: in seconds, when they were read.
+class Counts:
+    """What TCP counts.
 
     segments: data segments sent for the first time (TCPOrigDataSent: RetransSegs is no part of OutSegs, which counts
     pure acknowledgements, and would flatter a receiver). retransmitted: SYNs included (RetransSegs); syn_retransmitted:
     these, SYN-ACKs included. opened: connections begun from here (ActiveOpens); accepted: handshakes completed here
     (PassiveOpens). failed: handshakes that came to nothing (AttemptFails), of which refused: by a reset of those that
-    others had begun (EmbryonicRsts). dropped: connections that a listener had no room for (ListenDrops). rtt: the
-    median of the smoothed RTT of the connections that were not idle and not to the host itself, in microseconds, 0
-    where there are none; connections: how many these are.
+    others had begun (EmbryonicRsts). dropped: connections that a listener had no room for (ListenDrops).
     """
 
-    uptime: float = 0.0
     segments: int = 0
     retransmitted: int = 0
     syn_retransmitted: int = 0
@@ -41,6 +38,17 @@ class Counters:
     failed: int = 0
     refused: int = 0
     dropped: int = 0
+
+
+@dataclass(frozen=True)
+class Counters(Counts):
+    """Counts since boot, and when they were read: uptime, in seconds.
+
+    rtt: the median of the smoothed RTT of the connections that were not idle and not to the host itself, in
+    microseconds, 0 where there are none; connections: how many these are.
+    """
+
+    uptime: float = 0.0
     rtt: int = 0
     connections: int = 0
 

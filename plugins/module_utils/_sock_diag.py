@@ -7,7 +7,6 @@ The offsets are those of linux/inet_diag.h and linux/tcp.h, which only ever grow
 
 from __future__ import annotations
 
-import ipaddress
 import struct
 from dataclasses import dataclass
 from typing import Iterable, Iterator, Optional
@@ -22,7 +21,12 @@ _ESTABLISHED = 1 << 1
 _TCP = 6
 _HEADER = struct.Struct("=IHHII")
 _REQUEST = struct.Struct("=BBBxI48x")
-_MESSAGE = struct.Struct("=BBBB2s2s16s16s12x20x")
+# Of inet_diag_msg: the family and the peer's address.
+_MESSAGE = struct.Struct("=B3x2x2x16x16s12x20x")
+_AF_INET = 2
+_LOOPBACK_6 = bytes(15) + b"\1"
+# An IPv4 address in an IPv6 one.
+_MAPPED = bytes(10) + b"\xff\xff"
 _LAST_ACK = 56
 _RTT = 68
 
@@ -34,7 +38,6 @@ class Connection:
     rtt: smoothed, in microseconds, 0 if unknown. quiet: milliseconds since the last acknowledgement.
     """
 
-    peer: str
     loopback: bool
     rtt: int
     quiet: int
@@ -72,15 +75,19 @@ def _messages(datagram: bytes) -> Iterator["tuple[int, bytes]"]:
 
 
 def _connection(body: bytes) -> Optional[Connection]:
-    family, _state, _timer, _retrans, _sport, _dport, _source, target = _MESSAGE.unpack_from(body)
+    family, target = _MESSAGE.unpack_from(body)
     info = _attribute(body, _INFO)
     if info is None or len(info) < _RTT + 4:
         return None
-    # 2 is AF_INET; the other that is asked for is AF_INET6, in which an IPv4 peer may be wrapped.
-    address = ipaddress.ip_address(target[:4] if family == 2 else target)
-    peer = getattr(address, "ipv4_mapped", None) or address
     quiet, rtt = (struct.unpack_from("=I", info, offset)[0] for offset in (_LAST_ACK, _RTT))
-    return Connection(str(peer), peer.is_loopback, rtt, quiet)
+    return Connection(_is_loopback(family, target), rtt, quiet)
+
+
+def _is_loopback(family: int, address: bytes) -> bool:
+    # By the bytes: every module loads this, and ipaddress would take longer to load than all of it.
+    if family == _AF_INET:
+        return address[0] == 127
+    return address == _LOOPBACK_6 or (address.startswith(_MAPPED) and address[len(_MAPPED)] == 127)
 
 
 def _attribute(body: bytes, wanted: int) -> Optional[bytes]:

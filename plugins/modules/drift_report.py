@@ -17,14 +17,12 @@ description:
     asked or judged. To be run once, after M(netfleet.tcp.drift) on all hosts.
 extends_documentation_fragment:
   - netfleet.tcp.attributes
+  - netfleet.tcp.attributes.controller
 attributes:
   check_mode:
     support: full
   diff_mode:
     support: none
-  action:
-    description: Runs on the controller; no host is contacted.
-    support: full
 options:
   threshold:
     description: The severity from which a finding is drift.

@@ -19,14 +19,12 @@ description:
   - Runs once for each wave; the file C(wave.yml) of the role P(netfleet.tcp.tcp_tuning#role) uses it.
 extends_documentation_fragment:
   - netfleet.tcp.attributes
+  - netfleet.tcp.attributes.controller
 attributes:
   check_mode:
     support: full
   diff_mode:
     support: none
-  action:
-    description: Runs on the controller; no host is contacted.
-    support: full
 options:
   step:
     description: V(before) says which wave this is, and waits until there is a before to compare with. V(wait) waits for

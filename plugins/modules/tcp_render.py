@@ -19,11 +19,8 @@ description:
     plain diff. Secrets are tokens.
 extends_documentation_fragment:
   - netfleet.tcp.attributes
+  - netfleet.tcp.attributes.controller
   - netfleet.tcp.attributes.changes
-attributes:
-  action:
-    description: Runs on the controller; no host is contacted.
-    support: full
 options:
   tcp_tuning:
     description: The declaration, with the options of M(netfleet.tcp.tcp_tuning). Required unless O(prune=true).

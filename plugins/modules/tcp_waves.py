@@ -20,14 +20,12 @@ description:
     with as many forks as the run has.
 extends_documentation_fragment:
   - netfleet.tcp.attributes
+  - netfleet.tcp.attributes.controller
 attributes:
   check_mode:
     support: full
   diff_mode:
     support: none
-  action:
-    description: Runs on the controller; no host is contacted.
-    support: full
 seealso:
   - module: netfleet.tcp.tcp_change
 """

@@ -48,17 +48,37 @@ def confirm(
 
     AnsibleConnectionFailure, which says when the host is as before again, where it cannot be reached any more.
     """
+
+    def attempt() -> Dict[str, Any]:
+        fresh(connection)
+        return execute()
+
+    try:
+        return persist(attempt, seconds - _MARGIN, clock, sleep)
+    except AnsibleConnectionFailure as error:
+        raise AnsibleConnectionFailure(
+            "the host cannot be reached since change %s; it takes it back by itself, %d s after it was made: %s"
+            % (pending["id"], pending["window"], error)
+        ) from error
+
+
+def persist(
+    attempt: Callable[[], Dict[str, Any]],
+    seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Dict[str, Any]:
+    """What an attempt gives that is made at least once, and again for so many seconds where the host is out of reach.
+
+    AnsibleConnectionFailure where it still is then.
+    """
     until = clock() + seconds
     while True:
         try:
-            fresh(connection)
-            return execute()
-        except AnsibleConnectionFailure as error:
-            if clock() + _MARGIN >= until:
-                raise AnsibleConnectionFailure(
-                    "the host cannot be reached since change %s; it takes it back by itself, %d s after it was made: %s"
-                    % (pending["id"], pending["window"], error)
-                ) from error
+            return attempt()
+        except AnsibleConnectionFailure:
+            if clock() >= until:
+                raise
             sleep(_PAUSE)
 
 

@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Dict, List
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot import with_precedence
 from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import INDEX, suggestion
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
@@ -39,8 +37,9 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._resolve import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import DECLARATION
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, fast_open_key
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import PREFIX, typed
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._run_settings import SETTINGS
 
-PREFIX = "tcp_tuning_"
 OWN_TEMPLATE = os.path.realpath(
     os.path.join(os.path.dirname(__file__), "../../roles/tcp_tuning/templates/sysctl.conf.j2")
 )
@@ -70,8 +69,8 @@ ARGUMENTS: Dict[str, Dict[str, Any]] = {
 # Seconds: a fresh connection and a visit have to fit in, on a slow host too; and a host that waits is nobody's.
 _SHORTEST_WINDOW = 20
 _LONGEST_WINDOW = 3600
-# Variables of the role that concern the run and not the host; plugin_utils._run_settings says more of them.
-RUN_VARIABLES = ("waves", "max_failed", "gate_seconds", "gate_too_little", "gate_minimum", "gate_limits")
+# Variables of the role that concern the run and not the host.
+RUN_VARIABLES = tuple(SETTINGS)
 # The variables of the playbooks that check and render, which stand beside the role's.
 _PLAYBOOK_VARIABLES = {
     "tcp_drift_": ("waivers", "threshold", "directory", "formats", "compare"),
@@ -147,16 +146,13 @@ class Declaration:
 
 def validated(given: Mapping[str, Any]) -> Dict[str, Any]:
     """The arguments in their types, with defaults; InputError with every problem, named as the role's variables are."""
-    specification = {PREFIX + name: option for name, option in ARGUMENTS.items()}
-    checked = ArgumentSpecValidator(specification).validate({PREFIX + name: value for name, value in given.items()})
-    if checked.error_messages:
-        raise InputError(Problem("", message) for message in checked.error_messages)
-    window = checked.validated_parameters[PREFIX + "confirm"]
+    arguments = typed(ARGUMENTS, given)
+    window = arguments["confirm"]
     if window != 0 and not _SHORTEST_WINDOW <= window <= _LONGEST_WINDOW:
         text = "%d is out of range" % window
         cure = "seconds, %d to %d; 0: a change is final at once" % (_SHORTEST_WINDOW, _LONGEST_WINDOW)
         raise InputError([Problem(PREFIX + "confirm", text, cure)])
-    return {name: checked.validated_parameters[PREFIX + name] for name in ARGUMENTS}
+    return arguments
 
 
 def declare(arguments: Mapping[str, Any]) -> Declaration:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Dict
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, input_error
 
 DEFAULT = "~/.local/state/netfleet-tcp/changes.jsonl"
 _FIELDS = ("subject", "key", "running", "want")
@@ -33,6 +33,16 @@ def entry(host: str, verb: str, author: str, answer: Mapping[str, Any], now: flo
         "changes": [{name: item.get(name) for name in _FIELDS} for item in answer.get("changes") or ()],
         "said": answer.get("msg", "") if answer.get("failed") else "",
     }
+
+
+def note(path: str, line: Mapping[str, Any], answer: Dict[str, Any]) -> None:
+    """Add a line to the log, if there is to be one; where that cannot be done, the answer gets a warning of it."""
+    if not path:
+        return
+    try:
+        append(path, line)
+    except InputError as error:
+        answer["warnings"] = [*(answer.get("warnings") or []), str(error)]
 
 
 def append(path: str, line: Mapping[str, Any]) -> None:

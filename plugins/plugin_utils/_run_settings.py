@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Dict, Tuple
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import PREFIX, typed
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._gate import merged_limits, merged_minimum
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import RESERVE, parse_waves
 
-_PREFIX = "tcp_tuning_"
 WAIT, GO_ON, STOP = "wait", "go_on", "stop"
 SETTINGS: Dict[str, Dict[str, Any]] = {
     "waves": {"type": "list", "elements": "raw", "default": [1, "10%", "100%"]},
@@ -36,40 +34,28 @@ def checked_settings(given: Mapping[str, Any], window: int) -> Dict[str, Any]:
     `watched`, beside them, is how many seconds of traffic are really watched. window: seconds within which a change has
     to be confirmed; without one (0) no traffic is watched, since there would be nothing to take back.
     """
-    specification = {_PREFIX + name: option for name, option in SETTINGS.items()}
-    checked = ArgumentSpecValidator(specification).validate({_PREFIX + name: value for name, value in given.items()})
-    if checked.error_messages:
-        raise InputError(Problem("", message) for message in checked.error_messages)
-    found = {name: checked.validated_parameters[_PREFIX + name] for name in SETTINGS}
+    found = typed(SETTINGS, given)
     problems = list(_problems(found))
+    for name, merged in (("gate_minimum", merged_minimum), ("gate_limits", merged_limits)):
+        try:
+            found[name] = merged(found[name])
+        except InputError as error:
+            problems += error.problems
     if problems:
         raise InputError(problems)
     # What is left has to do for the confirmation.
-    seconds = min(found["gate_seconds"], window - RESERVE) if window else 0
-    return {
-        **found,
-        "watched": seconds,
-        "gate_minimum": merged_minimum(found["gate_minimum"]),
-        "gate_limits": merged_limits(found["gate_limits"]),
-    }
+    return {**found, "watched": min(found["gate_seconds"], window - RESERVE) if window else 0}
 
 
 def _problems(found: Mapping[str, Any]) -> Iterator[Problem]:
-    for check in (
-        lambda: parse_waves(found["waves"]),
-        lambda: merged_minimum(found["gate_minimum"]),
-        lambda: merged_limits(found["gate_limits"]),
-    ):
-        try:
-            check()
-        except InputError as error:
-            yield from error.problems
+    try:
+        parse_waves(found["waves"])
+    except InputError as error:
+        yield from error.problems
     if not 0 <= found["max_failed"] <= 100:
-        yield Problem("tcp_tuning_max_failed", "%g is out of range" % found["max_failed"], "percent, 0 to 100")
+        yield Problem(PREFIX + "max_failed", "%g is out of range" % found["max_failed"], "percent, 0 to 100")
     if found["gate_seconds"] < 0:
-        yield Problem(
-            "tcp_tuning_gate_seconds", "%d is out of range" % found["gate_seconds"], "seconds; 0: no watching"
-        )
+        yield Problem(PREFIX + "gate_seconds", "%d is out of range" % found["gate_seconds"], "seconds; 0: no watching")
 
 
 def differing(settings: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
@@ -81,4 +67,4 @@ def differing(settings: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
         if len(seen) > 1:
             (one, first), (other, second) = list(seen.values())[:2]
             text = "%s has %r, %s has %r" % (one, first, other, second)
-            yield Problem(_PREFIX + name, text, "it belongs to the run: give all hosts the same, in group_vars/all")
+            yield Problem(PREFIX + name, text, "it belongs to the run: give all hosts the same, in group_vars/all")

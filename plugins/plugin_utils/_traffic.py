@@ -11,22 +11,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Dict, List, Optional, Tuple
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._counters import Counters
+from ansible_collections.netfleet.tcp.plugins.module_utils._counters import Counters, Counts
 
 
 @dataclass(frozen=True)
-class Interval:
-    """The counts of one or more hosts over some time (seconds, of one host). The names are those of Counters."""
+class Interval(Counts):
+    """The counts of one or more hosts over some time: seconds, of one host."""
 
     seconds: float = 0.0
-    segments: int = 0
-    retransmitted: int = 0
-    syn_retransmitted: int = 0
-    opened: int = 0
-    accepted: int = 0
-    failed: int = 0
-    refused: int = 0
-    dropped: int = 0
 
     @property
     def resent(self) -> int:
@@ -39,7 +31,7 @@ class Interval:
         return max(0, self.failed - self.refused)
 
 
-_COUNTS = tuple(field.name for field in fields(Interval) if field.name != "seconds")
+_COUNTS = tuple(field.name for field in fields(Counts))
 
 
 def between(first: Optional[Counters], last: Optional[Counters]) -> Optional[Interval]:
@@ -82,7 +74,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Rate:
-    """A measure that is so many in a second. minimum: the name of the limit of the count; unit: for people."""
+    """A measure that is so many in a second. minimum: the name of the limit of the count."""
 
     title: str
     count: Callable[[Interval], int]

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
@@ -28,7 +28,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._recap import NOT_CON
 from ansible_collections.netfleet.tcp.plugins.module_utils._result import result
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._confirmation import author, confirm, run_id
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import Declaration, declare, unknown_variables
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._run_log import append, entry
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._run_log import entry, note
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._template import renderer
 
 _LOST = "the connection was lost while the host was changed; it takes back by itself what it has begun: %s"
@@ -147,7 +147,7 @@ class TuningAction(ActionBase):
             "secrets": dict(secrets),
             "window": window,
             "author": author(),
-            "run": run_id(self.run_uuid(task_vars)),
+            "run": run_id(self.run_uuid()),
             **more,
         }
         try:
@@ -162,7 +162,7 @@ class TuningAction(ActionBase):
             answer["change"] = self.pending = pending
         return answer
 
-    def run_uuid(self, task_vars: Mapping[str, Any]) -> str:  # noqa: ARG002 - for those of several tasks
+    def run_uuid(self) -> str:
         """What all hosts of a run have in common."""
         return str(self._task._uuid)
 
@@ -205,20 +205,14 @@ class TuningAction(ActionBase):
             self.log(log, task_vars, {"failed": True, "msg": str(error), "change": self.not_confirmed()})
             raise
         if answer.get("changes"):
-            answer["warnings"] = [*(answer.get("warnings") or []), *self.log(log, task_vars, answer)]
+            self.log(log, task_vars, answer)
         return answer
 
     def not_confirmed(self) -> Dict[str, Any]:
         """The change that was made and did not become final: the host has taken it back, or will."""
         return {**(self.pending or {}), "outcome": NOT_CONFIRMED}
 
-    def log(self, log: str, task_vars: Dict[str, Any], answer: Dict[str, Any]) -> List[str]:
-        """A line for the controller's log; returns warnings."""
-        if not log:
-            return []
+    def log(self, log: str, task_vars: Dict[str, Any], answer: Dict[str, Any]) -> None:
+        """A line for the controller's log; if that cannot be written, the answer gets a warning."""
         line = entry(str(task_vars["inventory_hostname"]), "tune", author(), answer, time.time())
-        try:
-            append(log, {**line, "run": run_id(self.run_uuid(task_vars))})
-        except NetfleetError as error:
-            return [str(error)]
-        return []
+        note(log, {**line, "run": run_id(self.run_uuid())}, answer)

@@ -11,8 +11,8 @@ from pathlib import Path
 from testinfra.host import Host as Connection
 
 from lab.paths import REPOSITORY
-from tests.molecule.faults import OLD, RUN, WATCHER, Ended, Sides, first_differences, steady, wait_for
-from tests.molecule.hosts import Seen
+from tests.molecule.faults import OLD, RUN, WATCHER, Ended, Sides, first_differences, steady
+from tests.molecule.hosts import Seen, wait_for
 from tests.molecule.playbook import Run, Running, run_playbook, start_playbook
 
 ROAD = REPOSITORY / "molecule" / "faults" / "road.yml"

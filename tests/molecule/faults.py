@@ -5,9 +5,7 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +17,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils import _rollback
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import bundle, own_sources
 from lab.vm_qemu import Monitor
 from tests.molecule import fault_agent, fault_watcher
-from tests.molecule.hosts import OBSERVE, Seen, differences
+from tests.molecule.hosts import OBSERVE, Seen, differences, wait_for
 
 AGENT = "/root/fault_agent.pyz"
 WATCHER = "/root/fault_watcher.py"
@@ -183,14 +181,3 @@ def first_differences(before: Seen, now: Seen) -> object:
         else:
             found[part] = (left, right)
     return found
-
-
-def wait_for(connection: Connection, command: str, seconds: float) -> None:
-    """Until a command on the host succeeds; a host that cannot be reached meanwhile is waited for too."""
-    until = time.monotonic() + seconds
-    while True:
-        with contextlib.suppress(RuntimeError):
-            if connection.run(f"timeout 100 sh -c '{command}'").rc == 0:
-                return
-        assert time.monotonic() < until, f"not within {seconds:.0f} s: {command}"
-        time.sleep(1.0)

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
@@ -101,3 +103,14 @@ def differences(before: Mapping[str, Seen], after: Mapping[str, Seen]) -> dict[s
         (name, part): (getattr(before[name], part), getattr(after[name], part)) for name in before for part in parts
     }
     return {f"{part} of {name}": pair for (name, part), pair in pairs.items() if pair[0] != pair[1]}
+
+
+def wait_for(connection: Connection, command: str, seconds: float) -> None:
+    """Until a command on the host succeeds; a host that cannot be reached meanwhile is waited for too."""
+    until = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(RuntimeError):
+            if connection.run(f"timeout 100 sh -c '{command}'").rc == 0:
+                return
+        assert time.monotonic() < until, f"not within {seconds:.0f} s: {command}"
+        time.sleep(1.0)

@@ -63,6 +63,7 @@ def test_the_variables_of_the_run_are_those_of_the_specification() -> None:
     of_the_run = set(_specification()) - set(_of_the_host())
     assert {name.removeprefix(PREFIX) for name in of_the_run} == set(run_settings.SETTINGS)
     assert set(declaration.RUN_VARIABLES) == set(run_settings.SETTINGS)
+    assert declaration.unknown_variables({PREFIX + name: "" for name in run_settings.SETTINGS}) == []
     for name, option in run_settings.SETTINGS.items():
         specified = _specification()[PREFIX + name]
         assert {key: specified[key] for key in option} == option

@@ -4,9 +4,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,9 @@ from typing import Any
 import pytest
 from testinfra.host import Host as Connection
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import PENDING_PATH
 from lab.fleet import Fleet
-from tests.molecule.hosts import Seen, differences, look
+from tests.molecule.hosts import Seen, differences, look, wait_for
 from tests.molecule.playbook import Run, run_playbook
 from tests.molecule.traffic import on_each, traffic
 
@@ -23,7 +22,6 @@ FIN = "net.ipv4.tcp_fin_timeout"
 PORTS = "net.ipv4.ip_local_port_range"
 # Ten ports for a client that opens twenty connections a second, each of which is in TIME_WAIT for a minute.
 HARMFUL = {PORTS: "1024 1034"}
-PENDING = "/var/lib/netfleet-tcp/pending.json"
 
 
 def tune(scratch: Path, overrides: dict[str, str], *arguments: str, **settings: Any) -> Run:
@@ -42,26 +40,9 @@ def judged(run: Run) -> list[str]:
 
 
 @pytest.fixture
-def before(connections: dict[str, Connection]) -> dict[str, Seen]:
-    return look(connections)
-
-
-@pytest.fixture
 def busy(fleet: Fleet, connections: dict[str, Connection]) -> Iterator[None]:
     with traffic(fleet, connections):
         yield
-
-
-def wait_until_nothing_pends(connections: dict[str, Connection], seconds: float = 180.0) -> None:
-    until = time.monotonic() + seconds
-    for connection in connections.values():
-        while True:
-            # A host that cannot be reached is no answer.
-            with contextlib.suppress(RuntimeError):
-                if connection.run(f"test ! -e {PENDING}").rc == 0:
-                    break
-            assert time.monotonic() < until
-            time.sleep(1.0)
 
 
 def unchanged(before: dict[str, Seen], connections: dict[str, Connection]) -> None:
@@ -71,7 +52,7 @@ def unchanged(before: dict[str, Seen], connections: dict[str, Connection]) -> No
         keys = {key for key in before[name].sysctls if before[name].sysctls[key] != seen.sysctls.get(key)}
         assert not keys & {FIN, PORTS}, (name, keys)
         assert seen.own_file == before[name].own_file, differences(before, now)
-        assert not connections[name].file(PENDING).exists
+        assert not connections[name].file(PENDING_PATH).exists
 
 
 @pytest.mark.usefixtures("busy")
@@ -151,7 +132,7 @@ def test_a_host_that_is_lost_has_its_wave_taken_back_and_the_run_stop(
         run = tune(tmp_path, {FIN: "42"}, tcp_tuning_waves=[2, 1], tcp_tuning_gate_seconds=3, tcp_tuning_confirm=90)
         assert run.status == 2, run.output
         # It takes the change back by itself, and can be reached again then.
-        wait_until_nothing_pends(connections)
+        wait_for(connections["local1"], f"test ! -e {PENDING_PATH}", 180.0)
     assert (run.changed, run.failed) == ([], ["cloud1", "local1"])
     assert "1 of 2 hosts cannot be reached since the change (local1)" in run.results["cloud1"]["msg"]
     assert "local1: not confirmed: each takes the change back by itself" in run.output

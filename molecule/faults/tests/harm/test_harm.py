@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from testinfra.host import Host as Connection
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import PENDING_PATH
 from lab.fleet import Fleet
-from tests.molecule.harm_agent import PENDING
 from tests.molecule.hosts import Seen, look
 from tests.molecule.playbook import Run, run_playbook
 from tests.molecule.traffic import PORT, on_each, traffic
@@ -43,18 +43,13 @@ def tune(tmp_path: Path) -> Callable[[dict[str, object]], Run]:
     return lambda more: run_playbook(tmp_path, f"--extra-vars={json.dumps({**given, **more})}")
 
 
-@pytest.fixture
-def before(connections: dict[str, Connection]) -> dict[str, Seen]:
-    return look(connections)
-
-
 def as_before(before: dict[str, Seen], connections: dict[str, Connection]) -> dict[str, list[str]]:
     """The keys and files that differ, by host; all that the harm itself did is undone by then."""
     found = {}
     for name, now in look(connections).items():
         own = {key for key in now.sysctls if now.sysctls[key] != before[name].sysctls.get(key) and "tcp_" in key}
         found[name] = sorted({*own, *([] if now.own_file == before[name].own_file else ["file"])})
-        assert not connections[name].file(PENDING).exists
+        assert not connections[name].file(PENDING_PATH).exists
     return {name: names for name, names in found.items() if names}
 
 

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
+from itertools import repeat
 from typing import Any
 from unittest.mock import Mock
 
@@ -12,13 +15,12 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.netfleet.tcp.plugins.action import tcp_counters
+from ansible_collections.netfleet.tcp.plugins.plugin_utils import _confirmation
 
 
-def read(answers: list[Any], arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def read(answers: Iterable[Any], arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the action says where the module answers so, one time after the other."""
-    # The time that an attempt takes.
-    times = iter(float(number) * 4.0 for number in range(100))
-    monkeypatch.setattr(tcp_counters, "time", Mock(time=lambda: next(times), sleep=lambda _seconds: None))
+    monkeypatch.setattr(_confirmation, "_PAUSE", 0.0)
     monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
     monkeypatch.setattr(tcp_counters, "fresh", lambda _connection: None)
     action = object.__new__(tcp_counters.ActionModule)
@@ -39,17 +41,20 @@ def test_a_host_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("answers", "lost"),
     [
-        ([GONE] * 9, "no route to host"),
+        (repeat(GONE), "no route to host"),
         ([AnsibleError("no such connection plugin")], "no such connection plugin"),
         ([{"failed": True, "msg": "no python"}], "no python"),
         ([{"failed": True, "module_stderr": "sh: python3: not found\n"}], "sh: python3: not found"),
         ([{}], "it gave no counters"),
     ],
 )
-def test_one_that_does_not(answers: list[Any], lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_does_not(answers: Iterable[Any], lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp_counters, "_PATIENCE", 0.001)
     assert read(answers, {"fresh": True}, monkeypatch) == {"changed": False, "lost": lost}
 
 
 def test_one_for_which_no_time_is_left_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read([], {"until": 2.0}, monkeypatch) == {"changed": False}
-    assert read([GONE] * 9, {"until": 6.0}, monkeypatch) == {"changed": False, "lost": "no route to host"}
+    soon = time.time() + 0.1
+    assert read(repeat(GONE), {"until": soon}, monkeypatch) == {"changed": False, "lost": "no route to host"}
+    assert time.time() >= soon
