@@ -36,8 +36,8 @@ LIMITS: Dict[str, Dict[str, float]] = {
     "listen_drops": {"above": 0.1, "rise": 0.1},
     "failures": {"above": 0.1, "rise": 1.0},
     "rtt": {"above": 1.0, "rise": 100.0},
-    "opened": {"fall": 90.0},
-    "accepted": {"fall": 90.0},
+    "opened": {"fall": 75.0},
+    "accepted": {"fall": 75.0},
     "segments": {"fall": 99.0},
 }
 # Of the hosts together, before: data segments, connections opened and accepted; and, for the RTT, of one host before

@@ -19,7 +19,9 @@ _SECONDS = 1200
 
 
 @contextlib.contextmanager
-def on_each(connections: Mapping[str, Connection], agent: str, arguments: Callable[[str], list[str]]) -> Iterator[None]:
+def with_agent(
+    connections: Mapping[str, Connection], agent: str, arguments: Callable[[str], list[str]]
+) -> Iterator[None]:
     """Run an agent, a file beside this one, on each host while the block runs. arguments: by the host's name."""
     text = Path(__file__).with_name(f"{agent}.py").read_text(encoding="utf-8")
     path = f"/root/{agent}.py"
@@ -28,13 +30,17 @@ def on_each(connections: Mapping[str, Connection], agent: str, arguments: Callab
         for name, connection in connections.items():
             connection.check_output("printf %%s %s > " + path, text)
             command = shlex.join(["/usr/bin/python3", path, *arguments(name)])
-            running[name] = connection.check_output(
-                f"{command} > {path}.log 2>&1 < /dev/null & echo $!".replace("%", "%%")
-            )
+            running[name] = connection.check_output(f"{command} > {path}.log 2>&1 < /dev/null & echo $!")
         yield
     finally:
-        for name, number in running.items():
-            connections[name].run(f"kill {number}; cat {path}.log; rm -f {path} {path}.log")
+        ended = {
+            name: connections[name].run(
+                f"kill {number}; status=$?; cat {path}.log; rm -f {path} {path}.log; exit $status"
+            )
+            for name, number in running.items()
+        }
+    # One that died by itself has done nothing, and what was seen meanwhile shows nothing.
+    assert {name: done.stdout for name, done in ended.items() if done.rc != 0} == {}
 
 
 def traffic(
@@ -44,7 +50,7 @@ def traffic(
     names = [host.name for host in fleet.hosts]
     addresses = {host.name: host.address for host in fleet.hosts}
     peers = dict(zip(names, [*names[1:], names[0]], strict=True))
-    return on_each(
+    return with_agent(
         connections,
         "traffic_agent",
         lambda name: [str(PORT), str(_SECONDS), str(rate), addresses[peers[name]]],

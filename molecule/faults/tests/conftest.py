@@ -13,8 +13,14 @@ from lab.paths import REPOSITORY
 from tests.molecule.fault_board import Board
 from tests.molecule.faults import Sides, install, sides
 
+HARM = "harm"
 TABLE = REPOSITORY / ".cache" / "faults.txt"
 BOARD = pytest.StashKey[Board]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The harm comes last: its connections keep modules loaded, which the others would take for a state between."""
+    items.sort(key=lambda item: item.path.parent.name == HARM)
 
 
 @pytest.fixture(scope="session")

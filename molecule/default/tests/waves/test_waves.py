@@ -16,7 +16,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store imp
 from lab.fleet import Fleet
 from tests.molecule.hosts import Seen, differences, look, wait_for
 from tests.molecule.playbook import Run, run_playbook
-from tests.molecule.traffic import on_each, traffic
+from tests.molecule.traffic import traffic, with_agent
 
 FIN = "net.ipv4.tcp_fin_timeout"
 PORTS = "net.ipv4.ip_local_port_range"
@@ -128,7 +128,7 @@ def test_a_host_that_is_lost_has_its_wave_taken_back_and_the_run_stop(
 ) -> None:
     monkeypatch.setenv("ANSIBLE_TIMEOUT", "5")
     lost = {"local1": connections["local1"]}
-    with on_each(lost, "harm_agent", lambda _name: ["400", CUT, "nft delete table ip harm"]):
+    with with_agent(lost, "harm_agent", lambda _name: ["400", CUT, "nft delete table ip harm"]):
         run = tune(tmp_path, {FIN: "42"}, tcp_tuning_waves=[2, 1], tcp_tuning_gate_seconds=3, tcp_tuning_confirm=90)
         assert run.status == 2, run.output
         # It takes the change back by itself, and can be reached again then.

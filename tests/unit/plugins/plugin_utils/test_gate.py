@@ -63,6 +63,7 @@ def test_a_host_that_is_as_well_as_before() -> None:
         ({"opened": 19}, "connections opened"),
         ({"opened": 0}, "connections opened"),
         ({"accepted": 0}, "connections accepted"),
+        ({"accepted": 90}, "connections accepted"),
         ({"segments": 100, "retransmitted": 0}, "data segments sent"),
     ],
 )
