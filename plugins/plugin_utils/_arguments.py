@@ -14,13 +14,15 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputE
 PREFIX = "tcp_tuning_"
 
 
-def typed(specification: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> Dict[str, Any]:
+def typed(
+    specification: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any], prefix: str = PREFIX
+) -> Dict[str, Any]:
     """The values, with defaults; InputError with every problem, named as the role's variables are.
 
     specification: as of a module, by the names of the variables without their prefix, as those of given.
     """
-    named = {PREFIX + name: dict(option) for name, option in specification.items()}
-    checked = ArgumentSpecValidator(named).validate({PREFIX + name: value for name, value in given.items()})
+    named = {prefix + name: dict(option) for name, option in specification.items()}
+    checked = ArgumentSpecValidator(named).validate({prefix + str(name): value for name, value in given.items()})
     if checked.error_messages:
         raise InputError(Problem("", message) for message in checked.error_messages)
-    return {name: checked.validated_parameters[PREFIX + name] for name in specification}
+    return {name: checked.validated_parameters[prefix + name] for name in specification}

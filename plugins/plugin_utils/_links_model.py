@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""WireGuard links as declared: sites, nodes and the topologies that join them. Pure; runs on the controller alone."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import Dict, Mapping, Tuple, Union
+
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+SITE_TO_SITE, HUB_AND_SPOKE, MESH = "site_to_site", "hub_and_spoke", "mesh"
+KINDS = (SITE_TO_SITE, HUB_AND_SPOKE, MESH)
+# How traffic goes to another link once one is dead: not at all, by routes of different metric, by a routing daemon.
+NONE, METRIC, DAEMON = "none", "metric", "frr"
+FAILOVER = (NONE, METRIC, DAEMON)
+# What wg-quick and most guides use.
+DEFAULT_PORT = 51820
+
+
+@dataclass(frozen=True)
+class Node:
+    """One end of links: a host of the inventory (managed), or a peer that somebody else configures.
+
+    endpoint: the address or name that others reach it at, empty where they cannot. nat: something on the way forgets
+    its connections, so that it must keep them alive. families: of IP (4, 6) that it has outside of the tunnels; empty:
+    not known. outer_mtu: bytes of an IP packet that get through to it. prefixes: its own, beside those of its site.
+    place: where it is declared, for errors.
+    """
+
+    name: str
+    managed: bool = True
+    endpoint: str = ""
+    nat: bool = False
+    families: Tuple[int, ...] = ()
+    outer_mtu: int = 1500
+    public_key: str = ""
+    port: int = 0
+    prefixes: Tuple[Network, ...] = ()
+    place: str = ""
+
+    @property
+    def endpoint_address(self) -> Union[Address, None]:
+        """The endpoint where it is an address, not a name."""
+        return literal(self.endpoint)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Prefixes, and the nodes by which they are reached. inside: sites of whose prefixes these may be a part."""
+
+    name: str
+    prefixes: Tuple[Network, ...] = ()
+    gateways: Tuple[str, ...] = ()
+    inside: Tuple[str, ...] = ()
+    place: str = ""
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Which nodes are joined, and how. hubs, spokes: of hub_and_spoke; otherwise all nodes are among the spokes.
+
+    networks: of the tunnels' own addresses, at most one a family. numbers: of nodes within these networks, where the
+    derived one is not wanted. interface_per_peer: each link has an interface of its own, so that several may carry the
+    same prefixes. mtu: of the tunnel; 0: derived. keepalive: seconds.
+    """
+
+    name: str
+    kind: str = MESH
+    hubs: Tuple[str, ...] = ()
+    spokes: Tuple[str, ...] = ()
+    networks: Tuple[Network, ...] = ()
+    port: int = DEFAULT_PORT
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    interface_per_peer: bool = False
+    failover: str = NONE
+    keepalive: int = 25
+    preshared_keys: bool = True
+    mtu: int = 0
+    place: str = ""
+
+    @property
+    def nodes(self) -> Tuple[str, ...]:
+        """All of its nodes, each once."""
+        return tuple(dict.fromkeys((*self.hubs, *self.spokes)))
+
+
+@dataclass(frozen=True)
+class Links:
+    """A whole declaration, by name."""
+
+    sites: Dict[str, Site]
+    nodes: Dict[str, Node]
+    topologies: Tuple[Topology, ...]
+
+    def site_of(self, node: str) -> Union[Site, None]:
+        """The site that a node is a gateway of."""
+        return next((site for site in self.sites.values() if node in site.gateways), None)
+
+    def behind(self, node: str) -> Tuple[Network, ...]:
+        """The prefixes that are reached by a node: of its site, and its own."""
+        site = self.site_of(node)
+        return (*(site.prefixes if site else ()), *self.nodes[node].prefixes)
+
+
+def literal(text: str) -> Union[Address, None]:
+    """The address that a text is; None where it is a name."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

@@ -1,0 +1,252 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What each host has to have so that the declared links come to be: interfaces, addresses, peers, routes.
+
+Both ends of a link are derived from the same declaration, so they agree. Nothing that is derived for a host changes
+when another one is added or removed. Pure; runs on the controller alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Set, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import (
+    DAEMON,
+    HUB_AND_SPOKE,
+    METRIC,
+    Links,
+    Network,
+    Node,
+    Topology,
+    literal,
+)
+
+# Bytes that WireGuard adds: the outer IP header, 8 of UDP, 32 of its own. A name may resolve to either family.
+OVERHEAD = {4: 60, 6: 80}
+# The kernel pads what it encrypts to this; where its own cap does not apply, a packet grows by up to 15 bytes.
+PADDING = 16
+# Preferred, and by how much less with each gateway that follows.
+FIRST_METRIC, NEXT_METRIC = 100, 10
+# Larger networks than this hold no more numbers than it: a number is also added to ports.
+MOST_NUMBERS = 65534
+
+
+@dataclass(frozen=True)
+class Link:
+    """Two nodes of a topology that are joined."""
+
+    topology: Topology
+    one: str
+    other: str
+
+
+@dataclass(frozen=True)
+class PeerWanted:
+    """The other end, as an interface is to know it.
+
+    endpoint, port: where it is reached; empty, 0: it comes by itself. allowed: what may come from it and goes to it.
+    keepalive: seconds, 0: none. public_key: of one that is not managed; the others' come from their hosts. metric: of
+    its routes, 0: the kernel's default. preshared: whether the two share a key of their own.
+    """
+
+    node: str
+    managed: bool
+    allowed: Tuple[str, ...]
+    endpoint: str = ""
+    port: int = 0
+    keepalive: int = 0
+    public_key: str = ""
+    preshared: bool = False
+    metric: int = 0
+
+
+@dataclass(frozen=True)
+class InterfaceWanted:
+    """A WireGuard interface of a host. addresses: with their prefix length; routes: the prefixes that go into it.
+
+    one_peer: it is a link of its own, beside which others may carry the same prefixes.
+    """
+
+    name: str
+    topology: str
+    port: int
+    mtu: int
+    addresses: Tuple[str, ...]
+    peers: Tuple[PeerWanted, ...]
+    one_peer: bool = False
+    failover: str = ""
+
+
+def links_of(declared: Links) -> Iterator[Link]:
+    """Every pair that is joined, each once. What stands at the same site is joined by the site's own network."""
+    for topology in declared.topologies:
+        for one, other in _pairs(topology):
+            site = declared.site_of(one)
+            together = site is not None and site is declared.site_of(other)
+            managed = declared.nodes[one].managed or declared.nodes[other].managed
+            if managed and not together:
+                yield Link(topology, one, other)
+
+
+def _pairs(topology: Topology) -> Iterator[Tuple[str, str]]:
+    if topology.kind == HUB_AND_SPOKE:
+        for index, hub in enumerate(topology.hubs):
+            for other in (*topology.hubs[index + 1 :], *topology.spokes):
+                yield hub, other
+        return
+    for index, one in enumerate(topology.spokes):
+        for other in topology.spokes[index + 1 :]:
+            yield one, other
+
+
+def number_of(topology: Topology, node: str) -> int:
+    """The number of a node in the networks of a topology: as declared, or derived from its name alone."""
+    given = topology.numbers.get(node)
+    if given:
+        return given
+    digest = hashlib.sha256(node.encode()).digest()
+    return 1 + int.from_bytes(digest[:8], "big") % numbers_in(topology)
+
+
+def numbers_in(topology: Topology) -> int:
+    """How many numbers a topology's networks have: those from 1 on, less a broadcast address at the end."""
+    sizes = [network.num_addresses - (2 if network.version == 4 else 1) for network in topology.networks]
+    return max(1, min([*sizes, MOST_NUMBERS]))
+
+
+def addresses_of(topology: Topology, node: str) -> List[str]:
+    """The addresses of a node in the tunnels of a topology, without prefix length."""
+    number = number_of(topology, node)
+    return [str(network.network_address + number) for network in topology.networks]
+
+
+def interface_name(topology: Topology, peer: str) -> str:
+    """The name of the interface in which a peer is found."""
+    if topology.interface_per_peer:
+        return "wg-%s-%d" % (topology.name, number_of(topology, peer))
+    return "wg-%s" % topology.name
+
+
+def port_of(topology: Topology, peer: str) -> int:
+    """The UDP port on which a node listens for a peer."""
+    return topology.port + (number_of(topology, peer) if topology.interface_per_peer else 0)
+
+
+def interfaces(declared: Links) -> Dict[str, Tuple[InterfaceWanted, ...]]:
+    """What each managed node has to have, by its name."""
+    joined: Dict[str, Dict[str, List[Tuple[Link, str]]]] = {}
+    for link in links_of(declared):
+        for node, peer in ((link.one, link.other), (link.other, link.one)):
+            if declared.nodes[node].managed:
+                name = interface_name(link.topology, peer)
+                joined.setdefault(node, {}).setdefault(name, []).append((link, peer))
+    return {
+        node: tuple(_interface(declared, node, name, ends) for name, ends in found.items())
+        for node, found in joined.items()
+    }
+
+
+def _interface(declared: Links, node: str, name: str, ends: List[Tuple[Link, str]]) -> InterfaceWanted:
+    link, first = ends[0]
+    topology = link.topology
+    lengths = [
+        network.max_prefixlen if topology.interface_per_peer else network.prefixlen for network in topology.networks
+    ]
+    addresses = zip(addresses_of(topology, node), lengths, strict=True)
+    mtus = [tunnel_mtu(declared.nodes[node], declared.nodes[peer]) for _link, peer in ends]
+    return InterfaceWanted(
+        name=name,
+        topology=topology.name,
+        port=port_of(topology, first),
+        mtu=topology.mtu or min(mtus),
+        addresses=tuple("%s/%d" % pair for pair in addresses),
+        peers=tuple(_peer(declared, topology, node, peer) for _link, peer in ends),
+        one_peer=topology.interface_per_peer,
+        failover=topology.failover,
+    )
+
+
+def tunnel_mtu(one: Node, other: Node) -> int:
+    """The largest packet that fits through the tunnel of two nodes, whatever is done to pad it. Bytes."""
+    outer = min(one.outer_mtu, other.outer_mtu)
+    return (outer - max(OVERHEAD[family] for family in outer_families(one, other))) // PADDING * PADDING
+
+
+def outer_families(one: Node, other: Node) -> Tuple[int, ...]:
+    """The families of IP by which a tunnel may run: that of the endpoints, or either where names hide it."""
+    found: Set[int] = {address.version for address in (one.endpoint_address, other.endpoint_address) if address}
+    if not found:
+        found = set(one.families or (4, 6)) & set(other.families or (4, 6))
+    return tuple(sorted(found or (4, 6)))
+
+
+def _peer(declared: Links, topology: Topology, node: str, peer: str) -> PeerWanted:
+    there, here = declared.nodes[peer], declared.nodes[node]
+    port = (there.port or topology.port) if not there.managed else port_of(topology, node)
+    return PeerWanted(
+        node=peer,
+        managed=there.managed,
+        allowed=tuple(str(prefix) for prefix in allowed(declared, topology, node, peer)),
+        endpoint=there.endpoint,
+        port=port if there.endpoint else 0,
+        # To one that it cannot reach it sends none: that one calls.
+        keepalive=topology.keepalive if here.nat and there.endpoint else 0,
+        public_key=there.public_key,
+        preshared=topology.preshared_keys,
+        metric=_metric(declared, topology, peer) if topology.failover == METRIC else 0,
+    )
+
+
+def _metric(declared: Links, topology: Topology, peer: str) -> int:
+    """Gateways are preferred in the order in which their site, or the hubs, name them."""
+    site = declared.site_of(peer)
+    order = topology.hubs if peer in topology.hubs else site.gateways if site else (peer,)
+    return FIRST_METRIC + NEXT_METRIC * order.index(peer)
+
+
+def allowed(declared: Links, topology: Topology, node: str, peer: str) -> Tuple[Network, ...]:
+    """What is reached by a peer: itself, what is behind it, and by a hub the rest of its topology too."""
+    found: Dict[Network, None] = {_whole(address): None for address in addresses_of(topology, peer)}
+    found.update(dict.fromkeys(declared.behind(peer)))
+    if _passes_on(topology, node, peer):
+        found.update(dict.fromkeys(topology.networks))
+        for other in topology.nodes:
+            found.update(dict.fromkeys(declared.behind(other)))
+    own = set(declared.behind(node))
+    wanted = [prefix for prefix in found if prefix not in own]
+    # What a larger one of the same peer holds is in it already.
+    return tuple(entry for entry in wanted if not any(holds(other, entry) for other in wanted if other != entry))
+
+
+def _passes_on(topology: Topology, node: str, peer: str) -> bool:
+    if topology.failover == DAEMON:
+        # Where the routing daemon finds another way, it leads through other nodes.
+        return True
+    return peer in topology.hubs and node not in topology.hubs
+
+
+def holds(larger: Network, smaller: Network) -> bool:
+    """Whether a prefix is within another one, or the same."""
+    return larger.version == smaller.version and smaller.subnet_of(larger)  # type: ignore[arg-type]
+
+
+def _whole(address: str) -> Network:
+    return ipaddress.ip_network(address)
+
+
+def pair_name(one: str, other: str) -> Tuple[str, str]:
+    """Two nodes in an order that both know."""
+    return (one, other) if one < other else (other, one)
+
+
+def endpoint_networks(wanted: Mapping[str, Tuple[InterfaceWanted, ...]], node: str) -> Iterator[Tuple[str, Network]]:
+    """(peer, its endpoint) of those peers of a node whose endpoint is an address."""
+    for interface in wanted.get(node, ()):
+        for peer in interface.peers:
+            address = literal(peer.endpoint)
+            if address:
+                yield peer.node, _whole(str(address))

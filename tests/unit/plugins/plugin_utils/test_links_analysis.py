@@ -1,0 +1,149 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_analysis import analysed
+from tests.unit.plugins.plugin_utils.sample_links import HUBS, KEY, MESH, PEERS, declared, site
+
+
+def refused(*topologies: dict[str, Any], **more: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        analysed(declared(*topologies, **more))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("topology", [MESH, HUBS])
+def test_what_can_work_is_let_through(topology: dict[str, Any]) -> None:
+    assert set(analysed(declared(topology))) == {"gw1", "east", "west"}
+
+
+def test_two_topologies_on_one_host_listen_on_their_own_ports() -> None:
+    found = analysed(declared(MESH, {**HUBS, "port": 51900, "spokes": ["alice"], "numbers": {"east": 2, "alice": 4}}))
+    assert [entry.port for entry in found["east"]] == [51820, 51900]
+    said = refused(MESH, {**HUBS, "spokes": ["alice"], "numbers": {"east": 2, "alice": 4}})
+    assert (
+        "wireguard_links_topologies[1].port: 51820 is that of wireguard_links_topologies[0].port too, on east" in said
+    )
+
+
+def test_a_prefix_claimed_by_two_sites() -> None:
+    said = refused(MESH, sites=site("cloud_west", prefixes=["10.20.0.0/16"]))
+    assert (
+        "wireguard_links_sites.cloud_east.prefixes[0]: 10.20.0.0/16 is claimed by"
+        " wireguard_links_sites.cloud_west.prefixes[0] too" in said
+    )
+
+
+def test_overlapping_prefixes_are_an_error_unless_they_are_meant() -> None:
+    sites = site("cloud_west", prefixes=["10.10.128.0/17"])
+    said = refused(MESH, sites=sites)
+    assert "10.10.0.0/16 and 10.10.128.0/17 of wireguard_links_sites.cloud_west.prefixes[0] overlap" in said
+    sites["cloud_west"]["inside"] = ["onprem"]
+    found = analysed(declared(MESH, sites=sites))
+    assert [peer.allowed for peer in found["east"][0].peers if peer.node == "west"] == [
+        ("10.99.0.3/32", "10.10.128.0/17")
+    ]
+
+
+def test_the_larger_one_is_not_inside_the_smaller_one() -> None:
+    sites = site("onprem", inside=["cloud_west"])
+    sites["cloud_west"] = {**sites["cloud_west"], "prefixes": ["10.10.128.0/17"]}
+    assert "overlap" in refused(MESH, sites=sites)
+
+
+def test_the_tunnels_own_network_is_nobody_elses() -> None:
+    said = refused({**MESH, "networks": ["10.30.7.0/24"]})
+    assert "10.30.0.0/16 and 10.30.7.0/24 of wireguard_links_topologies[0].networks[0] overlap" in said
+
+
+def test_colliding_addresses_name_both_and_a_free_number() -> None:
+    said = refused({**MESH, "numbers": {"gw1": 1, "east": 1, "west": 2}})
+    assert (
+        "wireguard_links_topologies[0].numbers.east: gw1 and east would both have number 1, so the same address"
+        " (numbers: {east: 3})" in said
+    )
+
+
+def test_a_number_outside_of_the_network() -> None:
+    said = refused({**MESH, "networks": ["10.99.0.0/29"], "numbers": {"gw1": 7, "east": 2, "west": 3}})
+    assert "numbers.gw1: 7 is outside of 10.99.0.0/29 (1 to 6)" in said
+
+
+def test_neither_end_can_be_reached() -> None:
+    said = refused(MESH, east={})
+    assert "wireguard_links_topologies[0]: neither gw1 nor east can be reached" in said
+    assert "host gw1, wireguard_links_endpoint, host east, wireguard_links_endpoint" in said
+    unmanaged = refused({**MESH, "members": ["onprem", "alice"], "numbers": {}})
+    assert "wireguard_links_peers.alice.endpoint" in unmanaged
+
+
+def test_an_endpoint_that_would_be_routed_into_the_tunnel() -> None:
+    said = refused(MESH, west={"endpoint": "10.20.3.4"})
+    assert "host west, wireguard_links_endpoint: 10.20.3.4 is in 10.20.0.0/16, which gw1 sends into wg-wan" in said
+
+
+def test_the_longest_prefix_decides_where_an_endpoint_is_routed() -> None:
+    sites = site("onprem", prefixes=["10.0.0.0/8"])
+    sites["cloud_east"] = {**sites["cloud_east"], "inside": ["onprem"]}
+    sites["cloud_west"] = {"prefixes": ["172.16.0.0/12"], "gateways": ["west"]}
+    star = {**HUBS, "networks": ["192.168.9.0/24"]}
+    # In the network of east, which is within that of onprem.
+    assert analysed(declared(star, sites=sites, west={"endpoint": "10.20.5.5"}))
+    said = refused(star, sites=sites, west={"endpoint": "10.40.5.5"})
+    assert "10.40.5.5 is in 10.0.0.0/8, which east sends into wg-star" in said
+
+
+def test_endpoints_of_different_families() -> None:
+    said = refused(MESH, east={"endpoint": "2001:db8:ffff::1"})
+    assert "2001:db8:ffff::1 is of IPv6, 203.0.113.1 of host west, wireguard_links_endpoint is not" in said
+    both = {"families": [4, 6]}
+    analysed(declared(MESH, east={"endpoint": "2001:db8:ffff::1", **both}, west={"endpoint": "203.0.113.1", **both}))
+    said = refused(MESH, gw1={"families": [6]})
+    assert "198.51.100.1 is of IPv4, which gw1 does not have (host gw1, wireguard_links_families)" in said
+
+
+def test_redundant_gateways_need_an_interface_each() -> None:
+    sites = site("onprem", gateways=["gw1", "gw2"])
+    topology = {**MESH, "numbers": {**MESH["numbers"], "gw2": 4}}
+    said = refused(topology, sites=sites)
+    assert "wireguard_links_topologies[0].interface_per_peer: gw1, gw2 of wireguard_links_sites.onprem" in said
+    found = analysed(declared({**topology, "interface_per_peer": True, "failover": "metric"}, sites=sites))
+    assert len(found["east"]) == 3
+
+
+def test_redundant_hubs_need_an_interface_each() -> None:
+    said = refused({**HUBS, "hubs": ["east", "west"], "spokes": ["onprem"], "numbers": {}})
+    assert "the hubs east, west carry the same prefixes" in said
+
+
+def test_a_failover_needs_an_interface_for_each_link() -> None:
+    assert "failover frr needs an interface for each link" in refused({**MESH, "failover": "frr"})
+
+
+def test_names_that_the_kernel_would_not_take() -> None:
+    assert "makes names of interfaces of 16 characters" in refused(
+        {**MESH, "name": "elevenchars", "interface_per_peer": True}
+    )
+    said = refused(MESH, {**MESH, "networks": ["10.97.0.0/24"], "port": 5})
+    assert "wireguard_links_topologies[1].name: 'wan' is the name of wireguard_links_topologies[0] too" in said
+
+
+def test_two_peers_of_one_key() -> None:
+    said = refused(HUBS, peers={**PEERS, "bob": {"public_key": KEY}})
+    assert "wireguard_links_peers.bob.public_key: is that of wireguard_links_peers.alice" in said
+
+
+def test_a_port_beyond_the_last() -> None:
+    said = refused({**MESH, "interface_per_peer": True, "port": 65534})
+    assert "would listen on port 65536" in said
+
+
+def test_a_path_too_narrow_for_ipv6() -> None:
+    topology = {**MESH, "networks": ["10.99.0.0/24", "fd00::/64"]}
+    said = refused(topology, west={"endpoint": "203.0.113.1", "outer_mtu": 1300})
+    assert "host west, wireguard_links_outer_mtu: leaves tunnels of 1232 bytes between gw1 and west" in said
