@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import json
-from typing import Dict, Set
+from typing import Dict, Mapping, Set
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import is_ours
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline, Desired, FileState, Observed, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import state_name
 from ansible_collections.netfleet.tcp.plugins.module_utils._record_file import FORMAT
 from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import parse
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
 
 
 def dump(baseline: Baseline) -> str:
@@ -22,13 +23,18 @@ def dump(baseline: Baseline) -> str:
 
 
 def grown(
-    baseline: Baseline, desired: Desired, observed: Observed, raw_keys: Dict[str, str], raw_files: Dict[str, FileState]
+    baseline: Baseline,
+    desired: Desired,
+    observed: Observed,
+    raw_keys: Dict[str, str],
+    raw_files: Dict[str, FileState],
+    raw_tunnels: Mapping[str, Tunnel],
 ) -> Baseline:
     """The baseline, with what stands now recorded for each desired thing that it does not know yet.
 
-    raw_keys and raw_files hold unmasked values. Where a file of ours stands, but nothing is recorded of it (the state
-    directory was lost), nothing stood there before; and the present values of the keys that it sets are ours, not the
-    ones from before, so they stay unrecorded.
+    raw_keys, raw_files and raw_tunnels hold unmasked values. Where a file of ours stands, but nothing is recorded of it
+    (the state directory was lost), nothing stood there before; and the present values of the keys that it sets are
+    ours, not the ones from before, so they stay unrecorded.
     """
     ours: Set[str] = set()
     for path in {wanted.path for wanted in desired.files}.intersection(raw_files) - set(baseline.files):
@@ -51,6 +57,7 @@ def grown(
         files={**files, **baseline.files},
         modules=tuple(sorted(set(loaded_by_us) | set(baseline.modules))),
         qdiscs={**qdiscs, **baseline.qdiscs},
+        tunnels={**{wanted.name: raw_tunnels.get(wanted.name) for wanted in desired.tunnels}, **baseline.tunnels},
     )
 
 
@@ -59,9 +66,11 @@ def shrunk(baseline: Baseline, desired: Desired) -> Baseline:
     keys = {wanted.name for wanted in desired.keys}
     files = {wanted.path for wanted in desired.files}
     interfaces = {wanted.interface for wanted in desired.qdiscs}
+    tunnels = {wanted.name for wanted in desired.tunnels}
     return Baseline(
         keys={name: value for name, value in baseline.keys.items() if name in keys},
         files={path: state for path, state in baseline.files.items() if path in files},
         modules=tuple(module for module in baseline.modules if module in desired.modules),
         qdiscs={name: kind for name, kind in baseline.qdiscs.items() if name in interfaces},
+        tunnels={name: state for name, state in baseline.tunnels.items() if name in tunnels},
     )

@@ -18,6 +18,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     to_wire,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._record_file import FORMAT, read_record
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
 
 CONFIRMED = "confirmed"
 FAILED = "failed"
@@ -31,12 +32,16 @@ INTERRUPTED = "its run was interrupted"
 
 @dataclass(frozen=True)
 class Things:
-    """The state of the things that a change touches. modules: whether each is loaded; qdiscs: as _qdisc.state_name."""
+    """The state of the things that a change touches. modules: whether each is loaded; qdiscs: as _qdisc.state_name.
+
+    tunnels: None where there is no such interface.
+    """
 
     keys: Dict[str, str] = field(default_factory=dict)
     qdiscs: Dict[str, str] = field(default_factory=dict)
     modules: Dict[str, bool] = field(default_factory=dict)
     files: Dict[str, FileState] = field(default_factory=dict)
+    tunnels: Dict[str, Optional[Tunnel]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,12 +88,14 @@ def all_before(checkpoints: Iterable[Checkpoint]) -> Things:
     qdiscs: Dict[str, str] = {}
     modules: Dict[str, bool] = {}
     files: Dict[str, FileState] = {}
+    tunnels: Dict[str, Optional[Tunnel]] = {}
     for checkpoint in checkpoints:
         keys.update(checkpoint.before.keys)
         qdiscs.update(checkpoint.before.qdiscs)
         modules.update(checkpoint.before.modules)
         files.update(checkpoint.before.files)
-    return Things(keys, qdiscs, modules, files)
+        tunnels.update(checkpoint.before.tunnels)
+    return Things(keys, qdiscs, modules, files, tunnels)
 
 
 def describe_wait(summary: ChangeSummary) -> str:

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import lru_cache
 from typing import Any, Dict, Optional, Tuple, Type, TypeVar, Union, get_type_hints
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
+
 # The limit of a key that only this user may not write.
 NOT_PERMITTED = "this user may not write it"
 # The service that applies sysctl.d a second time (Owner.name begins so).
@@ -165,11 +167,13 @@ class Baseline:
     files: Dict[str, FileState] = field(default_factory=dict)
     modules: Tuple[str, ...] = ()
     qdiscs: Dict[str, str] = field(default_factory=dict)
+    # None: there was no such interface.
+    tunnels: Dict[str, Optional[Tunnel]] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
         """Whether nothing is recorded."""
-        return not (self.keys or self.files or self.modules or self.qdiscs)
+        return not (self.keys or self.files or self.modules or self.qdiscs or self.tunnels)
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,8 @@ class Observed:
     authors: who wrote the files of somebody else's that set keys asked for, by path. unread: why a file that the boot
     reads could not be read here, by path. baseline_known: whether this user may read what an earlier run recorded.
     pending: a change that waits to be confirmed. last_change: the latest that has ended, whatever became of it.
+    tunnels: all WireGuard interfaces. tunnel_keys: the public key of the key file that this collection keeps for an
+    interface. tunnel_limit: why WireGuard cannot be looked at, in words. resolved: the addresses of names, by name.
     """
 
     kernel: str
@@ -210,6 +216,10 @@ class Observed:
     pending: Optional[ChangeSummary] = None
     last_change: Optional[ChangeSummary] = None
     warnings: Tuple[str, ...] = ()
+    tunnels: Dict[str, Tunnel] = field(default_factory=dict)
+    tunnel_keys: Dict[str, str] = field(default_factory=dict)
+    tunnel_limit: str = ""
+    resolved: Dict[str, Tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -258,11 +268,15 @@ class Desired:
     watched: Tuple[str, ...] = ()
     congestion_control: str = ""
     boot_conflict: str = "fail"
+    tunnels: Tuple[Tunnel, ...] = ()
 
 
 @dataclass(frozen=True)
 class Change:
-    """One difference between desired and running that an application removes. subject: module, sysctl, qdisc, file."""
+    """One difference between desired and running that an application removes.
+
+    subject: module, sysctl, qdisc, tunnel, file.
+    """
 
     subject: str
     key: str

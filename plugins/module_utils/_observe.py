@@ -10,7 +10,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import summaries
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Baseline,
     FileState,
@@ -31,6 +31,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import parse_t
 from ansible_collections.netfleet.tcp.plugins.module_utils._routes import parse_routes
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import kept_keys, read_tunnels, without_secrets
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_path
 
 CONGESTION_CONTROL_KEY = "net.ipv4.tcp_congestion_control"
@@ -58,6 +60,10 @@ class Request:
     listeners: bool = False
     blame: bool = False
     routes: bool = False
+    # Whether WireGuard matters; the interfaces of which to look for a key file; the names to be resolved.
+    tunnels: bool = False
+    tunnel_keys: Tuple[str, ...] = ()
+    resolve: Tuple[str, ...] = ()
 
 
 def load_vault(system: System, name: str, wanted: Dict[str, str]) -> Tuple[Baseline, Vault]:
@@ -77,6 +83,7 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
     boot = boot_files(system, names, reader, vault)
     routes = _routes(system) if request.routes else ()
     pending, last_change = summaries(system) if facts["root"] else (None, None)
+    tunnels, keys, tunnel_limit = _tunnels(system, request, baseline)
     foreign = {path: text for path, text in boot.texts.items() if path not in request.files}
     return Observed(
         kernel=facts["kernel"],
@@ -103,7 +110,22 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
         unread=boot.unread,
         pending=pending,
         last_change=last_change,
+        tunnels=tunnels,
+        tunnel_keys=keys,
+        tunnel_limit=tunnel_limit,
+        resolved={name: tuple(system.resolve(name)) for name in request.resolve},
     )
+
+
+def _tunnels(system: System, request: Request, baseline: Baseline) -> Tuple[Dict[str, Tunnel], Dict[str, str], str]:
+    """The interfaces without their secrets, the public keys of key files, and why neither could be read."""
+    if not request.tunnels and not baseline.tunnels:
+        return {}, {}, ""
+    try:
+        found = {name: without_secrets(tunnel) for name, tunnel in read_tunnels(system).items()}
+        return found, kept_keys(system, request.tunnel_keys), ""
+    except HostError as error:
+        return {}, {}, str(error)
 
 
 def _baseline_known(system: System) -> bool:

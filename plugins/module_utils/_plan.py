@@ -22,6 +22,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Plan,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import state_name, wanted_name
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_endpoints import names_of, resolved
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import SUBJECT, tunnel_changes
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import same_value
 
 BEFORE = "value from before netfleet.tcp; no longer declared"
@@ -31,8 +33,12 @@ BLOCKED_CURE = "take that away, or do not declare what needs the module"
 _SYSCTL_D = "/etc/sysctl.d/"
 
 
-def make_plan(desired: Desired, observed: Observed) -> Plan:
-    """Every change that brings the host to the desired state, in order of application, and what conflicts with it."""
+def make_plan(desired: Desired, observed: Observed, settled: Optional[bool] = None) -> Plan:
+    """Every change that brings the host to the desired state, in order of application, and what conflicts with it.
+
+    settled: whether the host's tunnels have once been told the endpoints that are wanted (see _tunnel_plan); by
+    default, if its files name them.
+    """
     own = own_assignments(desired)
     findings = [finding for key in desired.keys for finding in _key_findings(key, own.get(key.name), desired, observed)]
     changes: List[Change] = []
@@ -40,12 +46,14 @@ def make_plan(desired: Desired, observed: Observed) -> Plan:
     changes += [change for key in desired.keys for change in _key_changes(key, observed)]
     changes += _key_restores(desired, observed)
     changes += _qdisc_changes(desired, observed)
+    changes += _tunnel_changes(desired, observed, settled)
     changes += _file_changes(desired, observed)
     changes += _unload_changes(desired, observed)
     findings += _module_findings(desired, observed)
     findings += _file_findings(desired, observed)
     findings += _qdisc_findings(desired, observed)
     findings += _leftover_findings(desired, observed)
+    findings += _tunnel_findings(desired, observed)
     return Plan(tuple(changes), tuple(findings))
 
 
@@ -164,6 +172,43 @@ def _qdisc_changes(desired: Desired, observed: Observed) -> Iterator[Change]:
     for name, before in sorted(observed.baseline.qdiscs.items()):
         if name not in wanted and name in interfaces and state_name(interfaces[name]) != before:
             yield Change("qdisc", name, before, state_name(interfaces[name]), reason=BEFORE)
+
+
+def names_endpoints(plan: Plan) -> bool:
+    """Whether the host's files name the endpoints that are wanted already."""
+    return not any(change.subject == "file" for change in plan.changes)
+
+
+def _tunnel_changes(desired: Desired, observed: Observed, settled: Optional[bool]) -> Iterator[Change]:
+    if observed.tunnel_limit:
+        return
+    if settled is None:
+        # While the files name other endpoints than are wanted, somebody has changed the declaration.
+        settled = not list(_file_changes(desired, observed))
+    for wanted in desired.tunnels:
+        have = observed.tunnels.get(wanted.name)
+        want = resolved(wanted, observed.resolved, have)
+        yield from tunnel_changes(want, have, settled, reason="declared")
+    names = {tunnel.name for tunnel in desired.tunnels}
+    for name, before in sorted(observed.baseline.tunnels.items()):
+        if name not in names:
+            yield from tunnel_changes(before, observed.tunnels.get(name), settled=False, reason=BEFORE)
+
+
+def _tunnel_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
+    names = {tunnel.name for tunnel in desired.tunnels}
+    if observed.tunnel_limit and names:
+        yield Finding(SUBJECT, sorted(names)[0], "error", observed.tunnel_limit, cure="install wireguard-tools")
+        return
+    for tunnel in desired.tunnels:
+        for other in observed.tunnels.values():
+            if other.port == tunnel.port and other.name not in names | set(observed.baseline.tunnels):
+                text = "port %d is that of %s, which is somebody else's" % (tunnel.port, other.name)
+                yield Finding(SUBJECT, tunnel.name, "error", text, cure="another port, or take %s down" % other.name)
+        for host in names_of([tunnel]):
+            if not observed.resolved.get(host):
+                text = "the name %s does not resolve on this host" % host
+                yield Finding(SUBJECT, tunnel.name, "error", text, cure="mend its DNS, or give an address")
 
 
 def _has_qdisc(interface: Interface, kind: str) -> bool:

@@ -16,6 +16,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import describe_file, file_targets
 from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import state_name
 from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Outcome
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import describe_tunnel
 
 _SUBJECTS = ("module", "sysctl", "qdisc", "file")
 
@@ -26,19 +27,27 @@ def snapshot(desired: Desired, observed: Observed) -> Dict[str, Dict[str, Any]]:
     interfaces = {qdisc.interface for qdisc in desired.qdiscs} | set(observed.baseline.qdiscs)
     paths = {entry.path for entry in desired.files} | set(observed.baseline.files)
     modules = set(desired.modules) | set(observed.baseline.modules)
-    return {
+    tunnels = {tunnel.name for tunnel in desired.tunnels} | set(observed.baseline.tunnels)
+    found: Dict[str, Dict[str, Any]] = {
         "sysctl": {name: observed.keys[name].running for name in sorted(keys) if name in observed.keys},
         "qdisc": {entry.name: state_name(entry) for entry in observed.interfaces if entry.name in interfaces},
         "module": {name: observed.modules[name].loaded for name in sorted(modules) if name in observed.modules},
         "file": {path: describe_file(observed.files[path]) for path in sorted(paths) if path in observed.files},
     }
+    if tunnels:
+        found["tunnel"] = {name: describe_tunnel(observed.tunnels.get(name)) for name in sorted(tunnels)}
+    return found
 
 
 def planned(desired: Desired, observed: Observed, plan: Plan) -> Dict[str, Dict[str, Any]]:
     """The snapshot that an application of the plan would leave."""
     after = snapshot(desired, observed)
     for change in plan.changes:
-        after[change.subject][change.key] = change.want == "loaded" if change.subject == "module" else change.want
+        if change.subject != "tunnel":
+            after[change.subject][change.key] = change.want == "loaded" if change.subject == "module" else change.want
+    tunnels = {**observed.baseline.tunnels, **{tunnel.name: tunnel for tunnel in desired.tunnels}}
+    if tunnels:
+        after["tunnel"] = {name: describe_tunnel(tunnels[name]) for name in sorted(tunnels)}
     return after
 
 

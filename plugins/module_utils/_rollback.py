@@ -10,7 +10,7 @@ Pure but for the System that is handed in.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Iterator, List, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STATE_DIRECTORY
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot_recovery import arm_boot
@@ -45,6 +45,9 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import 
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import AT_ONCE, Terms, new_summary, recover
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import tunnel_changes
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import read_tunnels, without_secrets
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, same_value
 
 LAST = "last"
@@ -138,7 +141,13 @@ def _present(system: System, target: Things) -> Things:
         qdiscs={name: states[name] for name in target.qdiscs if name in states},
         modules={name: is_loaded(system, name) for name in target.modules},
         files={path: system.file_state(path) for path in target.files},
+        tunnels=_tunnels(system, target),
     )
+
+
+def _tunnels(system: System, target: Things) -> Dict[str, Optional[Tunnel]]:
+    found = read_tunnels(system) if target.tunnels else {}
+    return {name: found.get(name) for name in target.tunnels}
 
 
 def _differences(present: Things, target: Things, earliest: str) -> Iterator[Change]:
@@ -156,6 +165,7 @@ def _differences(present: Things, target: Things, earliest: str) -> Iterator[Cha
     for name, kind in target.qdiscs.items():
         if present.qdiscs.get(name, kind) != kind:
             yield Change("qdisc", name, kind, present.qdiscs[name], reason=reason)
+    yield from _tunnel_differences(present, target, reason)
     for path, state in target.files.items():
         if path.startswith(STATE_DIRECTORY):
             # What is remembered of the values from before goes along, and is nobody's concern.
@@ -163,6 +173,12 @@ def _differences(present: Things, target: Things, earliest: str) -> Iterator[Cha
         there = present.files.get(path, FileState(path))
         if not same_file(there, state):
             yield Change("file", path, describe_file(state), describe_file(there), reason=reason, takes_effect="reboot")
+
+
+def _tunnel_differences(present: Things, target: Things, reason: str) -> Iterator[Change]:
+    for name, tunnel in target.tunnels.items():
+        want, have = (state and without_secrets(state) for state in (tunnel, present.tunnels.get(name)))
+        yield from tunnel_changes(want, have, settled=False, reason=reason)
 
 
 def _mark(system: System, entry: Checkpoint) -> List[str]:

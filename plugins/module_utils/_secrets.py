@@ -8,6 +8,7 @@ Between the two, the model, the plan and the results see tokens alone, which sti
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Mapping, Optional
 
@@ -17,6 +18,10 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET
 # Four words or more; a UUID, whose last word is longer, is none.
 _LIKE_A_KEY = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{1,8}(?:-[0-9a-fA-F]{1,8}){3,}(?!-?[0-9a-fA-F])")
 _TOKEN = re.compile(r"<secret (?P<key>[a-z0-9_.]+)(?P<which>| from before)>")
+_KEY_TOKEN = re.compile(r"<key [0-9a-f]{8}>")
+# A key of WireGuard: 32 bytes in base64. Public ones look the same, so what stands before it decides.
+_WIREGUARD_KEY = re.compile(r"(?<![A-Za-z0-9+/=])[A-Za-z0-9+/]{43}=(?![A-Za-z0-9+/=])")
+_PUBLIC = re.compile(r"(?i)(public-?key\s*=|\bpeer)\s*\Z")
 
 
 def token(name: str) -> str:
@@ -27,6 +32,21 @@ def token(name: str) -> str:
 def token_before(name: str) -> str:
     """Stands for the value that a secret key had before the declaration."""
     return "<secret %s from before>" % name
+
+
+def key_token(key: str) -> str:
+    """Stands for a key of WireGuard. It is the same for the same key, on whichever host, and says no more of it."""
+    return "<key %s>" % hashlib.sha256(key.strip().encode()).hexdigest()[:8]
+
+
+def mask_keys(text: str) -> str:
+    """A text with the keys of WireGuard in it masked, but for those that are said to be public."""
+
+    def masked(match: "re.Match[str]") -> str:
+        before = text[max(0, match.start() - 30) : match.start()]
+        return match.group() if _PUBLIC.search(before) else key_token(match.group())
+
+    return _WIREGUARD_KEY.sub(masked, text) if "=" in text else text
 
 
 class Vault:
@@ -51,6 +71,7 @@ class Vault:
 
     def mask_text(self, text: str) -> str:
         """A sysctl.d file's text with the value of each secret key masked."""
+        text = mask_keys(text)
         if not any(name.rsplit(".", 1)[-1] in text for name in SECRET_KEYS) and not _LIKE_A_KEY.search(text):
             return text
         return "".join(self._mask_line(line) for line in text.splitlines(keepends=True))
@@ -67,7 +88,12 @@ class Vault:
 
     def reveal(self, text: str) -> str:
         """The text with each token replaced by its secret. Only for the moment of writing."""
-        return _TOKEN.sub(self._secret, text)
+        return _KEY_TOKEN.sub(self._key, _TOKEN.sub(self._secret, text))
+
+    def _key(self, match: "re.Match[str]") -> str:
+        if match.group() not in self._wanted:
+            raise host_error(match.group(), "did not come with this run", "give wireguard_links_secret")
+        return self._wanted[match.group()]
 
     def _secret(self, match: "re.Match[str]") -> str:
         name = match.group("key")

@@ -91,6 +91,9 @@ class System(Protocol):
     def sock_diag(self, request: bytes) -> List[bytes]:
         """The kernel's answer to a request for a list of sockets (see _sock_diag); none where it gives none."""
 
+    def resolve(self, name: str) -> List[str]:
+        """The addresses of a name, as this host resolves it; none where it does not."""
+
     def facts(self) -> Dict[str, str]:
         """Release of the kernel, root and init_user_namespace ('yes' or '')."""
 
@@ -317,6 +320,13 @@ class LinuxSystem:
             while len(found) < _MOST_DATAGRAMS and not (found and _sock_diag.is_last(found[-1])):
                 found.append(kernel.recv(1 << 16))
         return found
+
+    def resolve(self, name: str) -> List[str]:
+        try:
+            found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
+        except OSError:
+            return []
+        return sorted({str(entry[4][0]) for entry in found})
 
     def facts(self) -> Dict[str, str]:
         # The initial user namespace maps every id onto itself; only there may modules be loaded.

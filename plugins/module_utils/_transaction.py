@@ -53,6 +53,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._plan import (
     UNLOADED,
     file_targets,
     make_plan,
+    names_endpoints,
     refusal,
     same_file,
 )
@@ -61,11 +62,15 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._revert import clean_
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import arm, disarm
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_endpoints import names_of, resolved
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import tunnel_of
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import change_tunnel, read_tunnels, with_secrets
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS
 
 # Seconds after which a change that needs no confirmation is taken back: its run was killed half-way.
 AT_ONCE = 120
-_SUBJECTS = ("module", "sysctl", "qdisc", "file")
+_SUBJECTS = ("module", "sysctl", "qdisc", "tunnel", "file")
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,8 @@ def request_for(desired: Desired) -> Request:
         modules=desired.modules,
         qdiscs=bool(desired.qdiscs),
         blame=True,
+        tunnels=bool(desired.tunnels),
+        resolve=tuple(names_of(desired.tunnels)),
     )
 
 
@@ -127,7 +134,8 @@ def apply(system: System, desired: Desired, secrets: Dict[str, str], terms: Opti
         if not plan.changes:
             _record(system, desired, baseline, _baseline_change.shrunk(baseline, desired))
             return Outcome(plan, observed, observed, tuple(warnings))
-        outcome = _Transaction(system, desired, observed, baseline, vault).run(plan, terms or Terms())
+        transaction = _Transaction(system, desired, observed, baseline, vault, secrets)
+        outcome = transaction.run(plan, terms or Terms())
         return replace(outcome, warnings=(*warnings, *outcome.warnings))
 
 
@@ -188,7 +196,15 @@ def _to_restore(name: str, text: str) -> str:
 class _Transaction:
     """The steps of one change of the running kernel; its files are finish's."""
 
-    def __init__(self, system: System, desired: Desired, observed: Observed, baseline: Baseline, vault: Vault) -> None:
+    def __init__(
+        self,
+        system: System,
+        desired: Desired,
+        observed: Observed,
+        baseline: Baseline,
+        vault: Vault,
+        secrets: Dict[str, str],
+    ) -> None:
         self._system = system
         self._desired = desired
         self._observed = observed
@@ -199,11 +215,17 @@ class _Transaction:
         raw = {name: raw_key(system, name) for name in observed.keys}
         self._raw_keys = {name: _to_restore(name, text) for name, text in raw.items() if text is not None}
         self._raw_files = {path: system.file_state(path) for path in observed.files}
-        self._baseline = _baseline_change.grown(baseline, desired, observed, self._raw_keys, self._raw_files)
+        self._raw_tunnels = read_tunnels(system) if desired.tunnels or baseline.tunnels else {}
+        self._baseline = _baseline_change.grown(
+            baseline, desired, observed, self._raw_keys, self._raw_files, self._raw_tunnels
+        )
+        self._settled = False
+        self._tunnels = {tunnel.name: self._wanted_tunnel(tunnel, secrets) for tunnel in desired.tunnels}
 
     def run(self, plan: Plan, terms: Terms) -> Outcome:
         """Record, arm, change, verify; without a window also finish."""
-        steps = {"module": self._module, "sysctl": self._sysctl, "qdisc": self._qdisc}
+        steps = {"module": self._module, "sysctl": self._sysctl, "qdisc": self._qdisc, "tunnel": self._tunnel}
+        self._settled = names_endpoints(plan)
         pending = self._checkpoint(plan, terms)
         warnings: List[str] = []
         try:
@@ -233,6 +255,7 @@ class _Transaction:
         keys = [change.key for change in changes["sysctl"]]
         targets = {state.path: state for state in file_targets(self._desired, self._observed)}
         files = {change.key: self._target(change, targets[change.key]) for change in changes["file"]}
+        tunnels = dict.fromkeys(tunnel_of(change) for change in changes["tunnel"])
         record = _record_state(self._desired, _baseline_change.shrunk(self._baseline, self._desired))
         before = {path: self._raw_files[path] for path in files}
         if not same_file(self._system.file_state(record.path), record):
@@ -246,12 +269,14 @@ class _Transaction:
                 qdiscs={entry.key: _qdisc.state_name(self._interfaces[entry.key]) for entry in changes["qdisc"]},
                 modules={entry.key: entry.want != LOADED for entry in changes["module"]},
                 files=before,
+                tunnels={name: self._raw_tunnels.get(name) for name in tunnels},
             ),
             after=Things(
                 keys={entry.key: self._vault.reveal(entry.want) for entry in changes["sysctl"]},
                 qdiscs={entry.key: entry.want for entry in changes["qdisc"]},
                 modules={entry.key: entry.want == LOADED for entry in changes["module"]},
                 files=files,
+                tunnels={name: self._tunnel_target(name) for name in tunnels},
             ),
             boot=boot_id(system),
             due=uptime(system) + window,
@@ -287,13 +312,25 @@ class _Transaction:
         if lines:
             must_run(self._system, ["tc", "-batch", "-"], "\n".join(lines) + "\n")
 
+    def _wanted_tunnel(self, tunnel: Tunnel, secrets: Dict[str, str]) -> Tunnel:
+        there = self._raw_tunnels.get(tunnel.name)
+        return with_secrets(self._system, resolved(tunnel, self._observed.resolved, there), secrets)
+
+    def _tunnel_target(self, name: str) -> Optional[Tunnel]:
+        return self._tunnels[name] if name in self._tunnels else self._old_baseline.tunnels.get(name)
+
+    def _tunnel(self, change: Change) -> None:
+        # All of an interface at once: what its first change has done, the others find done.
+        change_tunnel(self._system, tunnel_of(change), self._tunnel_target(tunnel_of(change)), self._settled)
+
     def _look(self) -> Observed:
         return observe(self._system, request_for(self._desired), self._baseline, self._vault)
 
     def _verify(self) -> None:
         """Read the kernel again; whatever still differs is a failure, not a success without effect."""
         after = self._look()
-        changes = [entry for entry in make_plan(self._desired, after).changes if entry.subject != "file"]
+        # A peer that speaks from elsewhere by now has been told where it was wanted.
+        changes = [entry for entry in make_plan(self._desired, after, True).changes if entry.subject != "file"]
         left = [entry for entry in changes if entry.want != UNLOADED]
         problems = [Problem(change.key, "is %s after %s was set" % (change.running, change.want)) for change in left]
         wanted = self._desired.congestion_control

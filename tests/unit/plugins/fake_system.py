@@ -21,6 +21,8 @@ from typing import Any
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
+from tests.unit.plugins import fake_wireguard
 
 CONGESTION_CONTROL = "net.ipv4.tcp_congestion_control"
 AVAILABLE = "net.ipv4.tcp_available_congestion_control"
@@ -81,6 +83,9 @@ class FakeSystem:
         self.files: dict[str, FileState] = {}
         self.directories: set[str] = set()
         self.interfaces: dict[str, FakeInterface] = {}
+        self.tunnels: dict[str, Tunnel] = {}
+        self.wireguard = True  # whether wireguard-tools is installed
+        self.hosts: dict[str, list[str]] = {}  # the addresses of names
         self.routes: list[dict[str, Any]] = []  # as ip -j prints them
         self.sockets: dict[bytes, list[bytes]] = {}  # the kernel's answers, by request
         self.limits: dict[str, str] = {}
@@ -136,6 +141,7 @@ class FakeSystem:
             "directories": {path for path in self.directories if not path.startswith("/var/lib/netfleet-tcp")},
             "modules": set(self.loaded),
             "qdiscs": shown,
+            "tunnels": dict(self.tunnels),
         }
 
     # System: reading
@@ -257,10 +263,9 @@ class FakeSystem:
 
     def run(self, argv: Sequence[str], stdin: str = "") -> tuple[int, str, str]:
         line = list(argv)
-        if line == ["tc", "-j", "qdisc", "show"]:
-            return 0, json.dumps([entry for each in self.interfaces.values() for entry in _tc_entries(each)]), ""
-        if line == ["ip", "-j", "route", "show", "table", "all"]:
-            return 0, json.dumps(self.routes), ""
+        seen = self._look(line, stdin)
+        if seen:
+            return seen
         assert self.lock_held, "a command that changes the host ran without the lock: %s" % line
         try:
             if line == ["tc", "-batch", "-"]:
@@ -271,6 +276,8 @@ class FakeSystem:
                 self._step("modprobe -r " + line[3], lambda: self._unload(line[3]))
             elif line[:2] == ["modprobe", "--"]:
                 self._step("modprobe " + line[2], lambda: self._load(line[2]))
+            elif line[0] in ("wg", "ip"):
+                self._step(" ".join(line), lambda: fake_wireguard.change(self.tunnels, line, stdin))
             elif line[0] == "systemd-run":
                 self._step("arm", lambda: self._arm(line))
             elif line[0] == "systemctl":
@@ -280,6 +287,33 @@ class FakeSystem:
         except OSError as error:
             return 1, "", error.strerror or str(error)
         return 0, "", ""
+
+    def _look(self, line: list[str], stdin: str) -> tuple[int, str, str] | None:
+        """What a command prints that changes nothing; None where it changes something."""
+        if line == ["tc", "-j", "qdisc", "show"]:
+            return 0, json.dumps([entry for each in self.interfaces.values() for entry in _tc_entries(each)]), ""
+        if line == ["ip", "-j", "route", "show", "table", "all"]:
+            return 0, json.dumps(self.routes), ""
+        if line[0] == "wg" and not self.wireguard:
+            return 127, "", "wg is not installed"
+        if line[:2] in (["wg", "show"], ["wg", "pubkey"], ["wg", "genkey"], ["ip", "-j"]):
+            return self._wireguard(line, stdin)
+        return None
+
+    def _wireguard(self, line: list[str], stdin: str) -> tuple[int, str, str]:
+        tunnels = list(self.tunnels.values())
+        if line == ["wg", "show", "all", "dump"]:
+            return 0, fake_wireguard.dump(tunnels, self.clock), ""
+        if line == ["wg", "pubkey"]:
+            return 0, fake_wireguard.public_of(stdin.strip()) + "\n", ""
+        if line == ["wg", "genkey"]:
+            return 0, "a new key\n", ""
+        if line == ["ip", "-j", "address", "show"]:
+            return 0, fake_wireguard.addresses(tunnels), ""
+        return 0, fake_wireguard.routes(tunnels, line == ["ip", "-j", "-6", "route", "show"]), ""
+
+    def resolve(self, name: str) -> list[str]:
+        return self.hosts.get(name, [])
 
     def now(self) -> float:
         self.clock += 1.0

@@ -79,6 +79,9 @@ class RecordedSystem:
     def now(self) -> float:
         return 1795608000.0
 
+    def resolve(self, name: str) -> list[str]:
+        raise AssertionError("a recorded host was asked for the addresses of %s" % name)
+
     def sock_diag(self, request: bytes) -> list[bytes]:
         raise AssertionError("a recorded host was asked for its sockets by %r" % request)
 

@@ -127,7 +127,7 @@ def test_no_secret_leaves_the_host() -> None:
 
 def test_it_grows_by_what_stands_now() -> None:
     states = {PATH: FileState(PATH, "file", 0o644, "somebody's\n"), "/other": FileState("/other")}
-    found = grown(Baseline(), DESIRED, observed(), {"a.b": "1", "c.d": "2", "e.f": "9"}, states)
+    found = grown(Baseline(), DESIRED, observed(), {"a.b": "1", "c.d": "2", "e.f": "9"}, states, {})
     assert found == Baseline(
         keys={"a.b": "1", "c.d": "2"},
         files={PATH: states[PATH]},
@@ -138,7 +138,7 @@ def test_it_grows_by_what_stands_now() -> None:
 
 def test_what_is_recorded_already_is_not_recorded_again() -> None:
     states = {PATH: FileState(PATH, "file", 0o644, MANAGED + "\na.b = 2\n")}
-    found = grown(FULL, DESIRED, observed(), {"a.b": "2", "c.d": "2"}, states)
+    found = grown(FULL, DESIRED, observed(), {"a.b": "2", "c.d": "2"}, states, {})
     assert found.keys == {"a.b": "1", SECRET_KEY: "1-2-3-4", "c.d": "2"}
     assert found.files == FULL.files
     assert found.qdiscs == FULL.qdiscs
@@ -147,7 +147,7 @@ def test_what_is_recorded_already_is_not_recorded_again() -> None:
 
 def test_of_a_lost_record_only_what_is_not_ours_is_recorded() -> None:
     states = {PATH: FileState(PATH, "file", 0o644, MANAGED + "\n# why\na/b = 2\n")}
-    found = grown(Baseline(), DESIRED, observed(), {"a.b": "2", "c.d": "2"}, states)
+    found = grown(Baseline(), DESIRED, observed(), {"a.b": "2", "c.d": "2"}, states, {})
     assert found.keys == {"c.d": "2"}
     assert found.files == {PATH: FileState(PATH)}
 

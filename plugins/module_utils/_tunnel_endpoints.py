@@ -1,0 +1,33 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Endpoints that are declared by name: WireGuard itself asks for their addresses once, and never again. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Iterable, List, Mapping, Optional, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
+
+
+def resolved(tunnel: Tunnel, addresses: Mapping[str, Tuple[str, ...]], have: Optional[Tunnel]) -> Tunnel:
+    """The wanted interface with addresses for the names of endpoints: the one in use, where it is among them."""
+    there = have.by_key if have else {}
+    peers = []
+    for peer in tunnel.peers:
+        host, _colon, port = peer.endpoint.rpartition(":")
+        known = ["%s:%s" % (_bracketed(address), port) for address in addresses.get(host, ())]
+        now = there[peer.public_key].endpoint if peer.public_key in there else ""
+        endpoint = now if now in known else (known or [peer.endpoint])[0]
+        peers.append(replace(peer, endpoint=endpoint))
+    return replace(tunnel, peers=tuple(peers))
+
+
+def _bracketed(address: str) -> str:
+    return "[%s]" % address if ":" in address else address
+
+
+def names_of(tunnels: Iterable[Tunnel]) -> List[str]:
+    """The names among the endpoints, to be resolved."""
+    hosts = (peer.endpoint.rpartition(":")[0] for tunnel in tunnels for peer in tunnel.peers if peer.endpoint)
+    return sorted({host for host in hosts if not host.startswith("[") and not host.replace(".", "").isdigit()})

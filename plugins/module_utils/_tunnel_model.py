@@ -1,0 +1,68 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A WireGuard interface as data: the same shape for what is wanted, what runs, and what stood there before. Pure.
+
+Annotated for Python 3.8, as all that travels (see _model).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Tuple
+
+# Seconds after which a session is renewed, and after which it is of no use any more, by WireGuard's protocol.
+REKEY_AFTER, REJECT_AFTER = 120, 180
+NO_HANDSHAKE = -1
+
+
+@dataclass(frozen=True)
+class TunnelPeer:
+    """A peer. allowed: prefixes, sorted. endpoint: host:port, empty where it comes by itself. keepalive: seconds.
+
+    name: of the node, where it is declared. preshared_key: a secret, or the token that stands for it (see _secrets).
+    handshake: seconds since the latest; NO_HANDSHAKE: none yet. received, sent: bytes. The last three are only seen.
+    """
+
+    public_key: str
+    name: str = ""
+    endpoint: str = ""
+    allowed: Tuple[str, ...] = ()
+    keepalive: int = 0
+    preshared_key: str = ""
+    handshake: int = NO_HANDSHAKE
+    received: int = 0
+    sent: int = 0
+
+
+@dataclass(frozen=True)
+class TunnelRoute:
+    """A route into the tunnel. metric 0: the kernel's own default. initcwnd, initrwnd: segments; 0: the same."""
+
+    prefix: str
+    metric: int = 0
+    congestion_control: str = ""
+    initcwnd: int = 0
+    initrwnd: int = 0
+
+
+@dataclass(frozen=True)
+class Tunnel:
+    """An interface. private_key: a secret that never leaves the host; public_key stands for it everywhere else.
+
+    port: UDP. mtu: bytes. addresses: with prefix length.
+    """
+
+    name: str
+    public_key: str = ""
+    private_key: str = ""
+    port: int = 0
+    mtu: int = 0
+    up: bool = True
+    addresses: Tuple[str, ...] = ()
+    peers: Tuple[TunnelPeer, ...] = ()
+    routes: Tuple[TunnelRoute, ...] = ()
+
+    @property
+    def by_key(self) -> Dict[str, TunnelPeer]:
+        """The peers by their public keys."""
+        return {peer.public_key: peer for peer in self.peers}

@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host says of its WireGuard interfaces, read: wg's dump, and ip's JSON. Pure.
+
+The dump holds private keys. It is read on the host, in one run, and what leaves the host is `shown` of it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any, Callable, Dict, Iterator, List, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import (
+    NO_HANDSHAKE,
+    Tunnel,
+    TunnelPeer,
+    TunnelRoute,
+)
+
+DUMP = ("wg", "show", "all", "dump")
+ADDRESSES = ("ip", "-j", "address", "show")
+ROUTES = (("ip", "-j", "-4", "route", "show"), ("ip", "-j", "-6", "route", "show"))
+_INTERFACE_FIELDS, _PEER_FIELDS = 5, 9
+# The metric that the kernel gives an IPv6 route by itself.
+_DEFAULT_METRIC = {"4": 0, "6": 1024}
+# Routes that the kernel makes of an interface's addresses.
+_OF_AN_ADDRESS = "kernel"
+
+
+def parse_dump(text: str, now: float) -> Dict[str, Tunnel]:
+    """From ``wg show all dump``: interfaces by name, as WireGuard itself knows them. now: seconds since the epoch.
+
+    HostError where a line is not as wg writes it; no part of the line is repeated, since it may be a key.
+    """
+    found: Dict[str, Tunnel] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        fields = line.split("\t")
+        try:
+            if len(fields) == _INTERFACE_FIELDS:
+                name, private, public, port, _mark = fields
+                found[name] = Tunnel(name, _value(public), _value(private), int(port))
+            elif len(fields) == _PEER_FIELDS and fields[0] in found:
+                tunnel = found[fields[0]]
+                found[fields[0]] = replace(tunnel, peers=(*tunnel.peers, _peer(fields, now)))
+            else:
+                raise ValueError
+        except ValueError:
+            raise host_error(" ".join(DUMP), "line %d has a form that is not known" % number) from None
+    return found
+
+
+def _peer(fields: List[str], now: float) -> TunnelPeer:
+    _name, public, preshared, endpoint, allowed, handshake, received, sent, keepalive = fields
+    return TunnelPeer(
+        public_key=public,
+        preshared_key=_value(preshared),
+        endpoint=_value(endpoint),
+        allowed=tuple(sorted(prefix for prefix in _value(allowed).split(",") if prefix)),
+        handshake=max(0, int(now - int(handshake))) if int(handshake) else NO_HANDSHAKE,
+        received=int(received),
+        sent=int(sent),
+        keepalive=0 if keepalive == "off" else int(keepalive),
+    )
+
+
+def _value(text: str) -> str:
+    return "" if text == "(none)" else text
+
+
+def with_links(tunnels: Dict[str, Tunnel], addresses: str, routes: Tuple[str, str]) -> Dict[str, Tunnel]:
+    """The interfaces with what ip says of them. addresses, routes (IPv4, IPv6): the outputs of ADDRESSES and ROUTES."""
+    found = dict(tunnels)
+    for entry in _json(addresses, "ip -j address show"):
+        tunnel = found.get(str(entry.get("ifname")))
+        if tunnel:
+            own = sorted(
+                "%s/%s" % (address["local"], address["prefixlen"])
+                for address in entry.get("addr_info") or ()
+                # Of a link, the kernel makes one by itself.
+                if address.get("scope") != "link" and "local" in address
+            )
+            up = "UP" in (entry.get("flags") or ())
+            found[tunnel.name] = replace(tunnel, mtu=int(entry.get("mtu", 0)), up=up, addresses=tuple(own))
+    for family, text in zip("46", routes):
+        for device, route in _routes(text, family):
+            if device in found:
+                tunnel = found[device]
+                found[device] = replace(tunnel, routes=tuple(sorted((*tunnel.routes, route), key=_order)))
+    return found
+
+
+def _order(route: TunnelRoute) -> Tuple[str, int]:
+    return route.prefix, route.metric
+
+
+def _routes(text: str, family: str) -> Iterator[Tuple[str, TunnelRoute]]:
+    for entry in _json(text, "ip -j -%s route show" % family):
+        if entry.get("protocol") == _OF_AN_ADDRESS or "dev" not in entry:
+            continue
+        metrics: Dict[str, Any] = {}
+        for each in entry.get("metrics") or ():
+            metrics.update(each)
+        metric = int(entry.get("metric", 0))
+        yield (
+            str(entry["dev"]),
+            TunnelRoute(
+                prefix=_prefix(str(entry.get("dst", "default")), family),
+                metric=0 if metric == _DEFAULT_METRIC[family] else metric,
+                congestion_control=str(metrics.get("congestion", "")).split(" ", maxsplit=1)[0],
+                initcwnd=int(metrics.get("initcwnd", 0)),
+                initrwnd=int(metrics.get("initrwnd", 0)),
+            ),
+        )
+
+
+def _prefix(text: str, family: str) -> str:
+    if text == "default":
+        return "0.0.0.0/0" if family == "4" else "::/0"
+    # A single host is shown without its length.
+    return text if "/" in text else "%s/%s" % (text, "32" if family == "4" else "128")
+
+
+def _json(text: str, what: str) -> List[Dict[str, Any]]:
+    try:
+        entries: List[Dict[str, Any]] = json.loads(text or "[]")
+    except ValueError as error:
+        raise host_error(what, "its output is not JSON: %s" % error, "is iproute2 older than 4.17?") from error
+    return entries
+
+
+def shown(tunnel: Tunnel, mask: Callable[[str], str]) -> Tunnel:
+    """The interface as it may leave the host. mask: gives the token that stands for a preshared key."""
+    peers = (
+        replace(peer, preshared_key=mask(peer.preshared_key) if peer.preshared_key else "") for peer in tunnel.peers
+    )
+    return replace(tunnel, private_key="", peers=tuple(peers))

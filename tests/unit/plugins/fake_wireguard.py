@@ -1,0 +1,193 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Does to a Tunnel what wg and ip would do to an interface, as their manuals and the kernel's sources say."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import Command
+
+
+def public_of(private: str) -> str:
+    """Stands for the mathematics."""
+    return base64.b64encode(hashlib.sha256(private.encode()).digest()).decode()
+
+
+def run(tunnel: Tunnel | None, commands: Iterable[Command]) -> Tunnel | None:
+    """The interface after the commands."""
+    for command in commands:
+        tunnel = _one(tunnel, list(command.argv), command.stdin)
+    return tunnel
+
+
+def change(tunnels: dict[str, Tunnel], argv: list[str], stdin: str) -> None:
+    """What one command does to the interfaces of a host."""
+    name = argv[2] if argv[0] == "wg" else argv[argv.index("dev") + 1]
+    after = _one(tunnels.get(name), argv, stdin)
+    if after is None:
+        del tunnels[name]
+    else:
+        tunnels[name] = after
+
+
+def dump(tunnels: Iterable[Tunnel], now: float) -> str:
+    """What ``wg show all dump`` prints."""
+    lines = []
+    for tunnel in tunnels:
+        private, public = tunnel.private_key or "(none)", tunnel.public_key or "(none)"
+        lines.append([tunnel.name, private, public, str(tunnel.port), "off"])
+        for peer in tunnel.peers:
+            handshake = "0" if peer.handshake < 0 else "%d" % (now - peer.handshake)
+            lines.append(
+                [
+                    tunnel.name,
+                    peer.public_key,
+                    peer.preshared_key or "(none)",
+                    peer.endpoint or "(none)",
+                    ",".join(peer.allowed) or "(none)",
+                    handshake,
+                    str(peer.received),
+                    str(peer.sent),
+                    str(peer.keepalive or "off"),
+                ]
+            )
+    return "".join("\t".join(line) + "\n" for line in lines)
+
+
+def addresses(tunnels: Iterable[Tunnel]) -> str:
+    """What ``ip -j address show`` prints."""
+    return json.dumps(
+        [
+            {
+                "ifname": tunnel.name,
+                "flags": ["POINTOPOINT", "NOARP", *(["UP", "LOWER_UP"] if tunnel.up else [])],
+                "mtu": tunnel.mtu,
+                "addr_info": [
+                    {"local": address.split("/")[0], "prefixlen": int(address.split("/")[1]), "scope": "global"}
+                    for address in tunnel.addresses
+                ],
+            }
+            for tunnel in tunnels
+        ]
+    )
+
+
+def routes(tunnels: Iterable[Tunnel], ipv6: bool) -> str:
+    """What ``ip -j -4 route show``, or the same with -6, prints."""
+    found = []
+    for tunnel in tunnels:
+        for route in tunnel.routes:
+            if (":" in route.prefix) != ipv6:
+                continue
+            entry: dict[str, object] = {"dst": route.prefix, "dev": tunnel.name, "scope": "link", "flags": []}
+            metric = route.metric or (1024 if ipv6 else 0)
+            if metric:
+                entry["metric"] = metric
+            metrics = {
+                "congestion": route.congestion_control,
+                "initcwnd": route.initcwnd,
+                "initrwnd": route.initrwnd,
+            }
+            shown = {name: value for name, value in metrics.items() if value}
+            found.append({**entry, "metrics": [shown]} if shown else entry)
+    return json.dumps(found)
+
+
+def _one(tunnel: Tunnel | None, argv: list[str], stdin: str) -> Tunnel | None:
+    if argv[:3] == ["ip", "link", "add"]:
+        assert tunnel is None
+        assert argv[5:] == ["type", "wireguard"]
+        return Tunnel(argv[4], mtu=1420, up=False)
+    assert tunnel is not None, "there is no such interface"
+    assert tunnel.name in argv
+    if argv[:3] == ["ip", "link", "del"]:
+        return None
+    if argv[0] == "wg":
+        return _wg(tunnel, argv[3], argv[4:], stdin.rstrip("\n"))
+    if argv[1] == "link":
+        return _link(tunnel, argv[5:])
+    if argv[1] == "address":
+        return _address(tunnel, argv[2], argv[3])
+    assert argv[:2] == ["ip", "route"], argv
+    return _route(tunnel, argv[2], argv[3], _pairs(argv[6:]))
+
+
+def _pairs(words: list[str]) -> dict[str, str]:
+    assert len(words) % 2 == 0, words
+    return dict(zip(words[::2], words[1::2]))
+
+
+def _wg(tunnel: Tunnel, what: str, words: list[str], secret: str) -> Tunnel:
+    if what == "listen-port":
+        return replace(tunnel, port=int(words[0]))
+    if what == "private-key":
+        assert words == ["/dev/stdin"]
+        return replace(tunnel, private_key=secret, public_key=public_of(secret))
+    assert what == "peer", what
+    if words[1:] == ["remove"]:
+        return replace(tunnel, peers=tuple(peer for peer in tunnel.peers if peer.public_key != words[0]))
+    return _peer(tunnel, words[0], words[1:], secret)
+
+
+def _address(tunnel: Tunnel, verb: str, address: str) -> Tunnel:
+    if verb == "replace":
+        return replace(tunnel, addresses=tuple(sorted({*tunnel.addresses, address})))
+    assert verb == "del"
+    assert address in tunnel.addresses
+    return replace(tunnel, addresses=tuple(each for each in tunnel.addresses if each != address))
+
+
+def _peer(tunnel: Tunnel, key: str, options: list[str], secret: str) -> Tunnel:
+    given = _pairs(options)
+    peer = tunnel.by_key.get(key, TunnelPeer(key))
+    if "preshared-key" in given:
+        peer = replace(peer, preshared_key=secret if given.pop("preshared-key") == "/dev/stdin" else "")
+    if "endpoint" in given:
+        peer = replace(peer, endpoint=given.pop("endpoint"))
+    if "persistent-keepalive" in given:
+        seconds = given.pop("persistent-keepalive")
+        peer = replace(peer, keepalive=0 if seconds == "off" else int(seconds))
+    others = dict(tunnel.by_key)
+    if "allowed-ips" in given:
+        allowed = tuple(sorted(prefix for prefix in given.pop("allowed-ips").split(",") if prefix))
+        peer = replace(peer, allowed=allowed)
+        # The kernel takes a prefix from whoever had it.
+        others = {
+            name: replace(other, allowed=tuple(prefix for prefix in other.allowed if prefix not in allowed))
+            for name, other in others.items()
+        }
+    assert not given
+    return replace(tunnel, peers=tuple({**others, key: peer}.values()))
+
+
+def _link(tunnel: Tunnel, options: list[str]) -> Tunnel:
+    if "mtu" in options:
+        tunnel = replace(tunnel, mtu=int(options[options.index("mtu") + 1]))
+    if "down" in options:
+        return replace(tunnel, up=False, routes=())
+    return replace(tunnel, up=True) if "up" in options else tunnel
+
+
+def _route(tunnel: Tunnel, verb: str, prefix: str, options: dict[str, str]) -> Tunnel:
+    assert tunnel.up, "the kernel takes no route into a link that is down"
+    metric = int(options.pop("metric", 0))
+    others = [route for route in tunnel.routes if (route.prefix, route.metric) != (prefix, metric)]
+    if verb == "del":
+        assert len(others) < len(tunnel.routes)
+        assert not options
+        return replace(tunnel, routes=tuple(others))
+    route = TunnelRoute(
+        prefix,
+        metric,
+        options.pop("congctl", ""),
+        int(options.pop("initcwnd", 0)),
+        int(options.pop("initrwnd", 0)),
+    )
+    assert not options
+    return replace(tunnel, routes=(*others, route))

@@ -1,0 +1,278 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""WireGuard interfaces as a part of a change: recorded, changed in place, confirmed or taken back with the rest."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import read_pending
+from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import confirm
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired, DesiredFile, to_wire
+from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, load_vault, observe
+from ansible_collections.netfleet.tcp.plugins.module_utils._result import outcome_result
+from ansible_collections.netfleet.tcp.plugins.module_utils._revert_main import take_back as clock_ends
+from ansible_collections.netfleet.tcp.plugins.module_utils._rollback import LAST, rollback
+from ansible_collections.netfleet.tcp.plugins.module_utils._rollback import inspect as inspect_rollback
+from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply, inspect
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import key_path, make_key
+from tests.unit.plugins.fake_system import FakeSystem
+from tests.unit.plugins.fake_wireguard import public_of
+
+PRIVATE, PRESHARED = "p" * 43 + "=", "s" * 43 + "="
+SECRETS = {key_token(PRESHARED): PRESHARED}
+NAME = "wg-wan"
+CONF = "/etc/wireguard/wg-wan.conf"
+TERMS = Terms(120, "ann@controller")
+EAST = TunnelPeer("E", "east", "198.51.100.1:51820", ("10.20.0.0/16", "10.99.0.2/32"), 25, key_token(PRESHARED))
+WEST = TunnelPeer("W", "west", "gw.example.net:51820", ("10.30.0.0/16",))
+WANTED = Tunnel(
+    NAME,
+    public_key=public_of(PRIVATE),
+    port=51820,
+    mtu=1408,
+    addresses=("10.99.0.1/24",),
+    peers=(EAST, WEST),
+    routes=(TunnelRoute("10.20.0.0/16", 0, "bbr", 10), TunnelRoute("10.30.0.0/16")),
+)
+DESIRED = Desired(
+    name="role:wireguard_links",
+    tunnels=(WANTED,),
+    files=(
+        DesiredFile(CONF, 0o600, "# Managed by netfleet.tcp\n[Interface]\nListenPort = 51820\n"),
+        DesiredFile("/etc/netfleet-tcp/wg-wan-east.psk", 0o600, key_token(PRESHARED) + "\n"),
+    ),
+)
+OLDER = replace(
+    DESIRED,
+    tunnels=(replace(WANTED, port=51000, peers=(replace(EAST, preshared_key=""),), routes=()),),
+    files=(DesiredFile(CONF, 0o600, "# Managed by netfleet.tcp\nolder\n"),),
+)
+
+
+def host() -> FakeSystem:
+    system = FakeSystem()
+    system.hosts["gw.example.net"] = ["203.0.113.1", "2001:db8::1"]
+    system.put(key_path(NAME), PRIVATE + "\n", 0o600)
+    return system
+
+
+def running_older() -> FakeSystem:
+    system = host()
+    apply(system, OLDER, {})
+    return system
+
+
+def foreign() -> FakeSystem:
+    """Somebody has made the interface by hand."""
+    system = host()
+    system.tunnels[NAME] = Tunnel(
+        NAME,
+        public_of("theirs"),
+        "theirs",
+        51820,
+        1420,
+        addresses=("10.99.0.9/24",),
+        peers=(TunnelPeer("X", allowed=("10.20.0.0/16",), preshared_key="their secret"),),
+        routes=(TunnelRoute("10.20.0.0/16", 5),),
+    )
+    return system
+
+
+HOSTS = [host, running_older, foreign]
+
+
+def the_tunnel(system: FakeSystem) -> Tunnel:
+    return system.tunnels[NAME]
+
+
+@pytest.mark.parametrize("make", HOSTS)
+def test_a_change_is_made_and_there_is_nothing_left_to_change(make: Callable[[], FakeSystem]) -> None:
+    system = make()
+    outcome = apply(system, DESIRED, SECRETS)
+    now = the_tunnel(system)
+    assert (now.port, now.mtu, now.addresses, now.private_key) == (51820, 1408, ("10.99.0.1/24",), PRIVATE)
+    assert now.by_key["E"].preshared_key == PRESHARED
+    assert now.by_key["W"].endpoint == "203.0.113.1:51820"
+    assert set(now.by_key) == {"E", "W"}
+    assert set(now.routes) == set(WANTED.routes)
+    assert system.files["/etc/netfleet-tcp/wg-wan-east.psk"].text == PRESHARED + "\n"
+    assert outcome.pending is None
+    steps = len(system.steps)
+    assert not apply(system, DESIRED, SECRETS).plan.changes
+    assert len(system.steps) == steps
+
+
+@pytest.mark.parametrize("make", HOSTS)
+def test_taken_back_it_is_as_it_was_before(make: Callable[[], FakeSystem]) -> None:
+    untouched, system = make(), make()
+    apply(system, DESIRED, SECRETS)
+    rollback(system, LAST, Terms())
+    assert system.tunnels == untouched.tunnels
+    system = make()
+    apply(system, DESIRED, SECRETS)
+    apply(system, Desired(name=DESIRED.name), {})
+    before = {} if make is running_older else untouched.tunnels
+    assert system.tunnels == before
+    assert CONF not in system.files
+
+
+@pytest.mark.parametrize("make", HOSTS)
+def test_whatever_fails_the_interface_is_as_it_was(make: Callable[[], FakeSystem]) -> None:
+    steps = 0
+    while True:
+        steps += 1
+        system = make()
+        before = copy.deepcopy(system.snapshot())
+        system.steps.clear()
+        system.fail_at = steps
+        try:
+            apply(system, DESIRED, SECRETS)
+        except HostError:
+            after = system.snapshot()
+            assert after["tunnels"] == before["tunnels"], system.steps
+            assert after["files"] == before["files"], system.steps
+            continue
+        # The last few tidy up, and fail nothing.
+        if steps > len(system.steps):
+            break
+    assert steps > 10
+
+
+@pytest.mark.parametrize("make", HOSTS)
+def test_killed_at_any_step_it_is_taken_back_when_its_time_is_over(make: Callable[[], FakeSystem]) -> None:
+    steps, cut = 0, 0
+    while True:
+        steps += 1
+        system = make()
+        before = copy.deepcopy(system.snapshot())
+        system.steps.clear()
+        system.fail_at, system.deadly, system.exception = steps, True, OSError(errno.EIO, "killed")
+        try:
+            apply(system, DESIRED, SECRETS, TERMS)
+        except HostError:
+            cut += 1
+        else:
+            break
+        system.dead, system.fail_at, system.exception = False, 0, OSError()
+        system.uptime += 121
+        clock_ends(system)
+        assert system.snapshot()["tunnels"] == before["tunnels"]
+        assert read_pending(system) is None
+    assert cut > 8
+
+
+def test_until_it_is_confirmed_no_file_says_so() -> None:
+    system = host()
+    pending = apply(system, DESIRED, SECRETS, TERMS).pending
+    assert pending is not None
+    assert NAME in system.tunnels
+    assert CONF not in system.files
+    confirm(system, pending.id)
+    assert system.files[CONF].mode == 0o600
+    assert not apply(system, DESIRED, SECRETS).plan.changes
+
+
+def test_what_no_longer_stands_is_not_confirmed() -> None:
+    system = running_older()
+    pending = apply(system, DESIRED, SECRETS, TERMS).pending
+    assert pending is not None
+    system.tunnels[NAME] = replace(the_tunnel(system), port=1)
+    with pytest.raises(HostError, match="wg-wan port: is 1 by now, not 51820"):
+        confirm(system, pending.id)
+    assert the_tunnel(system).port == 51000
+
+
+def test_a_peer_that_has_moved_meanwhile_is_no_reason_to_take_a_change_back() -> None:
+    system = running_older()
+    pending = apply(system, DESIRED, SECRETS, TERMS).pending
+    assert pending is not None
+    now = the_tunnel(system)
+    east = replace(now.by_key["E"], endpoint="192.0.2.5:999", handshake=3)
+    system.tunnels[NAME] = replace(now, peers=(east, now.by_key["W"]))
+    confirm(system, pending.id)
+    assert the_tunnel(system).by_key["E"].endpoint == "192.0.2.5:999"
+    # Nor is it called back by a change of something else.
+    apply(system, replace(DESIRED, tunnels=(replace(WANTED, mtu=1300),)), SECRETS)
+    assert (the_tunnel(system).mtu, the_tunnel(system).by_key["E"].endpoint) == (1300, "192.0.2.5:999")
+
+
+def test_no_secret_leaves_the_host() -> None:
+    system = foreign()
+    system.put(CONF, "[Interface]\nPrivateKey = %s\n[Peer]\nPublicKey = %s\n" % (PRIVATE, "q" * 43 + "="))
+    looked = inspect(system, replace(DESIRED, boot_conflict="warn"), SECRETS)
+    said = [outcome_result(DESIRED, looked, True)]
+    outcome = apply(system, replace(DESIRED, boot_conflict="warn"), SECRETS, TERMS)
+    said.append(outcome_result(DESIRED, outcome, False))
+    assert outcome.pending is not None
+    confirm(system, outcome.pending.id)
+    baseline, vault = load_vault(system, DESIRED.name, {})
+    said.append(to_wire(observe(system, Request(tunnels=True, files=(CONF,), tunnel_keys=(NAME,)), baseline, vault)))
+    said.append({"changes": [to_wire(change) for change in inspect_rollback(system, LAST).changes]})
+    text = json.dumps(said) + "\n".join(system.journal)
+    for secret in (PRIVATE, PRESHARED, 'theirs"', "their secret"):
+        assert secret not in text
+    # Public ones may be seen, and are.
+    assert "q" * 43 + "=" in text
+    assert public_of(PRIVATE) in text
+
+
+def test_a_preshared_key_of_another_name_is_not_taken_for_the_wanted_one() -> None:
+    system = host()
+    apply(system, DESIRED, SECRETS)
+    now = the_tunnel(system)
+    system.tunnels[NAME] = replace(now, peers=(replace(now.by_key["E"], preshared_key="z" * 43 + "="), now.by_key["W"]))
+    (change,) = apply(system, DESIRED, SECRETS).plan.changes
+    assert change.key == "wg-wan peer east preshared key"
+    assert the_tunnel(system).by_key["E"].preshared_key == PRESHARED
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda system: setattr(system, "wireguard", False), "wg is not installed"),
+        (lambda system: system.hosts.clear(), "the name gw.example.net does not resolve on this host"),
+        (
+            lambda system: system.tunnels.update(other=Tunnel("other", port=51820)),
+            "wg-wan: port 51820 is that of other, which is somebody else's",
+        ),
+        (lambda system: system.files.pop(key_path(NAME)), "/etc/netfleet-tcp/wg-wan.key: is not there"),
+        (
+            lambda system: system.put(key_path(NAME), "another\n"),
+            "/etc/netfleet-tcp/wg-wan.key: holds another key than was planned with",
+        ),
+    ],
+)
+def test_what_stands_in_the_way_is_said_before_anything_is_touched(
+    spoil: Callable[[FakeSystem], object], expected: str
+) -> None:
+    system = host()
+    spoil(system)
+    with pytest.raises(HostError) as caught:
+        apply(system, DESIRED, SECRETS)
+    assert expected in str(caught.value)
+    assert system.steps == []
+
+
+def test_a_preshared_key_that_did_not_come_along() -> None:
+    system = host()
+    with pytest.raises(HostError, match="wg-wan peer east: its preshared key did not come with this run"):
+        apply(system, DESIRED, {})
+    assert system.steps == []
+
+
+def test_a_key_is_made_once_and_closed_to_others() -> None:
+    system = FakeSystem()
+    with system.lock(1):
+        public = make_key(system, NAME)
+        assert make_key(system, NAME) == public == public_of("a new key")
+    assert system.files[key_path(NAME)].mode == 0o600
