@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any, Dict
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import to_wire
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._change_action import Look
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import validated
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._tuning import Look, TuningAction
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._tuning import TuningAction
 
 
 class ActionModule(TuningAction):

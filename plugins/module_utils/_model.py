@@ -187,8 +187,8 @@ class Observed:
     authors: who wrote the files of somebody else's that set keys asked for, by path. unread: why a file that the boot
     reads could not be read here, by path. baseline_known: whether this user may read what an earlier run recorded.
     pending: a change that waits to be confirmed. last_change: the latest that has ended, whatever became of it.
-    tunnels: all WireGuard interfaces. tunnel_keys: the public key of the key file that this collection keeps for an
-    interface. tunnel_limit: why WireGuard cannot be looked at, in words. resolved: the addresses of names, by name.
+    tunnels: all WireGuard interfaces. tunnel_key: the public key of the host's key file. tunnel_limit: why WireGuard
+    cannot be looked at, in words. resolved: the addresses of names, by name. networkd: whether systemd-networkd runs.
     """
 
     kernel: str
@@ -217,9 +217,10 @@ class Observed:
     last_change: Optional[ChangeSummary] = None
     warnings: Tuple[str, ...] = ()
     tunnels: Dict[str, Tunnel] = field(default_factory=dict)
-    tunnel_keys: Dict[str, str] = field(default_factory=dict)
+    tunnel_key: str = ""
     tunnel_limit: str = ""
     resolved: Dict[str, Tuple[str, ...]] = field(default_factory=dict)
+    networkd: bool = False
 
 
 @dataclass(frozen=True)
@@ -234,13 +235,17 @@ class DesiredKey:
 
 @dataclass(frozen=True)
 class DesiredFile:
-    """A file (text) or a symbolic link (target) as it shall be. Secrets in text are tokens (see _secrets)."""
+    """A file (text) or a symbolic link (target) as it shall be. Secrets in text are tokens (see _secrets).
+
+    group: the name of the group that owns it; empty: root's.
+    """
 
     path: str
     mode: int = 0o644
     text: str = ""
     target: str = ""
     reason: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)

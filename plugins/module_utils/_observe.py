@@ -32,7 +32,12 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._routes import parse_
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import kept_keys, read_tunnels, without_secrets
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import (
+    NETWORKD_RUNS,
+    own_key,
+    read_tunnels,
+    without_secrets,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_path
 
 CONGESTION_CONTROL_KEY = "net.ipv4.tcp_congestion_control"
@@ -60,9 +65,8 @@ class Request:
     listeners: bool = False
     blame: bool = False
     routes: bool = False
-    # Whether WireGuard matters; the interfaces of which to look for a key file; the names to be resolved.
+    # Whether WireGuard matters; the names to be resolved.
     tunnels: bool = False
-    tunnel_keys: Tuple[str, ...] = ()
     resolve: Tuple[str, ...] = ()
 
 
@@ -83,7 +87,7 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
     boot = boot_files(system, names, reader, vault)
     routes = _routes(system) if request.routes else ()
     pending, last_change = summaries(system) if facts["root"] else (None, None)
-    tunnels, keys, tunnel_limit = _tunnels(system, request, baseline)
+    tunnels, tunnel_key, tunnel_limit = _tunnels(system, request, baseline)
     foreign = {path: text for path, text in boot.texts.items() if path not in request.files}
     return Observed(
         kernel=facts["kernel"],
@@ -111,21 +115,22 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
         pending=pending,
         last_change=last_change,
         tunnels=tunnels,
-        tunnel_keys=keys,
+        tunnel_key=tunnel_key,
         tunnel_limit=tunnel_limit,
+        networkd=request.tunnels and system.file_state(NETWORKD_RUNS).kind != "absent",
         resolved={name: tuple(system.resolve(name)) for name in request.resolve},
     )
 
 
-def _tunnels(system: System, request: Request, baseline: Baseline) -> Tuple[Dict[str, Tunnel], Dict[str, str], str]:
-    """The interfaces without their secrets, the public keys of key files, and why neither could be read."""
+def _tunnels(system: System, request: Request, baseline: Baseline) -> Tuple[Dict[str, Tunnel], str, str]:
+    """The interfaces without their secrets, the host's public key, and why neither could be read."""
     if not request.tunnels and not baseline.tunnels:
-        return {}, {}, ""
+        return {}, "", ""
     try:
         found = {name: without_secrets(tunnel) for name, tunnel in read_tunnels(system).items()}
-        return found, kept_keys(system, request.tunnel_keys), ""
+        return found, own_key(system), ""
     except HostError as error:
-        return {}, {}, str(error)
+        return {}, "", str(error)
 
 
 def _baseline_known(system: System) -> bool:

@@ -20,7 +20,7 @@ _LIKE_A_KEY = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{1,8}(?:-[0-9a-fA-F]{1,8})
 _TOKEN = re.compile(r"<secret (?P<key>[a-z0-9_.]+)(?P<which>| from before)>")
 _KEY_TOKEN = re.compile(r"<key [0-9a-f]{8}>")
 # A key of WireGuard: 32 bytes in base64. Public ones look the same, so what stands before it decides.
-_WIREGUARD_KEY = re.compile(r"(?<![A-Za-z0-9+/=])[A-Za-z0-9+/]{43}=(?![A-Za-z0-9+/=])")
+_WIREGUARD_KEY = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{43}=(?![A-Za-z0-9+/=])")
 _PUBLIC = re.compile(r"(?i)(public-?key\s*=|\bpeer)\s*\Z")
 
 

@@ -65,7 +65,12 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_endpoints import names_of, resolved
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import tunnel_of
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import change_tunnel, read_tunnels, with_secrets
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import (
+    change_tunnel,
+    group_id,
+    read_tunnels,
+    with_secrets,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS
 
 # Seconds after which a change that needs no confirmation is taken back: its run was killed half-way.
@@ -288,7 +293,9 @@ class _Transaction:
         if change.reason == BEFORE and change.key in self._old_baseline.files:
             # The masked state that was planned with has no secrets in it; the baseline on disk has.
             return self._old_baseline.files[change.key]
-        return replace(target, text=self._vault.reveal(target.text))
+        group = next((entry.group for entry in self._desired.files if entry.path == target.path), "")
+        gid = group_id(self._system, group) if group else target.gid
+        return replace(target, text=self._vault.reveal(target.text), gid=gid)
 
     def _module(self, change: Change) -> None:
         must_run(self._system, ["modprobe", "--", change.key])

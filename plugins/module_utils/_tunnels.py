@@ -8,11 +8,12 @@ Pure but for the System that is handed in.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, Iterable, Mapping, Optional, Sequence
+from typing import Dict, Mapping, Optional, Sequence
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_PATH, NETWORKD_GROUP
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import tunnel_commands
 from ansible_collections.netfleet.tcp.plugins.module_utils._wireguard import (
@@ -24,15 +25,10 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._wireguard import (
     with_links,
 )
 
-# Private keys, one file for each interface, whatever brings it up at boot. The directory may be entered by all: the
-# files may not be read by all.
-KEY_DIRECTORY = "/etc/netfleet-tcp"
+# Where there is such a file, systemd-networkd runs.
+NETWORKD_RUNS = "/run/systemd/netif/state"
+_LOCK_SECONDS = 30.0
 _INSTALL = "install wireguard-tools"
-
-
-def key_path(name: str) -> str:
-    """Where the private key of an interface stands."""
-    return "%s/%s.key" % (KEY_DIRECTORY, name)
 
 
 def read_tunnels(system: System) -> Dict[str, Tunnel]:
@@ -57,34 +53,54 @@ def without_secrets(tunnel: Tunnel) -> Tunnel:
     return shown(tunnel, key_token)
 
 
-def kept_keys(system: System, names: Iterable[str]) -> Dict[str, str]:
-    """The public key of the key file of each interface that has one. HostError where a file holds no key."""
-    found = {}
-    for name in names:
-        private = system.read(key_path(name))
-        if private is not None:
-            found[name] = public_key(system, private, key_path(name))
-    return found
+def own_key(system: System) -> str:
+    """The public key of the host's key file; empty where it has none. HostError where the file holds no key."""
+    private = system.read(KEY_PATH)
+    return "" if private is None else public_key(system, private)
 
 
-def public_key(system: System, private: str, path: str) -> str:
-    """The public key of a private one. path: where that stands, for errors."""
+def public_key(system: System, private: str) -> str:
+    """The public key of the private one in the host's key file."""
     status, output, _error = system.run(["wg", "pubkey"], private.strip() + "\n")
     if status != 0:
-        raise host_error(path, "holds no private key of WireGuard", "restore it, or remove it to have another one made")
+        cure = "restore it, or remove it to have another one made"
+        raise host_error(KEY_PATH, "holds no private key of WireGuard", cure)
     return output.strip()
 
 
-def make_key(system: System, name: str) -> str:
-    """Make a private key where there is none; returns its public one. HostError where it cannot be written."""
-    if system.read(key_path(name)) is None:
-        private = _output(system, ("wg", "genkey"))
-        try:
-            system.write_file(key_path(name), private, 0o600)
-        except OSError as error:
-            text = "cannot be written: %s" % (error.strerror or error)
-            raise host_error(key_path(name), text, "mend that, then run again") from error
-    return kept_keys(system, [name])[name]
+def has_key(system: System) -> bool:
+    """Whether the host has a private key of its own."""
+    return system.file_state(KEY_PATH).kind != "absent"
+
+
+def keep_key(system: System) -> str:
+    """The public key of the host, whose private one is made where there is none. HostError where it cannot be."""
+    if not system.facts()["root"]:
+        raise host_error("", "the key of a host is root's", "use become")
+    if not has_key(system):
+        with system.lock(_LOCK_SECONDS):
+            _make_key(system)
+    return own_key(system)
+
+
+def _make_key(system: System) -> None:
+    private = _output(system, ("wg", "genkey"))
+    # systemd-networkd drops its rights before it reads a key.
+    group = group_id(system, NETWORKD_GROUP) if system.file_state(NETWORKD_RUNS).kind != "absent" else 0
+    try:
+        system.write_file(KEY_PATH, private, 0o640 if group else 0o600, (0, group))
+    except OSError as error:
+        text = "cannot be written: %s" % (error.strerror or error)
+        raise host_error(KEY_PATH, text, "mend that, then run again") from error
+
+
+def group_id(system: System, name: str) -> int:
+    """The number of a group; 0, which is root's, where the host has no such group."""
+    for line in (system.read("/etc/group") or "").splitlines():
+        fields = line.split(":")
+        if fields[0] == name and len(fields) > 2 and fields[2].isdigit():
+            return int(fields[2])
+    return 0
 
 
 def with_secrets(system: System, tunnel: Tunnel, secrets: Mapping[str, str]) -> Tunnel:
@@ -92,11 +108,11 @@ def with_secrets(system: System, tunnel: Tunnel, secrets: Mapping[str, str]) -> 
 
     HostError where one of them is not there, or the private key is another one than was planned with.
     """
-    private = system.read(key_path(tunnel.name))
+    private = system.read(KEY_PATH)
     if private is None:
-        raise host_error(key_path(tunnel.name), "is not there", "run again: the key is made first")
-    if public_key(system, private, key_path(tunnel.name)) != tunnel.public_key:
-        raise host_error(key_path(tunnel.name), "holds another key than was planned with", "run again")
+        raise host_error(KEY_PATH, "is not there", "run again: the key is made first")
+    if public_key(system, private) != tunnel.public_key:
+        raise host_error(KEY_PATH, "holds another key than was planned with", "run again")
     peers = []
     for peer in tunnel.peers:
         token = peer.preshared_key

@@ -61,6 +61,17 @@ options:
     description: Whether to look for routes that have a congestion control of their own.
     type: bool
     default: false
+  tunnels:
+    description:
+      - Whether to read the WireGuard interfaces, and the public key of the host. Private and preshared keys are not
+        returned; tokens stand for the latter.
+    type: bool
+    default: false
+  resolve:
+    description: Names of which to return the addresses, as the host resolves them.
+    type: list
+    elements: str
+    default: []
   counters:
     description: Whether to read what the host's TCP has counted, and the RTT of its connections.
     type: bool
@@ -160,6 +171,14 @@ ansible_facts:
           returned: always
           type: list
           elements: dict
+        tunnels:
+          description: WireGuard interfaces by name, with C(peers), C(addresses), C(routes), C(port) and C(mtu).
+          returned: always
+          type: dict
+        tunnel_key:
+          description: Public key of the host for its WireGuard interfaces; empty where none was made yet.
+          returned: always
+          type: str
         unread:
           description: Why a file that decides the next boot could not be read, by path.
           returned: always
@@ -191,6 +210,8 @@ def main() -> None:
             routes=dict(type="bool", default=False),
             name=dict(type="str", default="role:tcp_tuning"),
             counters=dict(type="bool", default=False),
+            tunnels=dict(type="bool", default=False),
+            resolve=dict(type="list", elements="str", default=[]),
             secrets=dict(type="dict", default={}, no_log=True),
         ),
         supports_check_mode=True,
@@ -211,6 +232,8 @@ def main() -> None:
             listeners=wanted["listeners"],
             blame=wanted["blame"],
             routes=wanted["routes"],
+            tunnels=wanted["tunnels"],
+            resolve=tuple(wanted["resolve"]),
         )
         baseline, vault = load_vault(system, wanted["name"], wanted["secrets"])
         state = observe(system, request, baseline, vault)

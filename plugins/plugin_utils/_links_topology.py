@@ -196,7 +196,8 @@ def _peer(declared: Links, topology: Topology, node: str, peer: str) -> PeerWant
         # To one that it cannot reach it sends none: that one calls.
         keepalive=topology.keepalive if here.nat and there.endpoint else 0,
         public_key=there.public_key,
-        preshared=topology.preshared_keys,
+        # Whoever configures a peer by hand would have to be told.
+        preshared=topology.preshared_keys and there.managed,
         metric=_metric(declared, topology, peer) if topology.failover == METRIC else 0,
     )
 

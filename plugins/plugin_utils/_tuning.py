@@ -1,218 +1,28 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the actions that change a host share: the look, the change, its end over a fresh connection, and the log."""
+"""What the actions that tune a host share: they compose, look, resolve and plan."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict
 
-from ansible.errors import AnsibleConnectionFailure
-from ansible.plugins.action import ActionBase
-
-from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import describe_end, describe_wait
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, NetfleetError, host_error
-from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
-from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
-    Desired,
-    Finding,
-    Observed,
-    Plan,
-    from_wire,
-    to_wire,
-)
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan, refusal
-from ansible_collections.netfleet.tcp.plugins.module_utils._recap import NOT_CONFIRMED
-from ansible_collections.netfleet.tcp.plugins.module_utils._result import result
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._confirmation import author, confirm, run_id
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import Declaration, declare, unknown_variables
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._run_log import entry, note
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._change_action import ChangeAction, Look
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import declare, unknown_variables
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._template import renderer
 
-_LOST = "the connection was lost while the host was changed; it takes back by itself what it has begun: %s"
 
-
-@dataclass(frozen=True)
-class Look:
-    """What one visit found of a host: what it shall be, what has to change, what stands in the way (refused)."""
-
-    declaration: Declaration
-    observed: Observed
-    desired: Desired
-    plan: Plan
-    own_findings: Tuple[Finding, ...]
-    refused: Optional[HostError]
-    counters: Mapping[str, Any]
-
-    @property
-    def to_change(self) -> bool:
-        """Whether the host has to be visited again: to be changed, or to settle what an earlier run has left."""
-        return bool(self.plan.changes or self.observed.pending) and not self.refused
-
-
-class LookError(Exception):
-    """The module that looks has failed. answer: its result."""
-
-    def __init__(self, answer: Dict[str, Any]) -> None:
-        super().__init__()
-        self.answer = answer
-
-
-class TuningAction(ActionBase):
-    """The road of a change, in steps: an action takes them in one task, or one in each of several."""
-
-    _supports_check_mode = True
-    _supports_diff = True
-    _requires_connection = True
-
-    def run(self, tmp: Optional[str] = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
-        """The task's result, in the shape that _result gives it."""
-        answer: Dict[str, Any] = super().run(tmp, task_vars)
-        try:
-            answer.update(self.work(self._task.args, task_vars or {}))
-        except LookError as stop:
-            answer.update(stop.answer)
-        except NetfleetError as error:
-            answer.update(failed=True, **failure(error))
-        if not self._task.diff:
-            answer.pop("diff", None)
-        return answer
-
-    def work(self, given: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
-        """The result of the action proper. given: the task's arguments."""
-        raise NotImplementedError
+class TuningAction(ChangeAction):
+    """The road of a change of TCP's tuning."""
 
     def look(self, arguments: Dict[str, Any], task_vars: Dict[str, Any], counters: bool = False) -> Look:
         """Compose, look, resolve, plan. LookError, or HostError where nothing could be planned."""
         declaration = declare(arguments)
         request = {**declaration.request(), "counters": counters}
-        answer: Dict[str, Any] = self._execute_module(
-            module_name="netfleet.tcp.tcp_facts", module_args=request, task_vars=task_vars
-        )
-        answer.pop("invocation", None)
-        if answer.get("failed") or "ansible_facts" not in answer:
-            raise LookError(answer)
-        observed = from_wire(Observed, answer["ansible_facts"]["netfleet_tcp"])
-        if not observed.root:
-            # What an earlier run recorded is readable by root alone: without it, nothing below would be true.
-            raise host_error("", "this user is not root on the host", "use become")
-        if observed.pending and observed.pending.left:
-            raise host_error(
-                "change %s" % observed.pending.id,
-                describe_wait(observed.pending),
-                "wait until it is confirmed or taken back, then run again",
-            )
+        observed, answer = self.observe(request, task_vars)
         resolved = declaration.resolve(observed)
         desired = declaration.desired(observed, resolved, renderer(self, arguments.get("template"), task_vars))
         plan = make_plan(desired, observed)
         own = (*unknown_variables(task_vars), *resolved.findings)
         refused = refusal([*own, *plan.findings])
         return Look(declaration, observed, desired, plan, own, refused, answer.get("counters") or {})
-
-    def seen(self, look: Look) -> Dict[str, Any]:
-        """The result where the host is only looked at, or is as declared."""
-        return self.told(look, result(look.desired, look.observed, look.plan))
-
-    @staticmethod
-    def told(look: Look, answer: Dict[str, Any]) -> Dict[str, Any]:
-        """A result with what the look has to say beside it."""
-        if look.refused:
-            # What runs has not changed: before and after would bury the reason.
-            answer = {key: value for key, value in answer.items() if key not in ("before", "after")}
-            answer.update(failed=True, changed=False, **failure(look.refused))
-        answer["findings"] = [to_wire(finding) for finding in (*look.own_findings, *look.plan.findings)]
-        # Those of the plan are said by result, or by the module.
-        said = [str(finding) for finding in look.own_findings if finding.severity == "warning"]
-        taken_back = describe_end(look.observed.last_change)
-        said += [taken_back] if look.plan.changes and taken_back else []
-        answer["warnings"] = said + list(answer.get("warnings") or [])
-        return answer
-
-    # The change that was made, once there is one.
-    pending: Optional[Dict[str, Any]] = None
-
-    def change(
-        self,
-        desired: Mapping[str, Any],
-        secrets: Mapping[str, str],
-        window: int,
-        task_vars: Dict[str, Any],
-        **more: Any,
-    ) -> Dict[str, Any]:
-        """Change the running kernel. `change`, in the result, waits to be confirmed; it is missing if nothing does."""
-        arguments = {
-            "desired": desired,
-            "secrets": dict(secrets),
-            "window": window,
-            "author": author(),
-            "run": run_id(self.run_uuid()),
-            **more,
-        }
-        try:
-            answer: Dict[str, Any] = self._execute_module(
-                module_name="netfleet.tcp.tcp_apply", module_args=arguments, task_vars=task_vars
-            )
-        except AnsibleConnectionFailure as error:
-            raise AnsibleConnectionFailure(_LOST % error) from error
-        answer.pop("invocation", None)
-        pending = answer.pop("pending", None)
-        if pending and not answer.get("failed"):
-            answer["change"] = self.pending = pending
-        return answer
-
-    def run_uuid(self) -> str:
-        """What all hosts of a run have in common."""
-        return str(self._task._uuid)
-
-    def end(
-        self, changed: Dict[str, Any], task_vars: Dict[str, Any], not_kept: str = "", seconds: Optional[float] = None
-    ) -> Dict[str, Any]:
-        """Make a change final over a fresh connection, or take it back (not_kept: why).
-
-        changed: what change gave. seconds: for how long to try; by default, for the whole window.
-        AnsibleConnectionFailure where the host could not be reached.
-        """
-        pending = self.pending = changed["change"]
-        arguments = {"change": pending["id"], "keep": not not_kept, "why": not_kept}
-
-        def execute() -> Dict[str, Any]:
-            found: Dict[str, Any] = self._execute_module(
-                module_name="netfleet.tcp.tcp_confirm", module_args=arguments, task_vars=task_vars
-            )
-            return found
-
-        ended = confirm(self._connection, execute, pending, float(pending["window"]) if seconds is None else seconds)
-        if ended.get("failed") or "change" not in ended:
-            # The host has taken it back, or does so when the time is over.
-            ended.pop("invocation", None)
-            ended.update(failed=True, changed=False, changes=changed.get("changes", []), change=self.not_confirmed())
-            return ended
-        said = [*(changed.get("warnings") or []), *(ended.get("warnings") or [])]
-        answer = {**changed, "change": ended["change"], "warnings": said}
-        if not_kept:
-            # Nothing of it is there any more.
-            answer = {key: value for key, value in answer.items() if key not in ("before", "after", "diff")}
-            answer.update(failed=True, changed=False, msg="taken back: %s" % not_kept, problems=[not_kept])
-        return answer
-
-    def logged(self, log: str, task_vars: Dict[str, Any], work: Callable[[], Dict[str, Any]]) -> Dict[str, Any]:
-        """The answer of the work, which also goes to the controller's log, whatever becomes of it."""
-        try:
-            answer = work()
-        except AnsibleConnectionFailure as error:
-            self.log(log, task_vars, {"failed": True, "msg": str(error), "change": self.not_confirmed()})
-            raise
-        if answer.get("changes"):
-            self.log(log, task_vars, answer)
-        return answer
-
-    def not_confirmed(self) -> Dict[str, Any]:
-        """The change that was made and did not become final: the host has taken it back, or will."""
-        return {**(self.pending or {}), "outcome": NOT_CONFIRMED}
-
-    def log(self, log: str, task_vars: Dict[str, Any], answer: Dict[str, Any]) -> None:
-        """A line for the controller's log; if that cannot be written, the answer gets a warning."""
-        line = entry(str(task_vars["inventory_hostname"]), "tune", author(), answer, time.time())
-        note(log, {**line, "run": run_id(self.run_uuid())}, answer)

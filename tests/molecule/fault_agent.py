@@ -67,7 +67,8 @@ def desired(system: LinuxSystem) -> Desired:
         text=render_sysctl_file(keys),
         keys=keys,
         modules=("sch_sfq", "tcp_htcp"),
-        qdiscs=[DesiredQdisc("eth1", "sfq", "a fault is coming")],
+        # All that have one: at a boot, default_qdisc reaches them all.
+        qdiscs=[DesiredQdisc(entry.name, "sfq", "a fault is coming") for entry in seen.interfaces if entry.physical],
         interfaces=seen.interfaces,
         congestion_control="htcp",
         boot_conflict="warn",

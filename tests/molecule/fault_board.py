@@ -41,14 +41,16 @@ class Board:
         """The outcome of a fault at a step."""
         with self._lock:
             self.cells.setdefault((step, fault), []).append((host, ended))
-            self.tell(f"{host}: {fault} at step {step} ({self.steps[step - 1]}): {ended.state}{_late(ended)}")
+            what = self.steps[step - 1]
+            self.tell(f"{host}: {fault} at step {step} ({what}): {ended.state}{_late(ended)}{_amiss(ended)}")
 
     def add_run(self, outcome: OnTheRoad) -> None:
         """The outcome of a run that was broken."""
         with self._lock:
             self.road.append(outcome)
             ended = outcome.ended
-            self.tell(f"{outcome.host}: {outcome.fault}, {outcome.moment}: {ended.state}{_late(ended)}")
+            said = f"{ended.state}{_late(ended)}{_amiss(ended)}"
+            self.tell(f"{outcome.host}: {outcome.fault}, {outcome.moment}: {said}")
 
     def outcomes(self) -> list[Ended]:
         """All of them."""
@@ -93,6 +95,11 @@ class Board:
             left = "  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=False))
             lines.append(f"{left}  {row[3]}")
         return lines
+
+
+def _amiss(ended: Ended) -> str:
+    """What is wrong, at once: the tests say it when all is over, which takes an hour."""
+    return "".join(f"; {found}" for found in (ended.differs, ended.wrong) if found)
 
 
 def _late(ended: Ended) -> str:

@@ -23,8 +23,9 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._rollback import LAST
 from ansible_collections.netfleet.tcp.plugins.module_utils._rollback import inspect as inspect_rollback
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token
 from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply, inspect
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_PATH
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import key_path, make_key
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import keep_key
 from tests.unit.plugins.fake_system import FakeSystem
 from tests.unit.plugins.fake_wireguard import public_of
 
@@ -62,7 +63,7 @@ OLDER = replace(
 def host() -> FakeSystem:
     system = FakeSystem()
     system.hosts["gw.example.net"] = ["203.0.113.1", "2001:db8::1"]
-    system.put(key_path(NAME), PRIVATE + "\n", 0o600)
+    system.put(KEY_PATH, PRIVATE + "\n", 0o600)
     return system
 
 
@@ -216,7 +217,7 @@ def test_no_secret_leaves_the_host() -> None:
     assert outcome.pending is not None
     confirm(system, outcome.pending.id)
     baseline, vault = load_vault(system, DESIRED.name, {})
-    said.append(to_wire(observe(system, Request(tunnels=True, files=(CONF,), tunnel_keys=(NAME,)), baseline, vault)))
+    said.append(to_wire(observe(system, Request(tunnels=True, files=(CONF,)), baseline, vault)))
     said.append({"changes": [to_wire(change) for change in inspect_rollback(system, LAST).changes]})
     text = json.dumps(said) + "\n".join(system.journal)
     for secret in (PRIVATE, PRESHARED, 'theirs"', "their secret"):
@@ -245,10 +246,10 @@ def test_a_preshared_key_of_another_name_is_not_taken_for_the_wanted_one() -> No
             lambda system: system.tunnels.update(other=Tunnel("other", port=51820)),
             "wg-wan: port 51820 is that of other, which is somebody else's",
         ),
-        (lambda system: system.files.pop(key_path(NAME)), "/etc/netfleet-tcp/wg-wan.key: is not there"),
+        (lambda system: system.files.pop(KEY_PATH), "/etc/netfleet-tcp/wireguard.key: is not there"),
         (
-            lambda system: system.put(key_path(NAME), "another\n"),
-            "/etc/netfleet-tcp/wg-wan.key: holds another key than was planned with",
+            lambda system: system.put(KEY_PATH, "another\n"),
+            "/etc/netfleet-tcp/wireguard.key: holds another key than was planned with",
         ),
     ],
 )
@@ -272,7 +273,30 @@ def test_a_preshared_key_that_did_not_come_along() -> None:
 
 def test_a_key_is_made_once_and_closed_to_others() -> None:
     system = FakeSystem()
-    with system.lock(1):
-        public = make_key(system, NAME)
-        assert make_key(system, NAME) == public == public_of("a new key")
-    assert system.files[key_path(NAME)].mode == 0o600
+    public = keep_key(system)
+    assert keep_key(system) == public == public_of("a new key")
+    assert system.files[KEY_PATH].mode == 0o600
+    assert len(system.steps) == 1
+
+
+def test_networkd_may_read_the_key_by_its_group() -> None:
+    system = FakeSystem()
+    system.put("/etc/group", "root:x:0:\nsystemd-network:x:998:\n")
+    system.put("/run/systemd/netif/state", "")
+    keep_key(system)
+    made = system.files[KEY_PATH]
+    assert (made.mode, made.uid, made.gid) == (0o640, 0, 998)
+    shared = "/etc/netfleet-tcp/wg-wan-east.psk"
+    grouped = tuple(replace(entry, mode=0o640, group="systemd-network") for entry in DESIRED.files[1:])
+    system.put(KEY_PATH, PRIVATE + "\n", 0o640)
+    system.hosts["gw.example.net"] = ["203.0.113.1"]
+    apply(system, replace(DESIRED, files=grouped), SECRETS)
+    assert (system.files[shared].mode, system.files[shared].gid) == (0o640, 998)
+
+
+def test_only_root_has_a_key_made() -> None:
+    system = FakeSystem()
+    system.root = False
+    with pytest.raises(HostError, match="use become"):
+        keep_key(system)
+    assert system.steps == []

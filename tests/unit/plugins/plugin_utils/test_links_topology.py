@@ -56,7 +56,7 @@ def test_a_spoke_reaches_all_others_by_its_hub() -> None:
     assert peers_of(found, "gw1")["east"].allowed == ("10.20.0.0/16", "10.98.0.0/24", "10.30.0.0/16")
     assert peers_of(found, "east")["gw1"].allowed == ("10.98.0.1/32", "10.10.0.0/16", "2001:db8:10::/48")
     assert peers_of(found, "east")["alice"] == PeerWanted(
-        node="alice", managed=False, allowed=("10.98.0.4/32",), public_key=KEY, preshared=True
+        node="alice", managed=False, allowed=("10.98.0.4/32",), public_key=KEY
     )
 
 

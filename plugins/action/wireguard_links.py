@@ -1,0 +1,128 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""WireGuard links: worked out once for all hosts on the controller, brought about on each host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Dict, List, Tuple
+
+from ansible.errors import AnsibleError
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Observed, from_wire, to_wire
+from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan, refusal
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._change_action import ChangeAction, Look
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_analysis import analysed
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import (
+    ROLE_DECLARATION,
+    desired_links,
+    watched,
+)
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_run import checked, declared, link_settings
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology import InterfaceWanted
+
+# Where the role leaves what a host was seen to be.
+LOOK = "__wireguard_links_look"
+
+
+class ActionModule(ChangeAction):
+    """plan once; look at every host; ask those outside of the play; apply on every host."""
+
+    verb = "links"
+
+    def work(self, given: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        """One step."""
+        steps = {"plan": self._plan, "look": self._look, "ask": self._ask, "apply": self._apply}
+        step = given.get("step")
+        if step not in steps:
+            raise input_error("step", "%r is none" % (step,), "one of: %s" % ", ".join(steps))
+        return steps[step](given, task_vars)
+
+    def _plan(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        settings = checked(given.get("settings") or {})
+        links = declared({} if settings["state"] == "absent" else given.get("declaration") or {}, task_vars)
+        wanted = analysed(links)
+        here = set(task_vars["ansible_play_hosts_all"])
+        needed = {
+            peer.node
+            for host, found in wanted.items()
+            if host in here
+            for interface in found
+            for peer in interface.peers
+            if peer.managed
+        }
+        outside = sorted(needed - here - set(settings["keys"]))
+        hosts = {host: [to_wire(interface) for interface in found] for host, found in wanted.items()}
+        return {"changed": False, "hosts": hosts, "outside": outside}
+
+    def _look(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        wanted = _wanted(given, task_vars)
+        request = {
+            "tunnels": True,
+            "interfaces": False,
+            "files": list(watched({interface.name for interface in wanted})),
+            "resolve": sorted({peer.endpoint for interface in wanted for peer in interface.peers if peer.endpoint}),
+            "name": ROLE_DECLARATION,
+        }
+        observed, _answer = self.observe(request, task_vars)
+        key, made = observed.tunnel_key, False
+        if wanted and not key and not observed.tunnel_limit:
+            answer = self._execute_module(module_name="netfleet.tcp.wireguard_key", module_args={}, task_vars=task_vars)
+            if answer.get("failed"):
+                return dict(answer)
+            key, made = str(answer["public_key"]), bool(answer["changed"])
+        return {"changed": made, "public_key": key, "observed": to_wire(observed)}
+
+    def _ask(self, _given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        """One task asks many hosts: none of them may make it fail."""
+        request = {"tunnels": True, "interfaces": False, "name": ROLE_DECLARATION}
+        try:
+            answer: Dict[str, Any] = self._execute_module(
+                module_name="netfleet.tcp.tcp_facts", module_args=request, task_vars=task_vars
+            )
+        except AnsibleError as error:
+            return {"changed": False, "public_key": "", "lost": str(error)}
+        facts = (answer.get("ansible_facts") or {}).get("netfleet_tcp") or {}
+        return {"changed": False, "public_key": str(facts.get("tunnel_key", "")), "lost": str(answer.get("msg", ""))}
+
+    def _apply(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        settings = checked(given.get("settings") or {})
+        seen = given.get("look") or {}
+        if "observed" not in seen:
+            raise input_error("look", "is no result of the step look", "use the role netfleet.tcp.wireguard_links")
+        observed = from_wire(Observed, {**seen["observed"], "tunnel_key": seen["public_key"]})
+        host = str(task_vars["inventory_hostname"])
+        links = desired_links(
+            host, _wanted(given, task_vars), observed, _keys(given, settings, task_vars), link_settings(settings)
+        )
+        plan = make_plan(links.desired, observed)
+        refused = refusal([*links.findings, *plan.findings])
+        look = Look(None, observed, links.desired, plan, links.findings, refused, {})
+        if not look.to_change or self._task.check_mode:
+            return self.seen(look)
+
+        def change() -> Dict[str, Any]:
+            window = int(settings["confirm"])
+            answer = self.change(to_wire(links.desired), links.secrets, window, task_vars)
+            return self.end(answer, task_vars) if "change" in answer else answer
+
+        return self.told(look, self.logged(settings["log"], task_vars, change))
+
+
+def _wanted(given: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Tuple[InterfaceWanted, ...]:
+    """The interfaces that the host has to have, by the plan."""
+    hosts: Mapping[str, List[Any]] = (given.get("plan") or {}).get("hosts") or {}
+    return tuple(from_wire(InterfaceWanted, entry) for entry in hosts.get(str(task_vars["inventory_hostname"]), ()))
+
+
+def _keys(given: Mapping[str, Any], settings: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Dict[str, str]:
+    """The public keys of nodes: by the registry of the inventory, and by what the hosts themselves said in this run."""
+    keys = dict(settings["keys"])
+    for answer in given.get("asked") or ():
+        keys.update({str(answer["item"]): answer["public_key"]} if answer.get("public_key") else {})
+    for host in task_vars["ansible_play_hosts_all"]:
+        key = (task_vars["hostvars"][host].get(LOOK) or {}).get("public_key")
+        keys.update({host: str(key)} if key else {})
+    return keys

@@ -1,0 +1,167 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files by which a WireGuard interface comes up at boot as it runs now, of systemd-networkd or of wg-quick. Pure.
+
+They name the files of the keys and hold none. Both are complete: whoever restarts the unit gets what runs.
+Sources: systemd.netdev(5), systemd.network(5), wg-quick(8).
+"""
+
+from __future__ import annotations
+
+from typing import Iterator, List, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._desired import MANAGED
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import DesiredFile
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
+
+NETWORKD, WG_QUICK = "systemd-networkd", "wg-quick"
+BACKENDS = (NETWORKD, WG_QUICK)
+# Private and preshared keys, whatever brings the interface up. All may enter; the files are closed.
+KEY_DIRECTORY = "/etc/netfleet-tcp"
+# A host has one private key, for all of its interfaces.
+KEY_PATH = KEY_DIRECTORY + "/wireguard.key"
+# networkd drops its rights, and reads keys by this group.
+NETWORKD_GROUP = "systemd-network"
+_NETWORKD_DIRECTORY = "/etc/systemd/network"
+_WG_QUICK_DIRECTORY = "/etc/wireguard"
+_UNIT_DIRECTORY = "/etc/systemd/system"
+_UNIT = "/usr/lib/systemd/system/wg-quick@.service"
+# Before files of the host that match any interface.
+_ORDER = "50-"
+_BRINGS_UP = "brings the tunnel up at boot"
+
+
+def preshared_path(name: str, peer: str) -> str:
+    """Where the key stands that an interface shares with a peer."""
+    return "%s/%s-%s.psk" % (KEY_DIRECTORY, name, peer)
+
+
+def tunnel_paths(name: str) -> Tuple[str, ...]:
+    """Where files of an interface may stand, whichever backend it has or had; keys apart."""
+    return (*_networkd_paths(name), *_wg_quick_paths(name))
+
+
+def _networkd_paths(name: str) -> Tuple[str, str]:
+    stem = "%s/%s%s" % (_NETWORKD_DIRECTORY, _ORDER, name)
+    return stem + ".netdev", stem + ".network"
+
+
+def _wg_quick_paths(name: str) -> Tuple[str, str, str]:
+    unit = "wg-quick@%s.service" % name
+    return (
+        "%s/%s.conf" % (_WG_QUICK_DIRECTORY, name),
+        "%s/%s.d/netfleet-tcp.conf" % (_UNIT_DIRECTORY, unit),
+        "%s/multi-user.target.wants/%s" % (_UNIT_DIRECTORY, unit),
+    )
+
+
+def tunnel_files(tunnel: Tunnel, backend: str) -> List[DesiredFile]:
+    """The files of an interface. Preshared keys are the tokens that the tunnel holds."""
+    group = NETWORKD_GROUP if backend == NETWORKD else ""
+    mode = 0o640 if group else 0o600
+    files = [
+        DesiredFile(
+            preshared_path(tunnel.name, peer.name),
+            mode,
+            peer.preshared_key + "\n",
+            reason="the key that is shared with %s" % peer.name,
+            group=group,
+        )
+        for peer in tunnel.peers
+        if peer.preshared_key
+    ]
+    return files + (_networkd(tunnel) if backend == NETWORKD else _wg_quick(tunnel))
+
+
+def _text(sections: Iterator[Tuple[str, List[str]]]) -> str:
+    lines = [MANAGED]
+    for title, entries in sections:
+        lines += ["", "[%s]" % title, *entries]
+    return "\n".join(lines) + "\n"
+
+
+def _networkd(tunnel: Tunnel) -> List[DesiredFile]:
+    netdev, network = _networkd_paths(tunnel.name)
+    return [
+        DesiredFile(netdev, 0o644, _text(_netdev_sections(tunnel)), reason=_BRINGS_UP),
+        DesiredFile(network, 0o644, _text(_network_sections(tunnel)), reason="gives the tunnel its addresses at boot"),
+    ]
+
+
+def _netdev_sections(tunnel: Tunnel) -> Iterator[Tuple[str, List[str]]]:
+    yield "NetDev", ["Name=" + tunnel.name, "Kind=wireguard", "MTUBytes=%d" % tunnel.mtu]
+    yield "WireGuard", ["PrivateKeyFile=" + KEY_PATH, "ListenPort=%d" % tunnel.port]
+    for peer in tunnel.peers:
+        lines = ["# " + peer.name, "PublicKey=" + peer.public_key]
+        if peer.preshared_key:
+            lines.append("PresharedKeyFile=" + preshared_path(tunnel.name, peer.name))
+        yield "WireGuardPeer", lines + _peer_lines(peer, "%s=%s")
+
+
+def _peer_lines(peer: TunnelPeer, form: str) -> List[str]:
+    values = [
+        ("AllowedIPs", ",".join(peer.allowed)),
+        ("Endpoint", peer.endpoint),
+        ("PersistentKeepalive", str(peer.keepalive or "")),
+    ]
+    return [form % pair for pair in values if pair[1]]
+
+
+def _network_sections(tunnel: Tunnel) -> Iterator[Tuple[str, List[str]]]:
+    yield "Match", ["Name=" + tunnel.name]
+    yield "Link", ["MTUBytes=%d" % tunnel.mtu]
+    yield "Network", ["Address=" + address for address in tunnel.addresses]
+    for route in tunnel.routes:
+        yield "Route", list(_networkd_route(route))
+
+
+def _networkd_route(route: TunnelRoute) -> Iterator[str]:
+    yield "Destination=" + route.prefix
+    if ":" not in route.prefix:
+        # There is no gateway: as ip does by itself.
+        yield "Scope=link"
+    for name, value in (
+        ("Metric", route.metric),
+        ("TCPCongestionControlAlgorithm", route.congestion_control),
+        ("InitialCongestionWindow", route.initcwnd),
+        ("InitialAdvertisedReceiveWindow", route.initrwnd),
+    ):
+        if value:
+            yield "%s=%s" % (name, value)
+
+
+def _wg_quick(tunnel: Tunnel) -> List[DesiredFile]:
+    conf, drop_in, link = _wg_quick_paths(tunnel.name)
+    adopt = [
+        "# The interface may run already, made by netfleet.tcp: it is made anew, by the same file as at boot.",
+        "ExecStartPre=-/sbin/ip link del dev %i",
+    ]
+    return [
+        DesiredFile(conf, 0o600, _text(_wg_quick_sections(tunnel)), reason=_BRINGS_UP),
+        DesiredFile(drop_in, 0o644, _text(iter([("Service", adopt)])), reason="lets its unit be restarted"),
+        DesiredFile(link, target=_UNIT, reason=_BRINGS_UP),
+    ]
+
+
+def _wg_quick_sections(tunnel: Tunnel) -> Iterator[Tuple[str, List[str]]]:
+    lines = ["ListenPort = %d" % tunnel.port, "MTU = %d" % tunnel.mtu, "Table = off"]
+    lines += ["Address = " + address for address in tunnel.addresses]
+    lines.append("PostUp = wg set %%i private-key %s" % KEY_PATH)
+    for peer in tunnel.peers:
+        if peer.preshared_key:
+            path = preshared_path(tunnel.name, peer.name)
+            lines.append("PostUp = wg set %%i peer %s preshared-key %s" % (peer.public_key, path))
+    lines += ["PostUp = ip route replace %s dev %%i%s" % (route.prefix, _options(route)) for route in tunnel.routes]
+    yield "Interface", lines
+    for peer in tunnel.peers:
+        yield "Peer", ["# " + peer.name, "PublicKey = " + peer.public_key, *_peer_lines(peer, "%s = %s")]
+
+
+def _options(route: TunnelRoute) -> str:
+    values = [
+        ("metric", route.metric),
+        ("congctl", route.congestion_control),
+        ("initcwnd", route.initcwnd),
+        ("initrwnd", route.initrwnd),
+    ]
+    return "".join(" %s %s" % pair for pair in values if pair[1])

@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Documentation of the action plugin of the same name, which runs on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: wireguard_links
+short_description: The steps that bring WireGuard links to their declared state
+version_added: 0.1.0
+author:
+  - netfleet.tcp contributors (@netfleet)
+description:
+  - Works out, from one declaration for all hosts, what each of them has to have (V(plan)); looks at a host and makes
+    its key where it has none (V(look)); asks a host outside of the play for its public key (V(ask)); and brings a host
+    to what it has to have (V(apply)), in place, so that what differs is all that is touched.
+  - A change is armed with a revert, confirmed over a new connection, and then written for the next boot. A host that
+    cannot be reached any more takes it back.
+  - The role P(netfleet.tcp.wireguard_links#role) uses it, and says what the variables mean.
+extends_documentation_fragment:
+  - netfleet.tcp.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  action:
+    description: The planning runs on the controller.
+    support: full
+options:
+  step:
+    description: Which step.
+    type: str
+    choices: [plan, look, ask, apply]
+    required: true
+  declaration:
+    description: C(sites), C(peers) and C(topologies). For O(step=plan).
+    type: dict
+    default: {}
+  plan:
+    description: The result of O(step=plan). For O(step=look) and O(step=apply).
+    type: dict
+    default: {}
+  look:
+    description: The result of O(step=look). For O(step=apply).
+    type: dict
+    default: {}
+  asked:
+    description: The results of O(step=ask). For O(step=apply).
+    type: list
+    elements: dict
+    default: []
+  settings:
+    description: The role's other variables, without their prefix. For O(step=plan) and O(step=apply).
+    type: dict
+    default: {}
+seealso:
+  - module: netfleet.tcp.wireguard_key
+  - module: netfleet.tcp.tcp_apply
+"""
+
+EXAMPLES = r"""
+- name: Work the links out
+  netfleet.tcp.wireguard_links:
+    step: plan
+    declaration:
+      sites:
+        onprem: {prefixes: [10.10.0.0/16], gateways: [gw1]}
+        cloud: {prefixes: [10.20.0.0/16], gateways: [east]}
+      topologies:
+        - {name: wan, kind: site_to_site, members: [onprem, cloud], networks: [10.99.0.0/24]}
+  run_once: true
+  register: plan
+"""
+
+RETURN = r"""
+hosts:
+  description: The interfaces that each host has to have.
+  returned: by O(step=plan)
+  type: dict
+outside:
+  description: The hosts whose public keys are needed, and which neither the play nor C(keys) has.
+  returned: by O(step=plan)
+  type: list
+  elements: str
+public_key:
+  description: The host's public key; empty where it has none, or could not be asked.
+  returned: by O(step=look) and O(step=ask)
+  type: str
+changes:
+  description: What was changed, as RV(netfleet.tcp.tcp_apply#module:changes).
+  returned: by O(step=apply)
+  type: list
+  elements: dict
+"""

@@ -1,0 +1,197 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the interfaces that a host is to have to its desired state: with keys, routes and files. Pure.
+
+Runs on the controller alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Dict, List, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired, Finding, Observed
+from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import (
+    NETWORKD,
+    WG_QUICK,
+    tunnel_files,
+    tunnel_paths,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import SUBJECT
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_declaration import is_key
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import DAEMON
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology import (
+    InterfaceWanted,
+    PeerWanted,
+    holds,
+    pair_name,
+)
+
+ROLE_DECLARATION = "role:wireguard_links"
+AUTO = "auto"
+# A peer in one of our files, of either backend: its name, then its key.
+_RECORDED = re.compile(r"^# (\S+)\nPublicKey ?= ?(\S+)$", re.MULTILINE)
+_OF_PRESHARED_KEYS = b"netfleet.tcp wireguard preshared key"
+
+
+@dataclass(frozen=True)
+class LinkSettings:
+    """What the role's variables say of all links of a host. congestion_control, initcwnd, initrwnd: of their routes.
+
+    backend: AUTO, or what brings them up at boot. secret: all preshared keys are made of it; empty: there are none.
+    generation: another one makes other keys.
+    """
+
+    backend: str = AUTO
+    congestion_control: str = ""
+    initcwnd: int = 0
+    initrwnd: int = 0
+    secret: str = ""
+    generation: int = 0
+
+
+@dataclass(frozen=True)
+class DesiredLinks:
+    """What a host is to have, the secrets that belong to it (by their tokens), and what deserves a word."""
+
+    desired: Desired
+    secrets: Dict[str, str]
+    findings: Tuple[Finding, ...] = ()
+
+
+def desired_links(
+    host: str,
+    interfaces: Tuple[InterfaceWanted, ...],
+    observed: Observed,
+    keys: Mapping[str, str],
+    settings: LinkSettings,
+) -> DesiredLinks:
+    """The desired state of a host. keys: the public keys of nodes, as far as they are known in this run."""
+    backend = settings.backend
+    if backend == AUTO:
+        backend = NETWORKD if observed.networkd else WG_QUICK
+    made = [_tunnel(host, wanted, observed, keys, settings) for wanted in interfaces]
+    tunnels = tuple(tunnel for tunnel, _secrets, _findings in made)
+    names = {*(tunnel.name for tunnel in tunnels), *observed.baseline.tunnels}
+    return DesiredLinks(
+        Desired(
+            name=ROLE_DECLARATION,
+            tunnels=tunnels,
+            files=tuple(entry for tunnel in tunnels for entry in tunnel_files(tunnel, backend)),
+            watched=watched(names),
+        ),
+        {token: secret for _tunnel, secrets, _findings in made for token, secret in secrets.items()},
+        tuple(finding for _tunnel, _secrets, findings in made for finding in findings),
+    )
+
+
+def watched(names: "set[str]") -> Tuple[str, ...]:
+    """The paths whose state decides the plan for interfaces of these names."""
+    return tuple(path for name in sorted(names) for path in tunnel_paths(name))
+
+
+def _tunnel(
+    host: str,
+    wanted: InterfaceWanted,
+    observed: Observed,
+    keys: Mapping[str, str],
+    settings: LinkSettings,
+) -> Tuple[Tunnel, Dict[str, str], List[Finding]]:
+    recorded = recorded_keys(wanted.name, observed)
+    peers: List[TunnelPeer] = []
+    secrets: Dict[str, str] = {}
+    findings: List[Finding] = []
+    known: List[PeerWanted] = []
+    for peer in wanted.peers:
+        key = peer.public_key or keys.get(peer.node, "") or recorded.get(peer.node, "")
+        if not is_key(key):
+            findings.append(_without_key(wanted, peer))
+            continue
+        secret = preshared_key(settings, wanted.topology, host, peer.node) if peer.preshared else ""
+        secrets.update({key_token(secret): secret} if secret else {})
+        known.append(peer)
+        peers.append(
+            TunnelPeer(
+                public_key=key,
+                name=peer.node,
+                endpoint=_endpoint(peer),
+                allowed=tuple(sorted(peer.allowed)),
+                keepalive=peer.keepalive,
+                preshared_key=key_token(secret) if secret else "",
+            )
+        )
+    tunnel = Tunnel(
+        name=wanted.name,
+        public_key=observed.tunnel_key,
+        port=wanted.port,
+        mtu=wanted.mtu,
+        addresses=tuple(sorted(wanted.addresses)),
+        peers=tuple(peers),
+        routes=tuple(sorted(_routes(wanted, known, settings), key=str)),
+    )
+    return tunnel, secrets, findings
+
+
+def recorded_keys(name: str, observed: Observed) -> Dict[str, str]:
+    """The public keys of peers by the host's own files, whoever cannot be asked today."""
+    found: Dict[str, str] = {}
+    for path in tunnel_paths(name):
+        state = observed.files.get(path)
+        if state is not None:
+            found.update(dict(_RECORDED.findall(state.text)))
+    return found
+
+
+def _without_key(wanted: InterfaceWanted, peer: PeerWanted) -> Finding:
+    return Finding(
+        SUBJECT,
+        "%s peer %s" % (wanted.name, peer.node),
+        "warning",
+        "its public key is not known: it could not be asked, and was never known here, so it is left out",
+        cure="run again with that host, or give its key in wireguard_links_keys",
+    )
+
+
+def preshared_key(settings: LinkSettings, topology: str, one: str, other: str) -> str:
+    """The key that two nodes share; both derive it from the secret, so no third one learns it. Empty without one."""
+    if not settings.secret:
+        return ""
+    words = (topology, *pair_name(one, other), str(settings.generation))
+    message = b"\0".join([_OF_PRESHARED_KEYS, *(word.encode() for word in words)])
+    return base64.b64encode(hmac.new(settings.secret.encode(), message, hashlib.sha256).digest()).decode()
+
+
+def _endpoint(peer: PeerWanted) -> str:
+    if not peer.endpoint:
+        return ""
+    host = "[%s]" % peer.endpoint if ":" in peer.endpoint else peer.endpoint
+    return "%s:%d" % (host, peer.port)
+
+
+def _routes(wanted: InterfaceWanted, peers: List[PeerWanted], settings: LinkSettings) -> Iterator[TunnelRoute]:
+    """A route for what is reached by each peer; the addresses of the interface itself are connected already."""
+    connected = [ipaddress.ip_interface(address).network for address in wanted.addresses]
+    for peer in peers:
+        for text in peer.allowed:
+            prefix = ipaddress.ip_network(text)
+            of_the_tunnel = prefix.prefixlen == prefix.max_prefixlen
+            if any(holds(network, prefix) for network in connected):
+                continue
+            if wanted.failover == DAEMON and not of_the_tunnel:
+                # The daemon's, which knows whether the link lives.
+                continue
+            yield TunnelRoute(
+                prefix=text,
+                metric=0 if of_the_tunnel else peer.metric,
+                congestion_control=settings.congestion_control,
+                initcwnd=settings.initcwnd,
+                initrwnd=settings.initrwnd,
+            )

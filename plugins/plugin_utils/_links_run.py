@@ -1,0 +1,100 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The variables of a run that is about links, in their types. Runs on the controller alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Dict, List
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import BACKENDS
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import typed
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_declaration import OF_A_HOST, PREFIX, is_key, parse
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import AUTO, LinkSettings
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import Links
+
+SETTINGS: Dict[str, Dict[str, Any]] = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "secret": {"type": "str", "default": "", "no_log": True},
+    "generation": {"type": "int", "default": 0},
+    "keys": {"type": "dict", "default": {}},
+    "backend": {"type": "str", "choices": [AUTO, *BACKENDS], "default": AUTO},
+    "congestion_control": {"type": "str", "default": ""},
+    "initcwnd": {"type": "int", "default": 0},
+    "initrwnd": {"type": "int", "default": 0},
+    "confirm": {"type": "int", "default": 120},
+    "log": {"type": "str", "default": ""},
+}
+# Of a guess at a secret a key's token would tell whether it is right: it has to be too long to be guessed.
+_SHORTEST_SECRET = 32
+_MOST_SEGMENTS = 1000
+_SHORTEST_WINDOW, _LONGEST_WINDOW = 30, 3600
+
+
+def checked(given: Mapping[str, Any]) -> Dict[str, Any]:
+    """The settings in their types, with defaults; InputError with every problem, named as the variables are."""
+    found = typed(SETTINGS, given, PREFIX)
+    problems: List[Problem] = []
+    if found["secret"] and len(found["secret"]) < _SHORTEST_SECRET:
+        cure = "%d characters or more, such as `openssl rand -hex 32` prints; keep it in a vault" % _SHORTEST_SECRET
+        problems.append(Problem(PREFIX + "secret", "is too short", cure))
+    for host, key in found["keys"].items():
+        if not isinstance(key, str) or not is_key(key):
+            cure = "44 characters, as `wg pubkey` prints them"
+            problems.append(Problem("%skeys.%s" % (PREFIX, host), "is no WireGuard key", cure))
+    if not found["congestion_control"].replace("_", "").isalnum() and found["congestion_control"]:
+        text = "%r is no name of a congestion control" % found["congestion_control"]
+        problems.append(Problem(PREFIX + "congestion_control", text, "such as bbr"))
+    for name in ("initcwnd", "initrwnd"):
+        if not 0 <= found[name] <= _MOST_SEGMENTS:
+            cure = "segments, 1 to %d; 0: the kernel's own" % _MOST_SEGMENTS
+            problems.append(Problem(PREFIX + name, "%d is out of range" % found[name], cure))
+    window = found["confirm"]
+    if window and not _SHORTEST_WINDOW <= window <= _LONGEST_WINDOW:
+        cure = "seconds, %d to %d; 0: a change is final at once" % (_SHORTEST_WINDOW, _LONGEST_WINDOW)
+        problems.append(Problem(PREFIX + "confirm", "%d is out of range" % window, cure))
+    if problems:
+        raise InputError(problems)
+    return found
+
+
+def link_settings(found: Mapping[str, Any]) -> LinkSettings:
+    """What of the settings concerns the links themselves."""
+    return LinkSettings(
+        backend=found["backend"],
+        congestion_control=found["congestion_control"],
+        initcwnd=found["initcwnd"],
+        initrwnd=found["initrwnd"],
+        secret=found["secret"],
+        generation=found["generation"],
+    )
+
+
+def declared(declaration: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Links:
+    """The declared links, with what the inventory says of each host. InputError with every problem."""
+    groups: Mapping[str, List[str]] = task_vars["groups"]
+    return parse(declaration, _Hosts(task_vars["hostvars"], groups.get("all", [])), groups)
+
+
+class _Hosts(Mapping[str, Mapping[str, Any]]):
+    """What each host of the inventory says of itself; its variables are looked up for those that are named alone."""
+
+    def __init__(self, hostvars: Mapping[str, Any], names: List[str]) -> None:
+        self._hostvars = hostvars
+        self._names = dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        if name not in self._names:
+            raise KeyError(name)
+        variables = self._hostvars[name]
+        return {key: variables[PREFIX + key] for key in OF_A_HOST if PREFIX + key in variables}
+
+    def __iter__(self) -> Any:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names

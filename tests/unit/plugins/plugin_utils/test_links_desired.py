@@ -1,0 +1,195 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline, FileState, Observed
+from ansible_collections.netfleet.tcp.plugins.module_utils._plan import desired_state, make_plan
+from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import BACKENDS, NETWORKD, WG_QUICK
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelRoute
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_analysis import analysed
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import (
+    DesiredLinks,
+    LinkSettings,
+    desired_links,
+    preshared_key,
+)
+from tests.unit.plugins.plugin_utils.sample_links import MESH, SITES, declared
+
+SECRET = "a long secret, as a vault keeps it"
+
+
+def key(number: int) -> str:
+    return base64.b64encode(bytes([number] * 32)).decode()
+
+
+KEYS = {"gw1": key(1), "east": key(2), "west": key(3)}
+OBSERVED = Observed(
+    kernel="6.1",
+    memory=0,
+    root=True,
+    systemd=True,
+    reader="systemd-sysctl",
+    child_netns=False,
+    keys={},
+    files={},
+    modules={},
+    tunnel_key=KEYS["gw1"],
+)
+
+
+def links_of(
+    host: str = "gw1",
+    topology: dict[str, Any] | None = None,
+    observed: Observed = OBSERVED,
+    keys: dict[str, str] | None = None,
+    settings: LinkSettings | None = None,
+    **more: Any,
+) -> DesiredLinks:
+    interfaces = analysed(declared(topology or MESH, **more))[host]
+    settings = settings or LinkSettings(secret=SECRET)
+    return desired_links(host, interfaces, observed, KEYS if keys is None else keys, settings)
+
+
+def applied(found: DesiredLinks, observed: Observed = OBSERVED) -> Observed:
+    """The host once it is as desired."""
+    files = {entry.path: desired_state(entry) for entry in found.desired.files}
+    tunnels = {tunnel.name: tunnel for tunnel in found.desired.tunnels}
+    return replace(observed, tunnels=tunnels, files={**observed.files, **files})
+
+
+def test_the_tunnel_of_a_gateway() -> None:
+    (tunnel,) = links_of().desired.tunnels
+    assert (tunnel.name, tunnel.public_key, tunnel.port, tunnel.mtu) == ("wg-wan", KEYS["gw1"], 51820, 1392)
+    assert tunnel.private_key == ""
+    assert [(peer.name, peer.public_key, peer.endpoint) for peer in tunnel.peers] == [
+        ("east", KEYS["east"], "198.51.100.1:51820"),
+        ("west", KEYS["west"], "203.0.113.1:51820"),
+    ]
+    # The tunnel's own network is connected.
+    assert tunnel.routes == (TunnelRoute("10.20.0.0/16"), TunnelRoute("10.30.0.0/16"))
+
+
+def test_an_endpoint_of_ipv6_is_bracketed() -> None:
+    both = {"families": [4, 6]}
+    (tunnel,) = links_of(
+        east={"endpoint": "2001:db8:ffff::1", **both}, west={"endpoint": "203.0.113.1", **both}
+    ).desired.tunnels
+    assert tunnel.peers[0].endpoint == "[2001:db8:ffff::1]:51820"
+
+
+def test_what_goes_over_a_link_may_have_its_own_congestion_control() -> None:
+    settings = LinkSettings(congestion_control="bbr", initcwnd=20, initrwnd=30)
+    (tunnel,) = links_of(settings=settings).desired.tunnels
+    assert tunnel.routes[0] == TunnelRoute("10.20.0.0/16", 0, "bbr", 20, 30)
+
+
+def test_both_ends_derive_the_same_preshared_key() -> None:
+    gw1, east = links_of("gw1"), links_of("east", observed=replace(OBSERVED, tunnel_key=KEYS["east"]))
+    (here,) = [peer for peer in gw1.desired.tunnels[0].peers if peer.name == "east"]
+    (there,) = [peer for peer in east.desired.tunnels[0].peers if peer.name == "gw1"]
+    assert here.preshared_key == there.preshared_key != ""
+    assert gw1.secrets[here.preshared_key] == east.secrets[here.preshared_key]
+    assert len(set(gw1.secrets.values())) == 2, "each pair has its own"
+
+
+def test_preshared_keys_are_keys_and_differ_by_whatever_they_are_of() -> None:
+    settings = LinkSettings(secret=SECRET)
+    others = [
+        preshared_key(settings, "wan", "a", "b"),
+        preshared_key(settings, "star", "a", "b"),
+        preshared_key(settings, "wan", "a", "c"),
+        preshared_key(replace(settings, generation=1), "wan", "a", "b"),
+        preshared_key(replace(settings, secret=SECRET + "!"), "wan", "a", "b"),
+    ]
+    assert len({*others}) == len(others)
+    assert {len(base64.b64decode(other)) for other in others} == {32}
+    assert preshared_key(settings, "wan", "b", "a") == others[0]
+    assert preshared_key(LinkSettings(), "wan", "a", "b") == ""
+
+
+def test_without_a_secret_there_are_no_preshared_keys() -> None:
+    found = links_of(settings=LinkSettings())
+    assert found.secrets == {}
+    assert [peer.preshared_key for peer in found.desired.tunnels[0].peers] == ["", ""]
+    assert [entry.path for entry in found.desired.files if entry.path.endswith(".psk")] == []
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_file_but_those_of_keys_holds_a_secret_and_these_hold_its_token(backend: str) -> None:
+    found = links_of(settings=LinkSettings(backend=backend, secret=SECRET))
+    texts = {entry.path: entry.text for entry in found.desired.files}
+    assert not any(secret in text for secret in found.secrets.values() for text in texts.values())
+    tokens = {text.strip() for path, text in texts.items() if path.endswith(".psk")}
+    assert tokens == set(found.secrets)
+    assert all(token == key_token(found.secrets[token]) for token in tokens)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_peer_that_cannot_be_asked_is_kept_by_what_the_host_remembers(backend: str) -> None:
+    settings = LinkSettings(backend=backend, secret=SECRET)
+    first = links_of(settings=settings)
+    later = links_of(settings=settings, observed=applied(first), keys={})
+    assert later.desired == first.desired
+    assert later.findings == ()
+    assert make_plan(later.desired, applied(first)).changes == ()
+
+
+def test_a_peer_that_was_never_known_is_left_out_and_said() -> None:
+    found = links_of(keys={"east": KEYS["east"]})
+    assert [peer.name for peer in found.desired.tunnels[0].peers] == ["east"]
+    (finding,) = found.findings
+    assert str(finding) == (
+        "wg-wan peer west: its public key is not known: it could not be asked, and was never known here, so it is left"
+        " out (run again with that host, or give its key in wireguard_links_keys)"
+    )
+    # Where no packet could go, no route leads.
+    assert found.desired.tunnels[0].routes == (TunnelRoute("10.20.0.0/16"),)
+
+
+def test_the_host_brings_links_up_by_what_it_runs() -> None:
+    def directories(found: DesiredLinks) -> set[str]:
+        return {entry.path.rsplit("/", 1)[0] for entry in found.desired.files}
+
+    assert "/etc/systemd/network" in directories(links_of(observed=replace(OBSERVED, networkd=True)))
+    assert "/etc/wireguard" in directories(links_of())
+    forced = links_of(observed=replace(OBSERVED, networkd=True), settings=LinkSettings(backend=WG_QUICK))
+    assert "/etc/wireguard" in directories(forced)
+
+
+def test_a_backend_that_is_given_up_leaves_no_file() -> None:
+    first = links_of(settings=LinkSettings(backend=WG_QUICK))
+    before = applied(first)
+    old = Baseline(files={entry.path: FileState(entry.path) for entry in first.desired.files}, tunnels={"wg-wan": None})
+    second = links_of(observed=replace(before, baseline=old), settings=LinkSettings(backend=NETWORKD))
+    changes = {change.key: change.want for change in make_plan(second.desired, replace(before, baseline=old)).changes}
+    assert changes["/etc/wireguard/wg-wan.conf"] == "absent"
+    assert "/etc/systemd/network/50-wg-wan.netdev" in changes
+
+
+def test_an_interface_that_is_no_longer_declared_goes() -> None:
+    observed = replace(OBSERVED, baseline=Baseline(tunnels={"wg-old": None}), tunnels={"wg-old": Tunnel("wg-old")})
+    changes = make_plan(links_of(observed=observed).desired, observed).changes
+    assert [(change.key, change.want) for change in changes if change.subject == "tunnel"] == [
+        ("wg-wan", "2 peers, port 51820, MTU 1392"),
+        ("wg-old", "absent"),
+    ]
+
+
+def test_redundant_gateways_have_routes_by_metric_or_leave_them_to_the_daemon() -> None:
+    sites = {**SITES, "onprem": {**SITES["onprem"], "gateways": ["gw1", "gw2"]}}
+    topology = {**MESH, "numbers": {**MESH["numbers"], "gw2": 4}, "interface_per_peer": True, "failover": "metric"}
+    observed = replace(OBSERVED, tunnel_key=KEYS["east"])
+    keys = {**KEYS, "gw2": key(4)}
+    found = links_of("east", topology, observed, keys, sites=sites)
+    routes = {tunnel.name: {route.prefix: route.metric for route in tunnel.routes} for tunnel in found.desired.tunnels}
+    assert routes["wg-wan-1"] == {"10.10.0.0/16": 100, "2001:db8:10::/48": 100, "10.99.0.1/32": 0}
+    assert routes["wg-wan-4"]["10.10.0.0/16"] == 110
+    daemon = links_of("east", {**topology, "failover": "frr"}, observed, keys, sites=sites)
+    assert [route.prefix for tunnel in daemon.desired.tunnels for route in tunnel.routes] == []
