@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STATE_DIRECTORY
-from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import PENDING_PATH, PROGRAM
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import PROGRAM
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._restore import put
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
@@ -42,7 +42,7 @@ def arm_boot(system: System) -> None:
     """Have the next boot take the pending change back. HostError where that cannot be written."""
     if system.file_state("/run/systemd/system").kind == "absent":
         return
-    text = _TEXT % (PENDING_PATH, STATE_DIRECTORY, sys.executable, PROGRAM)
+    text = _TEXT % (PROGRAM, STATE_DIRECTORY, sys.executable, PROGRAM)
     put(system, FileState(UNIT, "file", 0o644, text))
     put(system, FileState(LINK, "symlink", target="../netfleet-tcp-recover.service"))
 

@@ -78,8 +78,9 @@ def clean_up(system: System, stop_clock: Optional[Callable[[], None]] = None) ->
     the rest when its time comes.
     """
     try:
-        disarm_boot(system)
+        # The next boot would do the rest: what it does that by goes once there is nothing left to it.
         tidy(system)
+        disarm_boot(system)
         if stop_clock:
             stop_clock()
         remove_program(system)

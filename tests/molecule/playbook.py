@@ -20,7 +20,7 @@ from lab.paths import REPOSITORY
 CALLBACKS = REPOSITORY / "molecule" / "shared" / "callback"
 CONVERGE = REPOSITORY / "molecule" / "shared" / "converge.yml"
 DRIFT = REPOSITORY / "molecule" / "shared" / "drift.yml"
-TUNING = ("netfleet.tcp.tcp_tuning", "netfleet.tcp.tcp_change")
+TUNING = ("netfleet.tcp.tcp_tuning", "netfleet.tcp.tcp_change", "netfleet.tcp.wireguard_links")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,159 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Links between virtual machines, over the kernel's WireGuard: they come up, stay as they are, and outlast a boot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from testinfra.host import Host as Connection
+
+from tests.molecule.hosts import look
+from tests.molecule.links import GATEWAYS, INTERFACE, KEY, Link, Live, ping, run_links
+from tests.molecule.playbook import Run
+
+ADDRESSES = {"local1": "10.199.0.1", "cloud1": "10.199.0.2", "cloud2": "10.199.0.3"}
+# 1500 less 60 of IPv4 and WireGuard; of ping's packet, 28 are headers.
+MTU, DATA = 1440, 1412
+
+
+@pytest.fixture(scope="module")
+def link(tmp_path_factory: pytest.TempPathFactory) -> Link:
+    scratch = tmp_path_factory.mktemp("links")
+    return lambda *arguments: run_links(scratch, *arguments)
+
+
+@pytest.fixture(scope="module")
+def up(link: Link) -> Run:
+    """The links, brought up once."""
+    run = link()
+    assert run.status == 0, run.output
+    return run
+
+
+@pytest.fixture(scope="module")
+def live(up: Run, connections: dict[str, Connection]) -> dict[str, Live]:
+    assert up.status == 0
+    return {name: Live.on(connections[name]) for name in GATEWAYS}
+
+
+def test_the_hosts_that_are_gateways_are_changed_and_no_other(up: Run) -> None:
+    assert up.changed == sorted(GATEWAYS)
+
+
+def test_every_pair_can_talk_in_packets_as_large_as_the_mtu(up: Run, connections: dict[str, Connection]) -> None:
+    assert up.status == 0
+    for name in GATEWAYS:
+        for other, address in ADDRESSES.items():
+            assert ping(connections[name], address, DATA), f"{name} cannot reach {other}"
+
+
+def test_each_knows_the_others_by_the_keys_that_they_have(live: dict[str, Live]) -> None:
+    keys = {name: found.public_key for name, found in live.items()}
+    assert len(set(keys.values())) == len(GATEWAYS)
+    for name, found in live.items():
+        assert set(found.allowed) == {key for other, key in keys.items() if other != name}
+    east, gateway = live["cloud1"], live["local1"]
+    assert gateway.allowed[keys["cloud1"]].split() == ["10.199.0.2/32", "10.220.0.0/16", "fd00:199::2/128"]
+    # The one that cannot be called keeps its way open; between clouds nobody has to.
+    assert gateway.keepalive == {keys["cloud1"]: "25", keys["cloud2"]: "25"}
+    assert set(east.keepalive.values()) == {"off"}
+
+
+def test_what_goes_over_a_link_has_its_own_congestion_control(up: Run, connections: dict[str, Connection]) -> None:
+    assert up.status == 0
+    (route,) = json.loads(connections["local1"].check_output("ip -j route show 10.220.0.0/16"))
+    assert (route["dev"], route["metrics"]) == (INTERFACE, [{"congestion": "bbr"}])
+    link = json.loads(connections["local1"].check_output(f"ip -j link show {INTERFACE}"))
+    assert link[0]["mtu"] == MTU
+
+
+def test_private_keys_are_closed_to_others_and_stand_nowhere_else(
+    up: Run, connections: dict[str, Connection], tmp_path: Path
+) -> None:
+    verbose = run_links(tmp_path, "-vvvv", "--diff")
+    assert (verbose.status, verbose.changed) == (0, [])
+    said = up.output + verbose.output + json.dumps([dict(up.results), dict(verbose.results)])
+    for name in GATEWAYS:
+        connection = connections[name]
+        assert connection.file(KEY).mode & 0o037 == 0
+        private = connection.check_output(f"cat {KEY}").strip()
+        assert len(private) == 44
+        assert private not in said
+        shared = connection.check_output(f"wg show {INTERFACE} preshared-keys | cut -f 2").split()
+        assert len(shared) == 2
+        for secret in shared:
+            assert len(secret) == 44
+            assert secret not in said
+        assert connection.run(f"grep -rlF -e {private} /etc /var /root /home /tmp /run").stdout.split() in (
+            [KEY],
+            sorted([KEY]),
+        )
+        journal = connection.run(f"journalctl -o cat | grep -cF -e {private}")
+        assert journal.stdout.strip() == "0"
+
+
+def test_the_second_run_changes_nothing(up: Run, link: Link, connections: dict[str, Connection]) -> None:
+    assert up.status == 0
+    before = look(connections)
+    again = link()
+    assert (again.status, again.changed) == (0, []), again.output
+    assert {name: seen.files for name, seen in look(connections).items()} == {
+        name: seen.files for name, seen in before.items()
+    }
+
+
+def test_a_limited_run_removes_no_peer(
+    up: Run, live: dict[str, Live], link: Link, connections: dict[str, Connection]
+) -> None:
+    assert up.status == 0
+    # The one that is left out of the run cannot even be asked.
+    run = link("--limit=local1", "-e", json.dumps({"wireguard_links_keys": {}}))
+    assert (run.status, run.changed) == (0, []), run.output
+    assert Live.on(connections["local1"]).allowed == live["local1"].allowed
+    changed = link("--limit=cloud1", "-e", "wireguard_links_initcwnd=20")
+    assert (changed.status, changed.changed) == (0, ["cloud1"]), changed.output
+    assert Live.on(connections["cloud1"]).allowed == live["cloud1"].allowed
+    assert link("--limit=cloud1").changed == ["cloud1"]
+
+
+def test_drift_of_the_live_state_is_mended_in_place(
+    up: Run, live: dict[str, Live], link: Link, connections: dict[str, Connection]
+) -> None:
+    assert up.status == 0
+    east = live["cloud1"].public_key
+    gateway = connections["local1"]
+    gateway.check_output(
+        f"wg set {INTERFACE} peer {east} allowed-ips 10.199.0.2/32 persistent-keepalive 7;"
+        f" ip link set {INTERFACE} mtu 1300; ip route del 10.230.0.0/16 dev {INTERFACE};"
+        f" ip address add 10.66.0.1/32 dev {INTERFACE}"
+    )
+    checked = link("--check", "--diff")
+    assert checked.changed == ["local1"], checked.output
+    assert sorted(checked.changes("local1")) == [
+        "wg-wan MTU",
+        "wg-wan addresses",
+        "wg-wan peer cloud1 allowed IPs",
+        "wg-wan peer cloud1 keepalive",
+        "wg-wan route 10.230.0.0/16",
+    ]
+    run = link()
+    assert (run.status, run.changed) == (0, ["local1"]), run.output
+    assert Live.on(gateway).allowed == live["local1"].allowed
+    assert Live.on(gateway).keepalive == live["local1"].keepalive
+    assert ping(gateway, ADDRESSES["cloud1"], DATA)
+
+
+def test_absent_takes_everything_away_but_the_key(
+    up: Run, link: Link, connections: dict[str, Connection], recorded: dict[str, object]
+) -> None:
+    assert up.status == 0
+    run = link("-e", "wireguard_links_state=absent")
+    assert (run.status, run.changed) == (0, sorted(GATEWAYS)), run.output
+    for name in GATEWAYS:
+        assert connections[name].run(f"ip link show {INTERFACE}").rc != 0
+        left = {path for path in look({name: connections[name]})[name].files if "wg-wan" in path}
+        assert left == set()
+    assert recorded
