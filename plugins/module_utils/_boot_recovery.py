@@ -11,13 +11,13 @@ from __future__ import annotations
 import sys
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STATE_DIRECTORY
-from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import PROGRAM
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import PROGRAM, RECOVER_LINK
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._restore import put
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
 UNIT = "/etc/systemd/system/netfleet-tcp-recover.service"
-LINK = "/etc/systemd/system/sysinit.target.wants/netfleet-tcp-recover.service"
+LINK = RECOVER_LINK
 _TEXT = """\
 # Managed by netfleet.tcp: here only while a change is pending; takes it back if a boot interrupts it.
 [Unit]

@@ -20,6 +20,8 @@ PENDING_PATH = STATE_DIRECTORY + "/pending.json"
 HISTORY = STATE_DIRECTORY + "/history"
 # What takes a pending change back: see _revert_timer.
 PROGRAM = STATE_DIRECTORY + "/revert.pyz"
+# Starts what takes it back at the next boot: see _boot_recovery. Nothing is changed before it stands.
+RECOVER_LINK = "/etc/systemd/system/sysinit.target.wants/netfleet-tcp-recover.service"
 # A change takes some kilobytes.
 KEPT = 20
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -51,10 +53,19 @@ def read_pending(system: System) -> Optional[Checkpoint]:
     return None if system.file_state(history_path(pending.id)).kind == "file" else pending
 
 
+def never_begun(system: System) -> bool:
+    """Whether the run of the pending change ended before all was armed, so that nothing of it was done.
+
+    Where there is no systemd, that cannot be told. Whoever asks holds the lock, or but looks.
+    """
+    has_systemd = system.file_state("/run/systemd/system").kind != "absent"
+    return has_systemd and system.file_state(RECOVER_LINK).kind == "absent"
+
+
 def waiting(system: System, pending: Checkpoint) -> ChangeSummary:
     """The summary of a pending change, with the seconds that are left to confirm it."""
-    left = 0 if is_over(system, pending) else round(pending.due - uptime(system))
-    return replace(pending.summary, left=left)
+    over = is_over(system, pending) or never_begun(system)
+    return replace(pending.summary, left=0 if over else round(pending.due - uptime(system)))
 
 
 def write_pending(system: System, checkpoint: Checkpoint) -> None:

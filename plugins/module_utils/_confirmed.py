@@ -69,8 +69,9 @@ def take_back(system: System, identifier: str, why: str) -> Checkpoint:
             if ended is None:
                 raise host_error("change %s" % identifier, "nothing is known of it on this host")
             return ended
-        disarm(system)
-        reverted = revert(system, why)
+        reverted = revert(system, why, stop_clock=lambda: disarm(system))
+        if reverted and not reverted.ended:
+            raise HostError(reverted.problems)
         return reverted.change if reverted else pending
 
 
@@ -148,8 +149,8 @@ def must_write_pending(system: System, pending: Checkpoint) -> None:
 def taken_back(system: System, error: BaseException, outcome: str = FAILED) -> HostError:
     """Take the pending change back after an error, whatever it was, and say so; what could not be undone is named."""
     problems = list(error.problems) if isinstance(error, HostError) else [Problem("", str(error) or repr(error))]
-    disarm(system)
-    reverted = revert(system, "; ".join(str(problem) for problem in problems), outcome)
+    why = "; ".join(str(problem) for problem in problems)
+    reverted = revert(system, why, outcome, stop_clock=lambda: disarm(system))
     if reverted is None or not reverted.problems:
         problems.append(Problem("", "everything was restored; nothing has changed on this host"))
     return HostError([*problems, *(reverted.problems if reverted else ())])

@@ -33,16 +33,27 @@ def utc(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Reverted:
-    """A change that has ended, and what of it could not be taken back."""
+    """A change that was taken back, and what of it could not be.
+
+    ended: whether that is all that will be done. While a file could not be given back, it stays pending: the clock,
+    the next run and the next boot try again, and no boot takes the file for confirmed.
+    """
 
     change: Checkpoint
     problems: Tuple[Problem, ...] = ()
+    ended: bool = True
 
 
-def revert(system: System, why: str, outcome: str = REVERTED, early: bool = False) -> Optional[Reverted]:
+def revert(
+    system: System,
+    why: str,
+    outcome: str = REVERTED,
+    early: bool = False,
+    stop_clock: Optional[Callable[[], None]] = None,
+) -> Optional[Reverted]:
     """Take the pending change back, and say what became of it; None where nothing is pending. Holds no lock itself.
 
-    early: the boot has applied no file yet, so that files are all that has to be given back.
+    early: the boot has applied no file yet, so that files are all that has to be given back. stop_clock: see clean_up.
     HostError where its record cannot be read: then nothing is known, and nothing is touched.
     """
     pending = read_pending(system)
@@ -58,6 +69,9 @@ def revert(system: System, why: str, outcome: str = REVERTED, early: bool = Fals
         system.run(["systemctl", "daemon-reload"])
     elif pending.writing:
         problems = restore(system, pending.before, pending.after)
+    if any(problem.path in pending.before.files for problem in problems):
+        system.log("change %s: %s" % (pending.id, "; ".join(str(problem) for problem in problems)))
+        return Reverted(pending, tuple(problems), ended=False)
     if booted:
         why = "the host was booted before it was confirmed"
     ended = pending.ended(outcome, utc(system.now()), "; ".join([why, *(str(problem) for problem in problems)]))
@@ -66,7 +80,7 @@ def revert(system: System, why: str, outcome: str = REVERTED, early: bool = Fals
     except OSError as error:
         # A full disk: what was restored is so all the same, and the journal says it.
         system.log("the record of change %s cannot be written: %s" % (ended.id, error))
-    problems += clean_up(system)
+    problems += clean_up(system, stop_clock)
     system.log("change %s %s: %s" % (ended.id, outcome, ended.summary.why))
     return Reverted(ended, tuple(problems))
 

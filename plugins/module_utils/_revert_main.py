@@ -13,7 +13,7 @@ from typing import Callable, List
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import INTERRUPTED
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import is_over, read_pending, uptime
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, NetfleetError
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert import clean_up, revert
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem, System
 
@@ -52,6 +52,8 @@ def take_back(system: System, early: bool = False) -> str:
             return "change %s is not due yet" % pending.id
         window = pending.summary.window
         ended = revert(system, "it was not confirmed within %d s" % window if window else INTERRUPTED, early=early)
+        if ended and not ended.ended:
+            raise HostError(ended.problems)
     return "change %s: %s" % (pending.id, ended.change.summary.why if ended else "")
 
 

@@ -24,6 +24,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import (
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import (
     boot_id,
     is_over,
+    never_begun,
     next_number,
     read_pending,
     uptime,
@@ -150,12 +151,13 @@ def recover(system: System) -> List[str]:
     if pending is None:
         clean_up(system)
         return []
-    if pending.summary.window and not is_over(system, pending):
+    if pending.summary.window and not is_over(system, pending) and not never_begun(system):
         text = describe_wait(waiting(system, pending))
         raise host_error("change %s" % pending.id, text, "wait until it is confirmed or taken back, then run again")
     # We hold the lock, so the run that was to finish it is dead; its clock may be, or may just not have come to it.
-    disarm(system)
-    found = revert(system, INTERRUPTED)
+    found = revert(system, INTERRUPTED, stop_clock=lambda: disarm(system))
+    if found and not found.ended:
+        raise HostError(found.problems)
     ended = found.change.summary if found else pending.summary
     return ["change %s of an earlier run was %s: %s" % (ended.id, ended.outcome, ended.why)]
 

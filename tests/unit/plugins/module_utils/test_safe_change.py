@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 from collections.abc import Callable
 from typing import Any
@@ -488,3 +489,69 @@ def test_what_stood_before_several_changes() -> None:
     assert found == Things(
         {FIN: "60", RMEM: "1 2 3"}, {"eth0": "fq_codel", "eth1": "sfq"}, {"a": True}, {"/x": FileState("/x")}
     )
+
+
+# What was never begun, and what cannot be taken back yet
+
+
+@pytest.mark.parametrize("what", ["file " + PROGRAM, "arm", "file " + UNIT])
+def test_a_run_that_died_before_all_was_armed_keeps_nobody_waiting(what: str) -> None:
+    complete = host()
+    changed(complete)
+    step = complete.steps.index(what) + 1
+    system = host()
+    before = system.snapshot()
+    system.fail_at, system.deadly, system.exception = step, True, Killed()
+    with pytest.raises(BaseException):  # noqa: B017 - whatever the way out makes of it
+        changed(system)
+    system.dead, system.fail_at = False, 0
+    pending, _last = summaries(system)
+    assert pending is not None
+    assert pending.left == 0
+    identifier = changed(system)
+    confirm(system, identifier)
+    assert system.snapshot() != before
+    assert read_pending(system) is None
+
+
+def stuck(system: FakeSystem) -> str:
+    """A change whose files are half written when the disk becomes read-only; its id."""
+    identifier = changed(system)
+    written = 0
+
+    def on_step(_step: int) -> None:
+        nonlocal written
+        written += system.steps[-1].startswith(("file /etc/", "link /etc/"))
+        etc = system.steps[-1].split(" ", 1)[1].startswith("/etc/")
+        if written > 2 and etc:
+            raise OSError(errno.EROFS, "Read-only file system")
+
+    system.on_step = on_step
+    with pytest.raises(HostError, match="could not be restored"):
+        confirm(system, identifier)
+    return identifier
+
+
+def test_while_a_file_cannot_be_given_back_the_change_stays_pending_and_its_clock_runs() -> None:
+    system = host()
+    before = system.snapshot()
+    stuck(system)
+    assert read_pending(system) is not None
+    assert system.timer
+    # The next run says so too, and does nothing else.
+    system.uptime += 120
+    with pytest.raises(HostError, match="could not be restored"):
+        changed(system)
+    system.on_step = None
+    assert "not confirmed" in clock_ends(system)
+    assert system.snapshot() == before
+    assert read_pending(system) is None
+
+
+def test_no_boot_takes_a_file_that_could_not_be_given_back_for_confirmed() -> None:
+    system = as_booted()
+    old = booted(system)
+    stuck(system)
+    system.on_step = None
+    boot(system, "another boot")
+    assert system.snapshot() == old
