@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, Dict, List, Tuple
 
@@ -13,7 +14,9 @@ from ansible.errors import AnsibleError
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Observed, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan, refusal
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._change_action import ChangeAction, Look
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._confirmation import fresh
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_analysis import analysed
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import (
     ROLE_DECLARATION,
@@ -22,19 +25,31 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_run import checked, declared, link_settings
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology import InterfaceWanted
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_verdict import dead, lived, not_kept
 
-# Where the role leaves what a host was seen to be.
+# Where the role leaves what a host was seen to be, what was changed, and which links live since.
 LOOK = "__wireguard_links_look"
+MADE = "__wireguard_links_made"
+CHECKED = "__wireguard_links_checked"
+# Seconds within which a peer answers: WireGuard tries a handshake each five, and has said something after ten.
+_PATIENCE = 16.0
 
 
 class ActionModule(ChangeAction):
-    """plan once; look at every host; ask those outside of the play; apply on every host."""
+    """plan once; look at every host; ask those outside of the play; make the change; check the links; end it."""
 
     verb = "links"
 
     def work(self, given: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         """One step."""
-        steps = {"plan": self._plan, "look": self._look, "ask": self._ask, "apply": self._apply}
+        steps = {
+            "plan": self._plan,
+            "look": self._look,
+            "ask": self._ask,
+            "make": self._make,
+            "check": self._check,
+            "end": self._end,
+        }
         step = given.get("step")
         if step not in steps:
             raise input_error("step", "%r is none" % (step,), "one of: %s" % ", ".join(steps))
@@ -87,7 +102,8 @@ class ActionModule(ChangeAction):
         facts = (answer.get("ansible_facts") or {}).get("netfleet_tcp") or {}
         return {"changed": False, "public_key": str(facts.get("tunnel_key", "")), "lost": str(answer.get("msg", ""))}
 
-    def _apply(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
+    def _make(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        """Change the running kernel, where anything differs; `change`, in the result, waits to be confirmed."""
         settings = checked(given.get("settings") or {})
         seen = given.get("look") or {}
         if "observed" not in seen:
@@ -102,13 +118,71 @@ class ActionModule(ChangeAction):
         look = Look(None, observed, links.desired, plan, links.findings, refused, {})
         if not look.to_change or self._task.check_mode:
             return self.seen(look)
+        window, asked_at = int(settings["confirm"]), time.time()
+        answer = self.logged(
+            settings["log"],
+            task_vars,
+            lambda: self.change(to_wire(links.desired), links.secrets, window, task_vars),
+        )
+        if "change" in answer:
+            answer.update(asked_at=asked_at, wanted=[to_wire(tunnel) for tunnel in links.desired.tunnels])
+        return self.told(look, answer)
 
-        def change() -> Dict[str, Any]:
-            window = int(settings["confirm"])
-            answer = self.change(to_wire(links.desired), links.secrets, window, task_vars)
-            return self.end(answer, task_vars) if "change" in answer else answer
+    def _check(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        """Which peers that answered before the change do not answer since."""
+        made = given.get("made") or {}
+        if "change" not in made:
+            return {"changed": False, "skipped": True, "skip_reason": "nothing was changed"}
+        before = from_wire(Observed, given["look"]["observed"]).tunnels
+        want = [from_wire(Tunnel, entry) for entry in made["wanted"]]
+        alive = lived(before)
+        ask = [
+            {"interface": tunnel.name, "public_key": peer.public_key, "address": _address(peer)}
+            for tunnel in want
+            for peer in tunnel.peers
+            if peer.public_key in alive.get(tunnel.name, ()) and _address(peer)
+        ]
+        if not ask:
+            return {"changed": False, "dead": []}
+        fresh(self._connection)
+        answer: Dict[str, Any] = self._execute_module(
+            module_name="netfleet.tcp.wireguard_info", module_args={"ask": ask, "wait": _PATIENCE}, task_vars=task_vars
+        )
+        if answer.get("failed"):
+            return {"changed": False, "dead": [], "warnings": ["its links could not be asked: %s" % answer.get("msg")]}
+        return {"changed": False, "dead": dead(before, want, answer["answered"])}
 
-        return self.told(look, self.logged(settings["log"], task_vars, change))
+    def _end(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        """Make the change final over a new connection, or take it back where a link has died by it."""
+        made = dict(given.get("made") or {})
+        if "change" not in made:
+            return {"changed": False, "skipped": True, "skip_reason": "nothing waits to be confirmed"}
+        settings = checked(given.get("settings") or {})
+        why = _why_not_kept(task_vars).get(str(task_vars["inventory_hostname"]), "")
+        left = float(made["asked_at"]) + float(made["change"]["window"]) - time.time()
+        answer = self.end(made, task_vars, why, max(0.0, left))
+        self.log(settings["log"], task_vars, answer)
+        # Shown and counted when it was made.
+        answer.update(changed=False)
+        return {key: value for key, value in answer.items() if key not in ("diff", "asked_at", "wanted")}
+
+
+def _address(peer: TunnelPeer) -> str:
+    """The peer's own address in the tunnel."""
+    return next((prefix.split("/")[0] for prefix in peer.allowed if prefix.endswith(("/32", "/128"))), "")
+
+
+def _why_not_kept(task_vars: Mapping[str, Any]) -> Dict[str, str]:
+    """Of all hosts that were changed in this run."""
+    links: Dict[str, List[str]] = {}
+    found: Dict[str, List[str]] = {}
+    for host in task_vars["ansible_play_hosts_all"]:
+        variables = task_vars["hostvars"][host]
+        made = variables.get(MADE) or {}
+        if "change" in made:
+            links[host] = [peer["name"] for tunnel in made["wanted"] for peer in tunnel["peers"]]
+            found[host] = list((variables.get(CHECKED) or {}).get("dead") or ())
+    return not_kept(found, links)
 
 
 def _wanted(given: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Tuple[InterfaceWanted, ...]:

@@ -91,6 +91,9 @@ class System(Protocol):
     def sock_diag(self, request: bytes) -> List[bytes]:
         """The kernel's answer to a request for a list of sockets (see _sock_diag); none where it gives none."""
 
+    def send_datagram(self, address: str, port: int) -> None:
+        """Send an empty UDP datagram. Where it cannot be sent, nothing happens."""
+
     def resolve(self, name: str) -> List[str]:
         """The addresses of a name, as this host resolves it; none where it does not."""
 
@@ -320,6 +323,11 @@ class LinuxSystem:
             while len(found) < _MOST_DATAGRAMS and not (found and _sock_diag.is_last(found[-1])):
                 found.append(kernel.recv(1 << 16))
         return found
+
+    def send_datagram(self, address: str, port: int) -> None:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"", (address, port))
 
     def resolve(self, name: str) -> List[str]:
         try:

@@ -13,10 +13,11 @@ author:
   - netfleet.tcp contributors (@netfleet)
 description:
   - Works out, from one declaration for all hosts, what each of them has to have (V(plan)); looks at a host and makes
-    its key where it has none (V(look)); asks a host outside of the play for its public key (V(ask)); and brings a host
-    to what it has to have (V(apply)), in place, so that what differs is all that is touched.
-  - A change is armed with a revert, confirmed over a new connection, and then written for the next boot. A host that
-    cannot be reached any more takes it back.
+    its key where it has none (V(look)); asks a host outside of the play for its public key (V(ask)); and brings the
+    running kernel to what it has to have (V(make)), in place, so that what differs is all that is touched.
+  - The change is armed with a revert. Peers that answered before it are asked again (V(check)); then it is confirmed
+    over a new connection and written for the next boot, or taken back on both ends (V(end)). A host that cannot be
+    reached any more takes it back by itself.
   - The role P(netfleet.tcp.wireguard_links#role) uses it, and says what the variables mean.
 extends_documentation_fragment:
   - netfleet.tcp.attributes
@@ -32,27 +33,31 @@ options:
   step:
     description: Which step.
     type: str
-    choices: [plan, look, ask, apply]
+    choices: [plan, look, ask, make, check, end]
     required: true
   declaration:
     description: C(sites), C(peers) and C(topologies). For O(step=plan).
     type: dict
     default: {}
   plan:
-    description: The result of O(step=plan). For O(step=look) and O(step=apply).
+    description: The result of O(step=plan). For O(step=look) and O(step=make).
     type: dict
     default: {}
   look:
-    description: The result of O(step=look). For O(step=apply).
+    description: The result of O(step=look). For O(step=make) and O(step=check).
     type: dict
     default: {}
   asked:
-    description: The results of O(step=ask). For O(step=apply).
+    description: The results of O(step=ask). For O(step=make).
     type: list
     elements: dict
     default: []
+  made:
+    description: The result of O(step=make). For O(step=check) and O(step=end).
+    type: dict
+    default: {}
   settings:
-    description: The role's other variables, without their prefix. For O(step=plan) and O(step=apply).
+    description: The role's other variables, without their prefix. For O(step=plan), O(step=make) and O(step=end).
     type: dict
     default: {}
 seealso:
@@ -90,7 +95,12 @@ public_key:
   type: str
 changes:
   description: What was changed, as RV(netfleet.tcp.tcp_apply#module:changes).
-  returned: by O(step=apply)
+  returned: by O(step=make)
   type: list
   elements: dict
+dead:
+  description: The peers that answered before the change, and do not since.
+  returned: by O(step=check)
+  type: list
+  elements: str
 """

@@ -16,7 +16,7 @@ import os
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
@@ -84,6 +84,8 @@ class FakeSystem:
         self.directories: set[str] = set()
         self.interfaces: dict[str, FakeInterface] = {}
         self.tunnels: dict[str, Tunnel] = {}
+        self.datagrams: list[tuple[str, int]] = []
+        self.answering: dict[str, int] = {}  # bytes that a peer answers a datagram with, by its public key
         self.wireguard = True  # whether wireguard-tools is installed
         self.hosts: dict[str, list[str]] = {}  # the addresses of names
         self.routes: list[dict[str, Any]] = []  # as ip -j prints them
@@ -311,6 +313,18 @@ class FakeSystem:
         if line == ["ip", "-j", "address", "show"]:
             return 0, fake_wireguard.addresses(tunnels), ""
         return 0, fake_wireguard.routes(tunnels, line == ["ip", "-j", "-6", "route", "show"]), ""
+
+    def send_datagram(self, address: str, port: int) -> None:
+        self.datagrams.append((address, port))
+        # Whoever is reached by the address answers with what the test has it say.
+        for name, tunnel in self.tunnels.items():
+            peers = [
+                replace(peer, received=peer.received + self.answering.get(peer.public_key, 0))
+                if any(prefix.startswith(address + "/") for prefix in peer.allowed)
+                else peer
+                for peer in tunnel.peers
+            ]
+            self.tunnels[name] = replace(tunnel, peers=tuple(peers))
 
     def resolve(self, name: str) -> list[str]:
         return self.hosts.get(name, [])

@@ -79,6 +79,9 @@ class RecordedSystem:
     def now(self) -> float:
         return 1795608000.0
 
+    def send_datagram(self, address: str, port: int) -> None:
+        raise AssertionError("a recorded host was to send to %s, %d" % (address, port))
+
     def resolve(self, name: str) -> list[str]:
         raise AssertionError("a recorded host was asked for the addresses of %s" % name)
 

@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which peers of a tunnel answer: each is sent something, and whatever comes back shows that the link lives.
+
+Whoever receives data by WireGuard and has nothing to say sends an empty packet within ten seconds: the protocol's own
+passive keepalive, which no firewall inside of the tunnel sees.
+
+Pure but for the System that is handed in.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Callable, Dict, Iterable, List, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import read_tunnels
+
+# "discard": whatever the peer does with it is an answer, or nothing at all.
+_PORT = 9
+_PAUSE = 0.5
+# One datagram may be lost; a handshake is tried again each five seconds while there is something to send.
+_AGAIN = 2.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A peer that is to answer. address: one that is reached by it."""
+
+    interface: str
+    public_key: str
+    address: str
+
+
+def answers(
+    system: System,
+    asked: Iterable[Asked],
+    seconds: float,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Dict[str, List[str]]:
+    """By interface, the public keys of those that have answered within so many seconds. HostError as read_tunnels."""
+    waiting = list(asked)
+    if not waiting:
+        return {}
+    before = _received(read_tunnels(system))
+    began, sent = clock(), -_AGAIN
+    found: Dict[str, List[str]] = {peer.interface: [] for peer in waiting}
+    while waiting:
+        if clock() - began - sent >= _AGAIN:
+            sent = clock() - began
+            for peer in waiting:
+                system.send_datagram(peer.address, _PORT)
+        now = _received(read_tunnels(system))
+        for peer in list(waiting):
+            key = (peer.interface, peer.public_key)
+            if now.get(key, 0) > before.get(key, 0):
+                found[peer.interface].append(peer.public_key)
+                waiting.remove(peer)
+        if clock() - began >= seconds:
+            break
+        if waiting:
+            sleep(_PAUSE)
+    return found
+
+
+def _received(tunnels: Dict[str, Tunnel]) -> Dict[Tuple[str, str], int]:
+    return {(name, peer.public_key): peer.received for name, tunnel in tunnels.items() for peer in tunnel.peers}
