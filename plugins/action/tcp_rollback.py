@@ -33,7 +33,7 @@ class ActionModule(ActionBase):
         found.pop("invocation", None)
         answer.update(found)
         log = str(arguments.get("log", DEFAULT) or "")
-        if answer.get("changed") and not self._task.check_mode:
+        if (answer.get("changed") or answer.get("failed")) and not self._task.check_mode:
             line = entry(str(variables["inventory_hostname"]), "rollback", arguments["author"], answer, time.time())
-            note(log, {**line, "taken_back": answer.get("taken_back", [])}, answer)
+            note(log, {**line, "run": arguments["run"], "taken_back": answer.get("taken_back", [])}, answer)
         return answer

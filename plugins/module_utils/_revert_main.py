@@ -22,6 +22,8 @@ _LOCK_SECONDS = 600.0
 # One that still has it when the time of its change is over for so long hangs, and would keep the host from being taken
 # back. It may be killed at any moment: what it has done is on record.
 _PATIENCE = 3.0
+# What cannot be taken back is tried again for an hour.
+_TRIES, _BETWEEN = 120, 30.0
 
 
 def wait(system: System, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -65,12 +67,21 @@ def _due(system: System) -> bool:
 def main(arguments: List[str]) -> int:
     """Exit status: 0 done or nothing to do, 1 failed."""
     system = LinuxSystem()
-    if "--wait" in arguments:
+    waits = "--wait" in arguments
+    if waits:
         wait(system)
-    try:
-        sys.stdout.write(take_back(system, early="--early" in arguments) + "\n")
-    except NetfleetError as error:
-        sys.stderr.write("%s\n" % error)
-        system.log("a pending change could not be taken back: %s" % error)
-        return 1
-    return 0
+    return persist(system, _TRIES if waits else 1, early="--early" in arguments)
+
+
+def persist(system: System, tries: int, early: bool = False, sleep: Callable[[float], None] = time.sleep) -> int:
+    """Take the pending change back, and try again where that fails: a disk may be mounted for writing again."""
+    for left in range(tries - 1, -1, -1):
+        try:
+            sys.stdout.write(take_back(system, early) + "\n")
+            return 0
+        except NetfleetError as error:
+            sys.stderr.write("%s\n" % error)
+            system.log("a pending change could not be taken back: %s" % error)
+        if left:
+            sleep(_BETWEEN)
+    return 1

@@ -9,6 +9,7 @@ Pure but for the System that is handed in.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Dict, Iterator, List, Optional, Tuple
 
@@ -35,7 +36,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import (
     taken_back,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, host_error, input_error
-from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline, Change, FileState
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline, Change, ChangeSummary, FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, observe
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import LOADED, UNLOADED, describe_file, same_file
 from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import state_name
@@ -52,20 +53,30 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET
 
 LAST = "last"
 DECLARATION = "rollback"
+# What _confirmation.run_id gives.
+_RUN = re.compile(r"[0-9a-f]{8}\Z")
 
 
 @dataclass(frozen=True)
 class RolledBack:
-    """What a rollback did, or would do: the changes that it takes back, latest first, and what that makes different."""
+    """What a rollback did, or would do: the changes that it takes back, latest first, and what that makes different.
+
+    summary: of the change that it is itself; None where it was only looked at, or nothing was taken back. missing: why
+    nothing is, in words: this host has no part in what was named.
+    """
 
     taken_back: Tuple[str, ...]
     changes: Tuple[Change, ...]
     warnings: Tuple[str, ...] = ()
+    summary: Optional[ChangeSummary] = None
+    missing: str = ""
 
 
 def inspect(system: System, to: str) -> RolledBack:
     """What rollback would do, without doing it."""
-    undone = _undone(system, to)
+    undone, missing = _undone(system, to)
+    if missing:
+        return RolledBack((), (), missing=missing)
     target = all_before(undone)
     changes = tuple(_differences(_present(system, target), target, undone[-1].id))
     return RolledBack(tuple(entry.id for entry in undone), changes)
@@ -80,7 +91,9 @@ def rollback(system: System, to: str, terms: Terms) -> RolledBack:
         raise host_error("", "changing a host needs root", "use become")
     with system.lock(LOCK_SECONDS):
         warnings = recover(system)
-        undone = _undone(system, to)
+        undone, missing = _undone(system, to)
+        if missing:
+            return RolledBack((), (), tuple(warnings), missing=missing)
         target = all_before(undone)
         present = _present(system, target)
         changes = tuple(_differences(present, target, undone[-1].id))
@@ -109,26 +122,35 @@ def rollback(system: System, to: str, terms: Terms) -> RolledBack:
             raise taken_back(system, error) from error
         warnings += [str(problem) for problem in clean_up(system, lambda: disarm(system))]
         warnings += [text for entry in undone for text in _mark(system, entry)]
-        system.log("change %s: %s taken back" % (pending.id, ", ".join(entry.id for entry in undone)))
-        return RolledBack(tuple(entry.id for entry in undone), changes, tuple(warnings))
+        names = ", ".join(entry.id for entry in undone)
+        system.log("change %s by %s: %s taken back" % (pending.id, terms.author or "somebody", names))
+        ended = pending.ended(CONFIRMED, utc(system.now())).summary
+        return RolledBack(tuple(entry.id for entry in undone), changes, tuple(warnings), ended)
 
 
-def _undone(system: System, to: str) -> List[Checkpoint]:
-    """The changes to take back, latest first."""
+def _undone(system: System, to: str) -> Tuple[List[Checkpoint], str]:
+    """The changes to take back, latest first; or why this host has none. InputError where a change's id is wrong.
+
+    What names the changes of many hosts (last, or a run) need not name one of each.
+    """
     found = [read_ended(system, name) for name in identifiers(system)]
     kept = [entry for entry in found if entry and entry.summary.outcome == CONFIRMED]
     if to == LAST:
         # A rollback is a change too, and can be taken back by its name; `last` goes on to what came before it.
         kept = [entry for entry in kept if entry.summary.declaration != DECLARATION]
-    if not kept:
-        raise input_error("change", "this host remembers no change that could be taken back")
+    if not kept and (to == LAST or _RUN.match(to)):
+        return [], "this host remembers no change that could be taken back"
     if to == LAST:
-        return [kept[-1]]
+        return [kept[-1]], ""
     first = next((number for number, entry in enumerate(kept) if to in (entry.id, entry.summary.run)), None)
+    if first is None and _RUN.match(to):
+        return [], "nothing of run %s is left on this host to be taken back" % to
     if first is None:
         known = ["%s (run %s)" % (entry.id, entry.summary.run or "-") for entry in kept]
-        raise input_error("change", "%r is none that this host could take back" % to, "one of: %s" % ", ".join(known))
-    return kept[first:][::-1]
+        raise input_error(
+            "change", "%r is none that this host could take back" % to, "one of: %s" % (", ".join(known) or "none")
+        )
+    return kept[first:][::-1], ""
 
 
 def _present(system: System, target: Things) -> Things:

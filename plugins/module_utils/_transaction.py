@@ -245,6 +245,10 @@ class _Transaction:
                 % (pending.id, terms.author or "somebody", len(plan.changes), terms.window or AT_ONCE, how)
             )
             for change in plan.changes:
+                # What was there before and is to be, without secrets: for whoever has but the host's journal.
+                words = (pending.id, change.subject, change.key, change.running, change.want)
+                self._system.log("change %s: %s %s: %s -> %s" % words)
+            for change in plan.changes:
                 if change.subject in steps and change.want != UNLOADED:
                     steps[change.subject](change)
             self._verify()

@@ -47,7 +47,7 @@ seealso:
 EXAMPLES = r"""
 - name: Keep what was changed
   netfleet.tcp.tcp_confirm:
-    change: 20261125T120300Z-9f3a
+    change: 000012-20261125T120300Z
 """
 
 RETURN = r"""

@@ -31,8 +31,9 @@ options:
   change:
     description:
       - The id of a change on this host, or of a tuning run, which is the same on all hosts of the run. The run returns
-        both; the host's journal and its C(/var/lib/netfleet-tcp/history) have them. That change and all that came after
-        it are taken back.
+        both; the log of the controller and the host's C(/var/lib/netfleet-tcp/history) have them. That change and all
+        that came after it are taken back. A host that has no part in the run is left alone; an id that the host does
+        not know is an error.
       - V(last) is the latest that has not been taken back yet.
     type: str
     default: last
@@ -58,7 +59,7 @@ EXAMPLES = r"""
 
 - name: Back to before a change, and all that came after it
   netfleet.tcp.tcp_rollback:
-    change: 20261125T120300Z-9f3a
+    change: 000012-20261125T120300Z
 """
 
 RETURN = r"""
@@ -67,7 +68,16 @@ taken_back:
   returned: success
   type: list
   elements: str
-  sample: [20261125T120300Z-9f3a]
+  sample: [000012-20261125T120300Z]
+change:
+  description: The change that the rollback is itself, with C(id), C(run) and C(author); it can be taken back, too.
+  returned: where something was taken back
+  type: dict
+missing:
+  description: Why nothing is taken back on this host; empty where something is.
+  returned: success
+  type: str
+  sample: nothing of run feedbeef is left on this host to be taken back
 changes:
   description: Each difference, with C(subject), C(key), C(want) and C(running).
   returned: success
@@ -100,12 +110,14 @@ def main() -> None:
         system, wanted = LinuxSystem(), module.params["change"]
         terms = Terms(author=module.params["author"], run=module.params["run"])
         found = inspect(system, wanted) if module.check_mode else rollback(system, wanted, terms)
-        return {
-            "changed": True,
+        answer = {
+            "changed": bool(found.taken_back),
             "taken_back": list(found.taken_back),
             "changes": [to_wire(change) for change in found.changes],
+            "missing": found.missing,
             "warnings": list(found.warnings),
         }
+        return {**answer, "change": to_wire(found.summary)} if found.summary else answer
 
     run_module(module, work)
 

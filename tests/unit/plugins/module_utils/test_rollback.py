@@ -47,8 +47,17 @@ def test_the_latest_change_then_the_one_before_it() -> None:
         assert len(found.taken_back) == 1
         assert found.warnings == ()
         assert system.snapshot() == states[number], number
-    with pytest.raises(InputError, match="remembers no change that could be taken back"):
-        rollback(system, LAST, TERMS)
+    assert rollback(system, LAST, TERMS).missing == "this host remembers no change that could be taken back"
+
+
+def test_a_host_that_has_no_part_in_a_run_is_left_alone() -> None:
+    system = host()
+    made(system)
+    now, steps = system.snapshot(), len(system.steps)
+    for found in (inspect(system, "0badcafe"), rollback(system, "0badcafe", TERMS)):
+        assert (found.taken_back, found.changes, found.summary) == ((), (), None)
+        assert found.missing == "nothing of run 0badcafe is left on this host to be taken back"
+    assert (system.snapshot(), len(system.steps)) == (now, steps)
 
 
 @pytest.mark.parametrize("by_run", [False, True])
@@ -89,7 +98,9 @@ def test_what_it_does_is_recorded() -> None:
     system = host()
     made(system)
     undone = identifiers(system)[-1]
-    rollback(system, LAST, TERMS)
+    found = rollback(system, LAST, TERMS)
+    assert found.summary is not None
+    assert (found.summary.id, found.summary.outcome) == (identifiers(system)[-1], "confirmed")
     record, own = read_ended(system, undone), read_ended(system, identifiers(system)[-1])
     assert record is not None
     assert own is not None
@@ -165,8 +176,8 @@ def test_a_failure_at_any_step_leaves_all_as_it_was(late: bool) -> None:
 
 def test_a_host_without_memory_and_a_damaged_one() -> None:
     system = host()
-    with pytest.raises(InputError, match="remembers no change"):
-        rollback(system, LAST, TERMS)
+    with pytest.raises(InputError, match="'000001-20260101T000000Z' is none that this host could take back"):
+        rollback(system, "000001-20260101T000000Z", TERMS)
     made(system)
     name = identifiers(system)[-1]
     system.put("%s/%s.json" % (HISTORY, name), "{", 0o600)

@@ -159,7 +159,11 @@ def test_a_change_that_is_final_leaves_nothing_but_its_record() -> None:
     assert [path for path in state if "/history/" not in path] == [STATE]
     assert len(state) == 2
     assert (system.timer, UNIT in system.files, LINK in system.files) == ([], False, False)
-    assert [line.split(" ", 2)[2] for line in system.journal][1:] == ["confirmed"]
+    (first, *changes, last) = [line.split(" ", 2)[2] for line in system.journal]
+    assert last == "confirmed"
+    assert first.endswith(
+        ": %d changes, taken back in 120 s by timer netfleet-tcp-revert.timer unless confirmed" % len(changes)
+    )
 
 
 def test_only_what_differs_is_written() -> None:
