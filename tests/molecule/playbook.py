@@ -19,8 +19,9 @@ from lab.paths import REPOSITORY
 
 CALLBACKS = REPOSITORY / "molecule" / "shared" / "callback"
 CONVERGE = REPOSITORY / "molecule" / "shared" / "converge.yml"
+ROLLBACK = REPOSITORY / "playbooks" / "rollback.yml"
 DRIFT = REPOSITORY / "molecule" / "shared" / "drift.yml"
-TUNING = ("netfleet.tcp.tcp_tuning", "netfleet.tcp.tcp_change", "netfleet.tcp.wireguard_links")
+CHANGING = {f"netfleet.tcp.{name}" for name in ("tcp_tuning", "tcp_change", "tcp_rollback", "wireguard_links")}
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Run:
 
     status: int
     output: str
-    results: Mapping[str, Mapping[str, Any]]  # what the steps of the tuning said, by host, later ones winning
+    results: Mapping[str, Mapping[str, Any]]  # what the steps of the change said, by host, later ones winning
 
     @property
     def changed(self) -> list[str]:
@@ -118,7 +119,7 @@ class Running:
         entries = json.loads(self.kept.read_text(encoding="utf-8"))
         results: dict[str, dict[str, Any]] = {}
         for entry in entries:
-            if entry["task"] in TUNING or entry["status"] == "unreachable":
+            if entry["task"] in CHANGING or entry["status"] == "unreachable":
                 earlier = results.get(entry["host"], {})
                 results[entry["host"]] = {**earlier, **entry, "changed": _changed(earlier, entry)}
         return Run(self.process.returncode, output, results)

@@ -15,7 +15,7 @@ from testinfra.host import Host as Connection
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import PENDING_PATH
 from lab.fleet import Fleet
 from tests.molecule.hosts import Seen, differences, look, wait_for
-from tests.molecule.playbook import Run, run_playbook
+from tests.molecule.playbook import ROLLBACK, Run, run_playbook
 from tests.molecule.traffic import traffic, with_agent
 
 FIN = "net.ipv4.tcp_fin_timeout"
@@ -96,10 +96,17 @@ def test_what_does_no_harm_goes_over_all(
     assert sorted(name.rstrip("12") for name in first) == ["cloud", "local"]
     runs = {result["change"]["run"] for result in run.results.values()}
     assert len(runs) == 1
-    # And back, all at once, unwatched.
-    back = tune(tmp_path, {}, tcp_tuning_gate_seconds=0, tcp_tuning_waves=["100%"])
-    assert (back.status, back.changed, judged(back)) == (0, sorted(connections), [])
+    # And back: the run that it was, on all its hosts.
+    extra = json.dumps({"change": runs.pop(), "tcp_tuning_log": str(tmp_path / "back.jsonl")})
+    back = run_playbook(tmp_path, f"--extra-vars={extra}", playbook=ROLLBACK)
+    assert (back.status, back.changed) == (0, sorted(connections)), back.output
     assert {seen.key(FIN) for seen in look(connections).values()} == {before[name].key(FIN) for name in connections}
+    entries = [json.loads(line) for line in (tmp_path / "back.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {(entry["verb"], entry["outcome"]) for entry in entries} == {("rollback", "confirmed")}
+    assert all(entry["change"] and entry["run"] for entry in entries)
+    again = run_playbook(tmp_path, f"--extra-vars={extra}", playbook=ROLLBACK)
+    assert (again.status, again.changed) == (2, [])
+    assert "is left on this host to be taken back: nor on any other host of this run" in again.output
 
 
 @pytest.mark.parametrize("policy", ["stop", "wait"])
