@@ -23,7 +23,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import
     desired_links,
     watched,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_run import checked, declared, link_settings
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_run import checked, declared, digest, link_settings
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology import InterfaceWanted
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_verdict import dead, lived, not_kept
 
@@ -57,9 +57,10 @@ class ActionModule(ChangeAction):
 
     def _plan(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         settings = checked(given.get("settings") or {})
-        links = declared({} if settings["state"] == "absent" else given.get("declaration") or {}, task_vars)
-        wanted = analysed(links)
-        here = set(task_vars["ansible_play_hosts_all"])
+        declaration = given.get("declaration") or {}
+        wanted = analysed(declared(declaration, task_vars))
+        # With `serial`, those of other batches are asked as those outside of the play are.
+        here = set(task_vars["ansible_play_batch"])
         needed = {
             peer.node
             for host, found in wanted.items()
@@ -70,10 +71,15 @@ class ActionModule(ChangeAction):
         }
         outside = sorted(needed - here - set(settings["keys"]))
         hosts = {host: [to_wire(interface) for interface in found] for host, found in wanted.items()}
-        return {"changed": False, "hosts": hosts, "outside": outside}
+        return {"changed": False, "hosts": hosts, "outside": outside, "digest": digest(declaration)}
 
     def _look(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
-        wanted = _wanted(given, task_vars)
+        settings = checked(given.get("settings") or {})
+        if digest(given.get("declaration") or {}) != (given.get("plan") or {}).get("digest"):
+            text = "are not the same for this host as for the one that the links were worked out for"
+            cure = "they are of the whole fleet: give all hosts the same, in group_vars/all"
+            raise input_error("wireguard_links_sites, _peers, _topologies", text, cure)
+        wanted = _wanted(given, settings, task_vars)
         request = {
             "tunnels": True,
             "interfaces": False,
@@ -111,7 +117,12 @@ class ActionModule(ChangeAction):
         observed = from_wire(Observed, {**seen["observed"], "tunnel_key": seen["public_key"]})
         host = str(task_vars["inventory_hostname"])
         links = desired_links(
-            host, _wanted(given, task_vars), observed, _keys(given, settings, task_vars), link_settings(settings)
+            host,
+            _wanted(given, settings, task_vars),
+            observed,
+            _keys(given, settings, task_vars),
+            link_settings(settings),
+            together=set(task_vars["ansible_play_batch"]),
         )
         plan = make_plan(links.desired, observed)
         refused = refusal([*links.findings, *plan.findings])
@@ -185,8 +196,12 @@ def _why_not_kept(task_vars: Mapping[str, Any]) -> Dict[str, str]:
     return not_kept(found, links)
 
 
-def _wanted(given: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Tuple[InterfaceWanted, ...]:
+def _wanted(
+    given: Mapping[str, Any], settings: Mapping[str, Any], task_vars: Mapping[str, Any]
+) -> Tuple[InterfaceWanted, ...]:
     """The interfaces that the host has to have, by the plan."""
+    if settings["state"] == "absent":
+        return ()
     hosts: Mapping[str, List[Any]] = (given.get("plan") or {}).get("hosts") or {}
     return tuple(from_wire(InterfaceWanted, entry) for entry in hosts.get(str(task_vars["inventory_hostname"]), ()))
 

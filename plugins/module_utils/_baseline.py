@@ -37,6 +37,6 @@ def masked(baseline: Baseline, vault: Vault) -> Baseline:
     return replace(
         baseline,
         keys={name: vault.mask(name, value) or "" for name, value in baseline.keys.items()},
-        files={path: replace(state, text=vault.mask_text(state.text)) for path, state in baseline.files.items()},
+        files={path: replace(state, text=vault.mask_file(path, state.text)) for path, state in baseline.files.items()},
         tunnels={name: tunnel and shown(tunnel, key_token) for name, tunnel in baseline.tunnels.items()},
     )

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline
@@ -34,6 +34,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import (
     NETWORKD_RUNS,
+    foreign_routes,
+    key_is_right,
     own_key,
     read_tunnels,
     without_secrets,
@@ -87,7 +89,7 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
     boot = boot_files(system, names, reader, vault)
     routes = _routes(system) if request.routes else ()
     pending, last_change = summaries(system) if facts["root"] else (None, None)
-    tunnels, tunnel_key, tunnel_limit = _tunnels(system, request, baseline)
+    links = _tunnels(system, request, baseline)
     foreign = {path: text for path, text in boot.texts.items() if path not in request.files}
     return Observed(
         kernel=facts["kernel"],
@@ -114,23 +116,34 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
         unread=boot.unread,
         pending=pending,
         last_change=last_change,
-        tunnels=tunnels,
-        tunnel_key=tunnel_key,
-        tunnel_limit=tunnel_limit,
+        tunnels=links.tunnels,
+        tunnel_key=links.key,
+        tunnel_limit=links.limit,
+        foreign_routes=links.foreign_routes,
         networkd=request.tunnels and system.file_state(NETWORKD_RUNS).kind != "absent",
         resolved={name: tuple(system.resolve(name)) for name in request.resolve},
     )
 
 
-def _tunnels(system: System, request: Request, baseline: Baseline) -> Tuple[Dict[str, Tunnel], str, str]:
-    """The interfaces without their secrets, the host's public key, and why neither could be read."""
+@dataclass(frozen=True)
+class _TunnelsSeen:
+    """The interfaces without their secrets, the host's public key, the routes of others; limit: why none was read."""
+
+    tunnels: Dict[str, Tunnel] = field(default_factory=dict)
+    key: str = ""
+    foreign_routes: Dict[str, str] = field(default_factory=dict)
+    limit: str = ""
+
+
+def _tunnels(system: System, request: Request, baseline: Baseline) -> _TunnelsSeen:
     if not request.tunnels and not baseline.tunnels:
-        return {}, "", ""
+        return _TunnelsSeen()
     try:
         found = {name: without_secrets(tunnel) for name, tunnel in read_tunnels(system).items()}
-        return found, own_key(system), ""
+        key = own_key(system) if key_is_right(system) else ""
+        return _TunnelsSeen(found, key, foreign_routes(system, found))
     except HostError as error:
-        return {}, "", str(error)
+        return _TunnelsSeen(limit=str(error))
 
 
 def _baseline_known(system: System) -> bool:
@@ -142,7 +155,7 @@ def _baseline_known(system: System) -> bool:
 def _masked(state: FileState, vault: Vault) -> FileState:
     if not state.text:
         return state
-    return replace(state, text=vault.mask_text(state.text))
+    return replace(state, text=vault.mask_file(state.path, state.text))
 
 
 def _masked_owner(owner: Owner, vault: Vault) -> Owner:

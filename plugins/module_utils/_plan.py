@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, List, Optional
+from typing import Iterable, Iterator, List, Optional, Set
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot import effective, own_assignments, rival, rival_cure
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import hidden_paths, is_ours
@@ -23,6 +23,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import state_name, wanted_name
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_endpoints import names_of, resolved
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import SUBJECT, tunnel_changes
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import same_value
 
@@ -185,14 +186,15 @@ def _tunnel_changes(desired: Desired, observed: Observed, settled: Optional[bool
     if settled is None:
         # While the files name other endpoints than are wanted, somebody has changed the declaration.
         settled = not list(_file_changes(desired, observed))
+    names = {tunnel.name for tunnel in desired.tunnels}
+    # Those that go first: another one may want their ports, or their routes.
+    for name, before in sorted(observed.baseline.tunnels.items()):
+        if name not in names:
+            yield from tunnel_changes(before, observed.tunnels.get(name), settled=False, reason=BEFORE)
     for wanted in desired.tunnels:
         have = observed.tunnels.get(wanted.name)
         want = resolved(wanted, observed.resolved, have)
         yield from tunnel_changes(want, have, settled, reason="declared")
-    names = {tunnel.name for tunnel in desired.tunnels}
-    for name, before in sorted(observed.baseline.tunnels.items()):
-        if name not in names:
-            yield from tunnel_changes(before, observed.tunnels.get(name), settled=False, reason=BEFORE)
 
 
 def _tunnel_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
@@ -201,14 +203,30 @@ def _tunnel_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:
         yield Finding(SUBJECT, sorted(names)[0], "error", observed.tunnel_limit, cure="install wireguard-tools")
         return
     for tunnel in desired.tunnels:
-        for other in observed.tunnels.values():
-            if other.port == tunnel.port and other.name not in names | set(observed.baseline.tunnels):
-                text = "port %d is that of %s, which is somebody else's" % (tunnel.port, other.name)
-                yield Finding(SUBJECT, tunnel.name, "error", text, cure="another port, or take %s down" % other.name)
-        for host in names_of([tunnel]):
-            if not observed.resolved.get(host):
-                text = "the name %s does not resolve on this host" % host
-                yield Finding(SUBJECT, tunnel.name, "error", text, cure="mend its DNS, or give an address")
+        yield from _one_tunnels_findings(tunnel, names | set(observed.baseline.tunnels), desired, observed)
+
+
+def _one_tunnels_findings(tunnel: Tunnel, ours: Set[str], desired: Desired, observed: Observed) -> Iterator[Finding]:
+    name = tunnel.name
+    if name in observed.tunnels and name not in observed.baseline.tunnels:
+        text = "there is an interface of this name already, which somebody else has made"
+        cure = "take it down, or give the topology another name"
+        yield Finding(SUBJECT, name, _conflict_severity(desired), text, cure=cure)
+    for other in observed.tunnels.values():
+        if other.port == tunnel.port and other.name not in ours:
+            text = "port %d is that of %s, which is somebody else's" % (tunnel.port, other.name)
+            yield Finding(SUBJECT, name, "error", text, cure="another port, or take %s down" % other.name)
+    for route in tunnel.routes:
+        device = observed.foreign_routes.get("%s %d" % (route.prefix, route.metric))
+        if device:
+            text = "%s is routed to %s already, by somebody else" % (route.prefix, device)
+            yield Finding(SUBJECT, name, "error", text, cure="take that route away, or give it another metric")
+    live = {peer.endpoint for peer in observed.tunnels[name].peers} if name in observed.tunnels else set()
+    for host in names_of([tunnel]):
+        if not observed.resolved.get(host):
+            severity = "warning" if live else "error"
+            text = "the name %s does not resolve on this host" % host
+            yield Finding(SUBJECT, name, severity, text, cure="mend its DNS, or give an address")
 
 
 def _has_qdisc(interface: Interface, kind: str) -> bool:

@@ -19,6 +19,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET
 _LIKE_A_KEY = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{1,8}(?:-[0-9a-fA-F]{1,8}){3,}(?!-?[0-9a-fA-F])")
 _TOKEN = re.compile(r"<secret (?P<key>[a-z0-9_.]+)(?P<which>| from before)>")
 _KEY_TOKEN = re.compile(r"<key [0-9a-f]{8}>")
+# Names in these may look like a secret of fast open: ip-10-0-1-23.
+_OF_WIREGUARD = ("/etc/wireguard/", "/etc/systemd/network/", "/etc/netfleet-tcp/", "/etc/systemd/system/wg-quick@")
 # A key of WireGuard: 32 bytes in base64. Public ones look the same, so what stands before it decides.
 _WIREGUARD_KEY = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{43}=(?![A-Za-z0-9+/=])")
 _PUBLIC = re.compile(r"(?i)(public-?key\s*=|\bpeer)\s*\Z")
@@ -69,9 +71,13 @@ class Vault:
             return token_before(name)
         return "<another secret %s>" % name
 
+    def mask_file(self, path: str, text: str) -> str:
+        """A file's text without secrets: in one about WireGuard its keys, in others those of fast open too."""
+        text = mask_keys(text)
+        return text if path.startswith(_OF_WIREGUARD) else self.mask_text(text)
+
     def mask_text(self, text: str) -> str:
         """A sysctl.d file's text with the value of each secret key masked."""
-        text = mask_keys(text)
         if not any(name.rsplit(".", 1)[-1] in text for name in SECRET_KEYS) and not _LIKE_A_KEY.search(text):
             return text
         return "".join(self._mask_line(line) for line in text.splitlines(keepends=True))

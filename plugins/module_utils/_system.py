@@ -67,6 +67,9 @@ class System(Protocol):
     def make_private_directory(self, path: str) -> None:
         """Make a directory that only root may enter, where there is none."""
 
+    def make_open_directory(self, path: str) -> None:
+        """Make a directory that all may enter, where there is none, whatever the umask is."""
+
     def remove_empty_directory(self, path: str) -> None:
         """Remove a directory; nothing happens where it is not empty, or absent."""
 
@@ -221,6 +224,11 @@ class LinuxSystem:
                 raise
         os.chmod(path, 0o700)
 
+    def make_open_directory(self, path: str) -> None:
+        if not os.path.isdir(path):
+            os.mkdir(path, 0o755)
+            os.chmod(path, 0o755)  # noqa: S103 - what is in it is closed
+
     def remove_empty_directory(self, path: str) -> None:
         with contextlib.suppress(OSError):
             os.rmdir(path)
@@ -334,7 +342,8 @@ class LinuxSystem:
             found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
         except OSError:
             return []
-        return sorted({str(entry[4][0]) for entry in found})
+        # In the order of preference that the host itself gives them.
+        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
     def facts(self) -> Dict[str, str]:
         # The initial user namespace maps every id onto itself; only there may modules be loaded.

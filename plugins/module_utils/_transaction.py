@@ -327,7 +327,7 @@ class _Transaction:
 
     def _wanted_tunnel(self, tunnel: Tunnel, secrets: Dict[str, str]) -> Tunnel:
         there = self._raw_tunnels.get(tunnel.name)
-        return with_secrets(self._system, resolved(tunnel, self._observed.resolved, there), secrets)
+        return with_secrets(self._system, resolved(tunnel, self._observed.resolved, there), secrets, there)
 
     def _tunnel_target(self, name: str) -> Optional[Tunnel]:
         return self._tunnels[name] if name in self._tunnels else self._old_baseline.tunnels.get(name)

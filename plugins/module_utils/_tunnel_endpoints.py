@@ -18,7 +18,8 @@ def resolved(tunnel: Tunnel, addresses: Mapping[str, Tuple[str, ...]], have: Opt
         host, _colon, port = peer.endpoint.rpartition(":")
         known = ["%s:%s" % (_bracketed(address), port) for address in addresses.get(host, ())]
         now = there[peer.public_key].endpoint if peer.public_key in there else ""
-        endpoint = now if now in known else (known or [peer.endpoint])[0]
+        # Where the name resolves to nothing today, what is in use stays so.
+        endpoint = now if now in known or (now and host in addresses and not known) else (known or [peer.endpoint])[0]
         peers.append(replace(peer, endpoint=endpoint))
     return replace(tunnel, peers=tuple(peers))
 

@@ -12,7 +12,12 @@ from typing import Iterator, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import MANAGED
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import DesiredFile
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import (
+    PROTOCOL,
+    Tunnel,
+    TunnelPeer,
+    TunnelRoute,
+)
 
 NETWORKD, WG_QUICK = "systemd-networkd", "wg-quick"
 BACKENDS = (NETWORKD, WG_QUICK)
@@ -33,7 +38,8 @@ _BRINGS_UP = "brings the tunnel up at boot"
 
 def preshared_path(name: str, peer: str) -> str:
     """Where the key stands that an interface shares with a peer."""
-    return "%s/%s-%s.psk" % (KEY_DIRECTORY, name, peer)
+    # No name holds this sign, so no two of them make the same path.
+    return "%s/%s@%s.psk" % (KEY_DIRECTORY, name, peer)
 
 
 def tunnel_paths(name: str) -> Tuple[str, ...]:
@@ -120,6 +126,7 @@ def _networkd_route(route: TunnelRoute) -> Iterator[str]:
     if ":" not in route.prefix:
         # There is no gateway: as ip does by itself.
         yield "Scope=link"
+    yield "Protocol=%d" % PROTOCOL
     for name, value in (
         ("Metric", route.metric),
         ("TCPCongestionControlAlgorithm", route.congestion_control),
@@ -164,4 +171,4 @@ def _options(route: TunnelRoute) -> str:
         ("initcwnd", route.initcwnd),
         ("initrwnd", route.initrwnd),
     ]
-    return "".join(" %s %s" % pair for pair in values if pair[1])
+    return " proto %d" % PROTOCOL + "".join(" %s %s" % pair for pair in values if pair[1])

@@ -13,6 +13,8 @@ from typing import Dict, Tuple
 # Seconds after which a session is renewed, and after which it is of no use any more, by WireGuard's protocol.
 REKEY_AFTER, REJECT_AFTER = 120, 180
 NO_HANDSHAKE = -1
+# By this number the kernel tells our routes from those of daemons and of people (rtnetlink(7): from 5 on, anybody's).
+PROTOCOL = 201
 
 
 @dataclass(frozen=True)

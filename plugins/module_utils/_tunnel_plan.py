@@ -14,6 +14,7 @@ from typing import Iterable, Iterator, List, Optional, Tuple
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import (
     NO_HANDSHAKE,
+    PROTOCOL,
     REJECT_AFTER,
     Tunnel,
     TunnelPeer,
@@ -24,6 +25,7 @@ SUBJECT = "tunnel"
 _ABSENT = "absent"
 # Where the file that a program is to read is what comes to it by its standard input: a key is on no command line.
 _STDIN = "/dev/stdin"
+_OURS = ("proto", str(PROTOCOL))
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,10 @@ def _own_commands(want: Tunnel, have: Tunnel) -> Iterator[Command]:
     if want.port != have.port:
         yield Command(("wg", "set", want.name, "listen-port", str(want.port)))
     if want.public_key != have.public_key:
-        yield Command(("wg", "set", want.name, "private-key", _STDIN), want.private_key + "\n")
+        if want.private_key:
+            yield Command(("wg", "set", want.name, "private-key", _STDIN), want.private_key + "\n")
+        else:
+            yield Command(("wg", "set", want.name, "private-key", "/dev/null"))
 
 
 def _peer_commands(want: Tunnel, have: Tunnel, settled: bool) -> Iterator[Command]:
@@ -212,9 +217,13 @@ def _link_commands(want: Tunnel, have: Tunnel) -> Iterator[Command]:
     for address in want.addresses:
         if address not in have.addresses:
             yield Command(("ip", "address", "replace", address, "dev", want.name))
-    for address in have.addresses:
-        if address not in want.addresses:
-            yield Command(("ip", "address", "del", address, "dev", want.name))
+    gone = [address for address in have.addresses if address not in want.addresses]
+    if gone and want.addresses:
+        # With the first address of a network the kernel takes the others of it, and all that is routed by them.
+        name = "net/ipv4/conf/%s/promote_secondaries" % want.name
+        yield Command(("sysctl", "-q", "-w", name + "=1"))
+    for address in gone:
+        yield Command(("ip", "address", "del", address, "dev", want.name))
     link: List[str] = []
     if want.mtu and want.mtu != have.mtu:
         link += ["mtu", str(want.mtu)]
@@ -229,11 +238,12 @@ def _route_commands(want: Tunnel, have: Tunnel) -> Iterator[Command]:
     present = have.routes if have.up else ()
     for route in want.routes if want.up else ():
         if route not in present:
-            yield Command(("ip", "route", "replace", *_target(route, want.name), *_route_options(route)))
+            target = (*_target(route, want.name), *_OURS)
+            yield Command(("ip", "route", "replace", *target, *_route_options(route)))
     places = {_place(route) for route in want.routes}
     for route in present if want.up else ():
         if _place(route) not in places:
-            yield Command(("ip", "route", "del", *_target(route, want.name)))
+            yield Command(("ip", "route", "del", *_target(route, want.name), *_OURS))
 
 
 def _target(route: TunnelRoute, name: str) -> List[str]:

@@ -8,12 +8,12 @@ Pure but for the System that is handed in.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, Mapping, Optional, Sequence
+from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_PATH, NETWORKD_GROUP
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_DIRECTORY, KEY_PATH, NETWORKD_GROUP
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import tunnel_commands
 from ansible_collections.netfleet.tcp.plugins.module_utils._wireguard import (
@@ -21,6 +21,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._wireguard import (
     DUMP,
     ROUTES,
     parse_dump,
+    routed_elsewhere,
     shown,
     with_links,
 )
@@ -38,6 +39,12 @@ def read_tunnels(system: System) -> Dict[str, Tunnel]:
         return {}
     ipv4, ipv6 = (_output(system, command) for command in ROUTES)
     return with_links(tunnels, _output(system, ADDRESSES), (ipv4, ipv6))
+
+
+def foreign_routes(system: System, tunnels: Mapping[str, Tunnel]) -> Dict[str, str]:
+    """The routes of the host that are none of its tunnels': see routed_elsewhere."""
+    ipv4, ipv6 = (_output(system, command) for command in ROUTES)
+    return routed_elsewhere(tunnels, (ipv4, ipv6))
 
 
 def _output(system: System, argv: Sequence[str]) -> str:
@@ -68,27 +75,35 @@ def public_key(system: System, private: str) -> str:
     return output.strip()
 
 
-def has_key(system: System) -> bool:
-    """Whether the host has a private key of its own."""
-    return system.file_state(KEY_PATH).kind != "absent"
+def key_is_right(system: System) -> bool:
+    """Whether the host has a private key of its own, closed to all but those who have to read it."""
+    mode, group = _closed_to(system)
+    state = system.file_state(KEY_PATH)
+    return (state.kind, state.mode, state.uid, state.gid) == ("file", mode, 0, group)
+
+
+def _closed_to(system: System) -> Tuple[int, int]:
+    """The mode and the group of the key: systemd-networkd drops its rights before it reads one."""
+    group = group_id(system, NETWORKD_GROUP) if system.file_state(NETWORKD_RUNS).kind != "absent" else 0
+    return (0o640, group) if group else (0o600, 0)
 
 
 def keep_key(system: System) -> str:
     """The public key of the host, whose private one is made where there is none. HostError where it cannot be."""
     if not system.facts()["root"]:
         raise host_error("", "the key of a host is root's", "use become")
-    if not has_key(system):
+    if not key_is_right(system):
         with system.lock(_LOCK_SECONDS):
             _make_key(system)
     return own_key(system)
 
 
 def _make_key(system: System) -> None:
-    private = _output(system, ("wg", "genkey"))
-    # systemd-networkd drops its rights before it reads a key.
-    group = group_id(system, NETWORKD_GROUP) if system.file_state(NETWORKD_RUNS).kind != "absent" else 0
+    private = system.read(KEY_PATH) or _output(system, ("wg", "genkey"))
+    mode, group = _closed_to(system)
     try:
-        system.write_file(KEY_PATH, private, 0o640 if group else 0o600, (0, group))
+        system.make_open_directory(KEY_DIRECTORY)
+        system.write_file(KEY_PATH, private, mode, (0, group))
     except OSError as error:
         text = "cannot be written: %s" % (error.strerror or error)
         raise host_error(KEY_PATH, text, "mend that, then run again") from error
@@ -103,8 +118,10 @@ def group_id(system: System, name: str) -> int:
     return 0
 
 
-def with_secrets(system: System, tunnel: Tunnel, secrets: Mapping[str, str]) -> Tunnel:
+def with_secrets(system: System, tunnel: Tunnel, secrets: Mapping[str, str], have: Optional[Tunnel] = None) -> Tunnel:
     """The wanted interface with its secrets: the private key from its file, preshared keys by their tokens.
+
+    have: the running one, whose peers may stay as they are.
 
     HostError where one of them is not there, or the private key is another one than was planned with.
     """
@@ -114,11 +131,13 @@ def with_secrets(system: System, tunnel: Tunnel, secrets: Mapping[str, str]) -> 
     if public_key(system, private) != tunnel.public_key:
         raise host_error(KEY_PATH, "holds another key than was planned with", "run again")
     peers = []
+    known = {key_token(peer.preshared_key): peer.preshared_key for peer in (have.peers if have else ())}
+    known.update(secrets)
     for peer in tunnel.peers:
         token = peer.preshared_key
-        if token and token not in secrets:
+        if token and token not in known:
             raise host_error("%s peer %s" % (tunnel.name, peer.name), "its preshared key did not come with this run")
-        peers.append(replace(peer, preshared_key=secrets.get(token, "")))
+        peers.append(replace(peer, preshared_key=known[token] if token else ""))
     return replace(tunnel, private_key=private.strip(), peers=tuple(peers))
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import (
     NO_HANDSHAKE,
+    PROTOCOL,
     Tunnel,
     TunnelPeer,
     TunnelRoute,
@@ -25,8 +26,6 @@ ROUTES = (("ip", "-j", "-4", "route", "show"), ("ip", "-j", "-6", "route", "show
 _INTERFACE_FIELDS, _PEER_FIELDS = 5, 9
 # The metric that the kernel gives an IPv6 route by itself.
 _DEFAULT_METRIC = {"4": 0, "6": 1024}
-# Routes that the kernel makes of an interface's addresses.
-_OF_AN_ADDRESS = "kernel"
 
 
 def parse_dump(text: str, now: float) -> Dict[str, Tunnel]:
@@ -91,13 +90,27 @@ def with_links(tunnels: Dict[str, Tunnel], addresses: str, routes: Tuple[str, st
     return found
 
 
+def routed_elsewhere(tunnels: Iterable[str], routes: Tuple[str, str]) -> Dict[str, str]:
+    """By prefix and metric ("10.0.0.0/8 50"), the interface of each route that is not a tunnel's: it is somebody's."""
+    own = set(tunnels)
+    found: Dict[str, str] = {}
+    for family, text in zip("46", routes):
+        for entry in _json(text, "ip -j -%s route show" % family):
+            device = str(entry.get("dev", ""))
+            if device and device not in own:
+                metric = int(entry.get("metric", 0))
+                metric = 0 if metric == _DEFAULT_METRIC[family] else metric
+                found["%s %d" % (_prefix(str(entry.get("dst", "default")), family), metric)] = device
+    return found
+
+
 def _order(route: TunnelRoute) -> Tuple[str, int]:
     return route.prefix, route.metric
 
 
 def _routes(text: str, family: str) -> Iterator[Tuple[str, TunnelRoute]]:
     for entry in _json(text, "ip -j -%s route show" % family):
-        if entry.get("protocol") == _OF_AN_ADDRESS or "dev" not in entry:
+        if str(entry.get("protocol")) != str(PROTOCOL) or "dev" not in entry:
             continue
         metrics: Dict[str, Any] = {}
         for each in entry.get("metrics") or ():

@@ -15,7 +15,7 @@ author:
 description:
   - Makes a private key on the host, in C(/etc/netfleet-tcp/wireguard.key), and returns the public one. The private key
     is in no result and never leaves the host.
-  - A key that is there already is kept.
+  - A key that is there already is kept; its file is closed to others, where it is not.
 extends_documentation_fragment:
   - netfleet.tcp.attributes
 attributes:
@@ -52,7 +52,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import has_key, keep_key, own_key
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import keep_key, key_is_right, own_key
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def main() -> None:
 
     def work() -> dict:
         system = LinuxSystem()
-        made = not has_key(system)
+        made = not key_is_right(system)
         return {"changed": made, "public_key": own_key(system) if module.check_mode else keep_key(system)}
 
     run_module(module, work)

@@ -36,7 +36,7 @@ options:
     choices: [plan, look, ask, make, check, end]
     required: true
   declaration:
-    description: C(sites), C(peers) and C(topologies). For O(step=plan).
+    description: C(sites), C(peers) and C(topologies). For O(step=plan) and O(step=look).
     type: dict
     default: {}
   plan:
@@ -57,7 +57,7 @@ options:
     type: dict
     default: {}
   settings:
-    description: The role's other variables, without their prefix. For O(step=plan), O(step=make) and O(step=end).
+    description: The role's other variables, without their prefix. For all steps but V(ask) and V(check).
     type: dict
     default: {}
 seealso:
@@ -84,6 +84,10 @@ hosts:
   description: The interfaces that each host has to have.
   returned: by O(step=plan)
   type: dict
+digest:
+  description: Stands for the declaration, with which each host compares its own.
+  returned: by O(step=plan)
+  type: str
 outside:
   description: The hosts whose public keys are needed, and which neither the play nor C(keys) has.
   returned: by O(step=plan)

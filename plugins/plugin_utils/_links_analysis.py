@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from itertools import combinations
 from typing import Dict, List, Mapping, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import (
-    DAEMON,
-    METRIC,
+    NONE,
     Links,
     Network,
     Node,
@@ -47,7 +45,12 @@ def analysed(declared: Links) -> Dict[str, Tuple[InterfaceWanted, ...]]:
     problems = list(_problems_of_declaration(declared))
     if not problems:
         wanted = interfaces(declared)
-        problems = [*_overlaps(wanted), *_listeners(declared, wanted), *_into_itself(declared, wanted)]
+        problems = [
+            *_overlaps(wanted),
+            *_same_routes(declared, wanted),
+            *_listeners(declared, wanted),
+            *_into_itself(declared, wanted),
+        ]
         if not problems:
             return wanted
     raise InputError(problems)
@@ -72,7 +75,8 @@ def _named_prefixes(declared: Links) -> List[Tuple[str, str, Network]]:
     for node in declared.nodes.values():
         found += [(_at(node.place + ".prefixes", i), node.name, prefix) for i, prefix in enumerate(node.prefixes)]
     for topology in declared.topologies:
-        found += [(_at(topology.place + ".networks", i), "", network) for i, network in enumerate(topology.networks)]
+        place = topology.place
+        found += [(_at(place + ".networks", i), place, network) for i, network in enumerate(topology.networks)]
     return found
 
 
@@ -81,21 +85,30 @@ def _at(place: str, index: int) -> str:
 
 
 def _claims(declared: Links) -> Iterator[Problem]:
-    for (here, owner, prefix), (there, other, second) in combinations(_named_prefixes(declared), 2):
-        if not (holds(prefix, second) or holds(second, prefix)):
-            continue
-        if prefix != second and _is_meant(declared, *((owner, other) if holds(second, prefix) else (other, owner))):
-            continue
-        text = "%s is claimed by %s too" % (prefix, there)
-        if prefix != second:
-            text = "%s and %s of %s overlap" % (prefix, second, there)
-        yield Problem(here, text, "give each prefix to one; a site within another says so: inside")
+    named = sorted(
+        _named_prefixes(declared),
+        key=lambda entry: (entry[2].version, int(entry[2].network_address), entry[2].prefixlen),
+    )
+    # Those that hold the one at hand, outermost first: what holds it stands before it.
+    around: List[Tuple[str, str, Network]] = []
+    for here, owner, prefix in named:
+        while around and not holds(around[-1][2], prefix):
+            around.pop()
+        for there, other, larger in around:
+            if prefix == larger:
+                yield Problem(there, "%s is claimed by %s too" % (prefix, here), "give each prefix to one")
+            elif owner != other and other not in _inside(declared, owner):
+                text = "%s and %s of %s overlap" % (larger, prefix, here)
+                yield Problem(there, text, "give each prefix to one; what is within another's says so: inside")
+        around.append((here, owner, prefix))
 
 
-def _is_meant(declared: Links, inner: str, outer: str) -> bool:
-    """Whether the owner of the smaller prefix says that it is inside the other's."""
-    site = declared.sites.get(inner)
-    return site is not None and outer in site.inside
+def _inside(declared: Links, owner: str) -> Tuple[str, ...]:
+    """The sites of whose prefixes the owner's may be a part."""
+    if owner in declared.sites:
+        return declared.sites[owner].inside
+    topologies = {topology.place: topology for topology in declared.topologies}
+    return topologies[owner].inside if owner in topologies else ()
 
 
 def _same_keys(declared: Links) -> Iterator[Problem]:
@@ -148,7 +161,7 @@ def _shown(topology: Topology) -> str:
 
 def _redundancy(declared: Links, topology: Topology) -> Iterator[Problem]:
     place = topology.place + ".interface_per_peer"
-    if topology.failover in (METRIC, DAEMON) and not topology.interface_per_peer:
+    if topology.failover != NONE and not topology.interface_per_peer:
         text = "failover %s needs an interface for each link" % topology.failover
         yield Problem(place, text, "interface_per_peer: true")
         return
@@ -184,10 +197,20 @@ def _reach(declared: Links, link: Link) -> Iterator[Problem]:
         text = "%s is of IPv%d, %s of %s is not" % (mine, mine.version, theirs, _endpoint_place(other))
         cure = "families: [4, 6] of both, if each has both"
         yield Problem(_endpoint_place(one), text, cure)
-    mtu = link.topology.mtu or tunnel_mtu(one, other)
-    if mtu < _LOWEST_MTU and any(network.version == 6 for network in link.topology.networks):
+    yield from _mtu(declared, link)
+
+
+def _mtu(declared: Links, link: Link) -> Iterator[Problem]:
+    topology, one, other = link.topology, declared.nodes[link.one], declared.nodes[link.other]
+    fits = tunnel_mtu(one, other)
+    narrow = min(one, other, key=lambda node: node.outer_mtu)
+    if topology.mtu > fits:
+        text = "%d bytes do not fit between %s and %s" % (topology.mtu, one.name, other.name)
+        yield Problem(topology.place + ".mtu", text, "%d at most, by %s" % (fits, _place(narrow, "outer_mtu")))
+    prefixes = (*topology.networks, *declared.behind(link.one), *declared.behind(link.other))
+    mtu = topology.mtu or fits
+    if mtu < _LOWEST_MTU and any(prefix.version == 6 for prefix in prefixes):
         text = "leaves tunnels of %d bytes between %s and %s" % (mtu, one.name, other.name)
-        narrow = min(one, other, key=lambda node: node.outer_mtu)
         yield Problem(_place(narrow, "outer_mtu"), text, "IPv6 needs %d; leave IPv6 out of it" % _LOWEST_MTU)
 
 
@@ -211,6 +234,22 @@ def _overlaps(wanted: Wanted) -> Iterator[Problem]:
                         text = "%s would belong to %s and to %s" % (prefix, other, peer.node)
                         path = "%s on %s" % (interface.name, node)
                         yield Problem(path, text, "interface_per_peer: true, or another topology")
+
+
+def _same_routes(declared: Links, wanted: Wanted) -> Iterator[Problem]:
+    """Routes of which a host would have two alike: the kernel keeps one, and the other link carries nothing."""
+    places = {topology.name: topology.place for topology in declared.topologies}
+    for node, found in wanted.items():
+        seen: Dict[Tuple[str, int], InterfaceWanted] = {}
+        for interface in found:
+            for route in (route for peer in interface.peers for route in peer.routes):
+                other = seen.setdefault((route.prefix, route.metric), interface)
+                if other is interface:
+                    continue
+                here, there = places[interface.topology], places[other.topology]
+                text = "%s would be routed into %s and %s on %s" % (route.prefix, other.name, interface.name, node)
+                cure = "failover: metric" if here == there else "failover: metric, with another metric than %s" % there
+                yield Problem(here, text, cure)
 
 
 def _listeners(declared: Links, wanted: Wanted) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import typ
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import (
     DEFAULT_PORT,
     FAILOVER,
+    FIRST_METRIC,
     HUB_AND_SPOKE,
     KINDS,
     MESH,
@@ -66,10 +67,15 @@ _TOPOLOGY: Dict[str, Dict[str, Any]] = {
     "keepalive": {"type": "int", "default": 25},
     "preshared_keys": {"type": "bool", "default": True},
     "mtu": {"type": "int", "default": 0},
+    "metric": {"type": "int", "default": FIRST_METRIC},
+    "inside": {"type": "list", "elements": "str", "default": []},
 }
 # wg-quick and the kernel would take more; these need no quoting anywhere.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,11}\Z")
+# Of hosts and peers: they stand in files, and in names of files.
+_NODE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}\Z")
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")
+_POSITIVE = re.compile(r"[1-9][0-9]{0,9}\Z")
 _LOWEST_MTU, _HIGHEST_MTU = 1280, 65535
 # Below 576 IPv4 itself does not work; a tunnel over it would be below what IPv6 asks for.
 _LOWEST_OUTER_MTU = 576
@@ -144,8 +150,14 @@ class _Parser:
         self._nodes[name] = self._node(name, found, place + ".", managed=False)
 
     def _node(self, name: str, found: Mapping[str, Any], at: str, managed: bool) -> Node:
+        if not _NODE.match(name):
+            self._problem(at.rstrip("."), "%r is no name of a node" % name, "letters, digits, and _ . - within")
         endpoint = found["endpoint"].strip()
-        if endpoint and not _is_endpoint(endpoint):
+        address = literal(endpoint)
+        if address:
+            # As WireGuard prints it.
+            endpoint = str(address)
+        elif endpoint and not _is_name(endpoint):
             text = "%r is neither an address nor a name" % endpoint
             self._problem(at + "endpoint", text, "without a port, which is derived")
         wrong = [family for family in found["families"] if family not in (4, 6)]
@@ -179,6 +191,8 @@ class _Parser:
         for index, text in enumerate(given):
             here = "%s[%d]" % (place, index)
             try:
+                if "%" in text:
+                    raise ValueError("a zone is of a host, not of a prefix")
                 network = ipaddress.ip_network(text.strip())
             except ValueError as error:
                 self._problem(here, "%r is no prefix: %s" % (text, error), "such as 10.10.0.0/16 or 2001:db8::/48")
@@ -266,6 +280,10 @@ class _Parser:
         self._range(place + ".keepalive", found["keepalive"], 1, 65535, "seconds")
         if found["mtu"]:
             self._range(place + ".mtu", found["mtu"], _LOWEST_MTU, _HIGHEST_MTU, "bytes; 0: derived")
+        self._range(place + ".metric", found["metric"], 1, 1 << 24)
+        for name in found["inside"]:
+            if name not in self._sites:
+                self._problem(place + ".inside", "%r is no site" % name)
         networks = self._networks(found["networks"], place + ".networks")
         if not networks and not found["networks"]:
             self._problem(place + ".networks", "is empty", "the tunnels need addresses, such as 10.99.0.0/24")
@@ -286,6 +304,8 @@ class _Parser:
             keepalive=found["keepalive"],
             preshared_keys=found["preshared_keys"],
             mtu=found["mtu"],
+            metric=found["metric"],
+            inside=tuple(found["inside"]),
             place=place,
         )
 
@@ -324,10 +344,10 @@ class _Parser:
         for name, number in given.items():
             if name not in nodes:
                 self._problem("%s.%s" % (place, name), "is no node of this topology")
-            elif isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            elif not _POSITIVE.match(str(number)):
                 self._problem("%s.%s" % (place, name), "%r is no number" % (number,), "1 is the first address")
             else:
-                found[str(name)] = number
+                found[str(name)] = int(number)
         return found
 
 
@@ -339,9 +359,7 @@ def is_key(text: str) -> bool:
         return False
 
 
-def _is_endpoint(text: str) -> bool:
-    if literal(text):
-        return True
+def _is_name(text: str) -> bool:
     labels = text.rstrip(".").split(".")
     # All digits at the end: somebody's mistyped address, which a resolver would take for another.
     return len(text) <= 253 and all(_LABEL.match(label) for label in labels) and not labels[-1].isdigit()

@@ -10,9 +10,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Dict, List, Tuple
 
@@ -27,11 +26,9 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import 
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import SUBJECT
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_declaration import is_key
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import DAEMON
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology import (
     InterfaceWanted,
     PeerWanted,
-    holds,
     pair_name,
 )
 
@@ -73,12 +70,17 @@ def desired_links(
     observed: Observed,
     keys: Mapping[str, str],
     settings: LinkSettings,
+    together: Collection[str] = (),
 ) -> DesiredLinks:
-    """The desired state of a host. keys: the public keys of nodes, as far as they are known in this run."""
+    """The desired state of a host. keys: the public keys of nodes, as far as they are known in this run.
+
+    together: the nodes that this run changes too. A key that is shared with another one stays as it is: changed on one
+    end alone, it would let the link die some minutes later.
+    """
     backend = settings.backend
     if backend == AUTO:
         backend = NETWORKD if observed.networkd else WG_QUICK
-    made = [_tunnel(host, wanted, observed, keys, settings) for wanted in interfaces]
+    made = [_tunnel(host, wanted, observed, keys, settings, together) for wanted in interfaces]
     tunnels = tuple(tunnel for tunnel, _secrets, _findings in made)
     names = {*(tunnel.name for tunnel in tunnels), *observed.baseline.tunnels}
     return DesiredLinks(
@@ -104,19 +106,26 @@ def _tunnel(
     observed: Observed,
     keys: Mapping[str, str],
     settings: LinkSettings,
+    together: Collection[str],
 ) -> Tuple[Tunnel, Dict[str, str], List[Finding]]:
     recorded = recorded_keys(wanted.name, observed)
     peers: List[TunnelPeer] = []
     secrets: Dict[str, str] = {}
     findings: List[Finding] = []
     known: List[PeerWanted] = []
+    live = observed.tunnels[wanted.name].by_key if wanted.name in observed.tunnels else {}
     for peer in wanted.peers:
         key = peer.public_key or keys.get(peer.node, "") or recorded.get(peer.node, "")
         if not is_key(key):
             findings.append(_without_key(wanted, peer))
             continue
         secret = preshared_key(settings, wanted.topology, host, peer.node) if peer.preshared else ""
-        secrets.update({key_token(secret): secret} if secret else {})
+        token = key_token(secret) if secret else ""
+        there = live.get(key)
+        if there is not None and there.preshared_key != token and peer.managed and peer.node not in together:
+            findings.append(_shared_later(wanted, peer))
+            token = there.preshared_key
+        secrets.update({token: secret} if secret and token == key_token(secret) else {})
         known.append(peer)
         peers.append(
             TunnelPeer(
@@ -125,9 +134,10 @@ def _tunnel(
                 endpoint=_endpoint(peer),
                 allowed=tuple(sorted(peer.allowed)),
                 keepalive=peer.keepalive,
-                preshared_key=key_token(secret) if secret else "",
+                preshared_key=token,
             )
         )
+    findings += _key_findings(wanted, observed, peers, live)
     tunnel = Tunnel(
         name=wanted.name,
         public_key=observed.tunnel_key,
@@ -135,7 +145,7 @@ def _tunnel(
         mtu=wanted.mtu,
         addresses=tuple(sorted(wanted.addresses)),
         peers=tuple(peers),
-        routes=tuple(sorted(_routes(wanted, known, settings), key=str)),
+        routes=tuple(sorted(_routes(known, settings), key=str)),
     )
     return tunnel, secrets, findings
 
@@ -160,6 +170,30 @@ def _without_key(wanted: InterfaceWanted, peer: PeerWanted) -> Finding:
     )
 
 
+def _shared_later(wanted: InterfaceWanted, peer: PeerWanted) -> Finding:
+    text = "the key that is shared with it is changed only in a run with both ends; it stays as it is"
+    return Finding(SUBJECT, "%s peer %s" % (wanted.name, peer.node), "warning", text, cure="run again without -l")
+
+
+def _key_findings(
+    wanted: InterfaceWanted, observed: Observed, peers: List[TunnelPeer], live: Mapping[str, TunnelPeer]
+) -> Iterator[Finding]:
+    """Keys by which WireGuard would take one for another, and peers of whom nobody knows who they are."""
+    owners: Dict[str, str] = {observed.tunnel_key: "this host"} if observed.tunnel_key else {}
+    for peer in peers:
+        other = owners.setdefault(peer.public_key, peer.name)
+        if other != peer.name:
+            text = "has the key of %s: one is a copy of the other" % other
+            cure = "remove /etc/netfleet-tcp/wireguard.key on one of them, and run again"
+            yield Finding(SUBJECT, "%s peer %s" % (wanted.name, peer.name), "error", text, cure=cure)
+    strangers = [key for key in live if key not in owners]
+    if strangers and len(peers) < len(wanted.peers):
+        missing = sorted({peer.node for peer in wanted.peers} - {peer.name for peer in peers})
+        text = "the live peer %s may be %s, whose key is not known: it is not removed" % (strangers[0], missing[0])
+        cure = "run again with that host, or give its key in wireguard_links_keys"
+        yield Finding(SUBJECT, wanted.name, "error", text, cure=cure)
+
+
 def preshared_key(settings: LinkSettings, topology: str, one: str, other: str) -> str:
     """The key that two nodes share; both derive it from the secret, so no third one learns it. Empty without one."""
     if not settings.secret:
@@ -176,22 +210,12 @@ def _endpoint(peer: PeerWanted) -> str:
     return "%s:%d" % (host, peer.port)
 
 
-def _routes(wanted: InterfaceWanted, peers: List[PeerWanted], settings: LinkSettings) -> Iterator[TunnelRoute]:
-    """A route for what is reached by each peer; the addresses of the interface itself are connected already."""
-    connected = [ipaddress.ip_interface(address).network for address in wanted.addresses]
-    for peer in peers:
-        for text in peer.allowed:
-            prefix = ipaddress.ip_network(text)
-            of_the_tunnel = prefix.prefixlen == prefix.max_prefixlen
-            if any(holds(network, prefix) for network in connected):
-                continue
-            if wanted.failover == DAEMON and not of_the_tunnel:
-                # The daemon's, which knows whether the link lives.
-                continue
-            yield TunnelRoute(
-                prefix=text,
-                metric=0 if of_the_tunnel else peer.metric,
-                congestion_control=settings.congestion_control,
-                initcwnd=settings.initcwnd,
-                initrwnd=settings.initrwnd,
-            )
+def _routes(peers: List[PeerWanted], settings: LinkSettings) -> Iterator[TunnelRoute]:
+    for route in (route for peer in peers for route in peer.routes):
+        yield TunnelRoute(
+            prefix=route.prefix,
+            metric=route.metric,
+            congestion_control=settings.congestion_control,
+            initcwnd=settings.initcwnd,
+            initrwnd=settings.initrwnd,
+        )

@@ -6,17 +6,20 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Dict, Mapping, Tuple, Union
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 SITE_TO_SITE, HUB_AND_SPOKE, MESH = "site_to_site", "hub_and_spoke", "mesh"
 KINDS = (SITE_TO_SITE, HUB_AND_SPOKE, MESH)
-# How traffic goes to another link once one is dead: not at all, by routes of different metric, by a routing daemon.
-NONE, METRIC, DAEMON = "none", "metric", "frr"
-FAILOVER = (NONE, METRIC, DAEMON)
+# How traffic is given another link: not at all, or by routes of different metric.
+NONE, METRIC = "none", "metric"
+FAILOVER = (NONE, METRIC)
 # What wg-quick and most guides use.
 DEFAULT_PORT = 51820
+# Below those that hosts get from DHCP and the like.
+FIRST_METRIC = 50
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ class Topology:
 
     networks: of the tunnels' own addresses, at most one a family. numbers: of nodes within these networks, where the
     derived one is not wanted. interface_per_peer: each link has an interface of its own, so that several may carry the
-    same prefixes. mtu: of the tunnel; 0: derived. keepalive: seconds.
+    same prefixes. mtu: of the tunnel; 0: derived. keepalive: seconds. metric: of the routes that are preferred, with
+    failover. inside: sites of whose prefixes the networks may be a part.
     """
 
     name: str
@@ -78,6 +82,8 @@ class Topology:
     keepalive: int = 25
     preshared_keys: bool = True
     mtu: int = 0
+    metric: int = FIRST_METRIC
+    inside: Tuple[str, ...] = ()
     place: str = ""
 
     @property
@@ -96,17 +102,22 @@ class Links:
 
     def site_of(self, node: str) -> Union[Site, None]:
         """The site that a node is a gateway of."""
-        return next((site for site in self.sites.values() if node in site.gateways), None)
+        return self._sites_by_node.get(node)
 
     def behind(self, node: str) -> Tuple[Network, ...]:
         """The prefixes that are reached by a node: of its site, and its own."""
         site = self.site_of(node)
         return (*(site.prefixes if site else ()), *self.nodes[node].prefixes)
 
+    @cached_property
+    def _sites_by_node(self) -> Dict[str, Site]:
+        # Asked for each end of each link, of which a fleet has thousands.
+        return {node: site for site in self.sites.values() for node in site.gateways}
+
 
 def literal(text: str) -> Union[Address, None]:
-    """The address that a text is; None where it is a name."""
+    """The address that a text is; None where it is a name. An address with a zone is none: it is one host's alone."""
     try:
-        return ipaddress.ip_address(text)
+        return None if "%" in text else ipaddress.ip_address(text)
     except ValueError:
         return None

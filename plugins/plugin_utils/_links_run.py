@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any, Dict, List
 
@@ -75,6 +77,12 @@ def declared(declaration: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Li
     """The declared links, with what the inventory says of each host. InputError with every problem."""
     groups: Mapping[str, List[str]] = task_vars["groups"]
     return parse(declaration, _Hosts(task_vars["hostvars"], groups.get("all", [])), groups)
+
+
+def digest(declaration: Mapping[str, Any]) -> str:
+    """Stands for a declaration: the same for the same one, on whichever host it is read."""
+    text = json.dumps(declaration, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class _Hosts(Mapping[str, Mapping[str, Any]]):

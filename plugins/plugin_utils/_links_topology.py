@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import (
-    DAEMON,
     HUB_AND_SPOKE,
     METRIC,
+    NONE,
     Links,
     Network,
     Node,
@@ -29,8 +29,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import (
 OVERHEAD = {4: 60, 6: 80}
 # The kernel pads what it encrypts to this; where its own cap does not apply, a packet grows by up to 15 bytes.
 PADDING = 16
-# Preferred, and by how much less with each gateway that follows.
-FIRST_METRIC, NEXT_METRIC = 100, 10
+# By how much less each gateway is preferred that follows another; and a way that leads through a hub.
+NEXT_METRIC, DETOUR = 1, 100
 # Larger networks than this hold no more numbers than it: a number is also added to ports.
 MOST_NUMBERS = 65534
 
@@ -45,12 +45,20 @@ class Link:
 
 
 @dataclass(frozen=True)
+class RouteWanted:
+    """A prefix that is reached by a peer."""
+
+    prefix: str
+    metric: int = 0
+
+
+@dataclass(frozen=True)
 class PeerWanted:
     """The other end, as an interface is to know it.
 
     endpoint, port: where it is reached; empty, 0: it comes by itself. allowed: what may come from it and goes to it.
-    keepalive: seconds, 0: none. public_key: of one that is not managed; the others' come from their hosts. metric: of
-    its routes, 0: the kernel's default. preshared: whether the two share a key of their own.
+    keepalive: seconds, 0: none. public_key: of one that is not managed; the others' come from their hosts. routes: what
+    is to be routed to it, each with its metric (0: the kernel's default). preshared: whether the two share a key.
     """
 
     node: str
@@ -61,12 +69,12 @@ class PeerWanted:
     keepalive: int = 0
     public_key: str = ""
     preshared: bool = False
-    metric: int = 0
+    routes: Tuple[RouteWanted, ...] = ()
 
 
 @dataclass(frozen=True)
 class InterfaceWanted:
-    """A WireGuard interface of a host. addresses: with their prefix length; routes: the prefixes that go into it.
+    """A WireGuard interface of a host. addresses: with their prefix length. peers: by name.
 
     one_peer: it is a link of its own, beside which others may carry the same prefixes.
     """
@@ -78,7 +86,6 @@ class InterfaceWanted:
     addresses: Tuple[str, ...]
     peers: Tuple[PeerWanted, ...]
     one_peer: bool = False
-    failover: str = ""
 
 
 def links_of(declared: Links) -> Iterator[Link]:
@@ -164,9 +171,9 @@ def _interface(declared: Links, node: str, name: str, ends: List[Tuple[Link, str
         port=port_of(topology, first),
         mtu=topology.mtu or min(mtus),
         addresses=tuple("%s/%d" % pair for pair in addresses),
-        peers=tuple(_peer(declared, topology, node, peer) for _link, peer in ends),
+        # In an order that does not depend on that of the inventory.
+        peers=tuple(_peer(declared, topology, node, peer) for peer in sorted(peer for _link, peer in ends)),
         one_peer=topology.interface_per_peer,
-        failover=topology.failover,
     )
 
 
@@ -177,20 +184,23 @@ def tunnel_mtu(one: Node, other: Node) -> int:
 
 
 def outer_families(one: Node, other: Node) -> Tuple[int, ...]:
-    """The families of IP by which a tunnel may run: that of the endpoints, or either where names hide it."""
-    found: Set[int] = {address.version for address in (one.endpoint_address, other.endpoint_address) if address}
-    if not found:
-        found = set(one.families or (4, 6)) & set(other.families or (4, 6))
-    return tuple(sorted(found or (4, 6)))
+    """The families of IP by which a tunnel may run: those of the endpoints, either one where a name hides it."""
+    common = set(one.families or (4, 6)) & set(other.families or (4, 6))
+    found: Set[int] = set()
+    for node in (one, other):
+        address = node.endpoint_address
+        found |= {address.version} if address else common if node.endpoint else set()
+    return tuple(sorted(found or common or (4, 6)))
 
 
 def _peer(declared: Links, topology: Topology, node: str, peer: str) -> PeerWanted:
     there, here = declared.nodes[peer], declared.nodes[node]
+    carried = allowed(declared, topology, node, peer)
     port = (there.port or topology.port) if not there.managed else port_of(topology, node)
     return PeerWanted(
         node=peer,
         managed=there.managed,
-        allowed=tuple(str(prefix) for prefix in allowed(declared, topology, node, peer)),
+        allowed=tuple(str(prefix) for prefix in carried),
         endpoint=there.endpoint,
         port=port if there.endpoint else 0,
         # To one that it cannot reach it sends none: that one calls.
@@ -198,36 +208,55 @@ def _peer(declared: Links, topology: Topology, node: str, peer: str) -> PeerWant
         public_key=there.public_key,
         # Whoever configures a peer by hand would have to be told.
         preshared=topology.preshared_keys and there.managed,
-        metric=_metric(declared, topology, peer) if topology.failover == METRIC else 0,
+        routes=tuple(_routes(declared, topology, peer, carried)),
     )
+
+
+def _routes(declared: Links, topology: Topology, peer: str, carried: Iterable[Network]) -> Iterator[RouteWanted]:
+    """What is to be routed to a peer; on an interface for many, the tunnel's own addresses are connected already."""
+    own = {_whole(address) for address in addresses_of(topology, peer)}
+    behind = set(declared.behind(peer))
+    for prefix in carried:
+        if not topology.interface_per_peer and any(holds(network, prefix) for network in topology.networks):
+            continue
+        metric = 0
+        if topology.failover == METRIC and prefix not in own:
+            metric = _metric(declared, topology, peer) + (0 if prefix in behind else DETOUR)
+        yield RouteWanted(str(prefix), metric)
 
 
 def _metric(declared: Links, topology: Topology, peer: str) -> int:
     """Gateways are preferred in the order in which their site, or the hubs, name them."""
     site = declared.site_of(peer)
     order = topology.hubs if peer in topology.hubs else site.gateways if site else (peer,)
-    return FIRST_METRIC + NEXT_METRIC * order.index(peer)
+    return topology.metric + NEXT_METRIC * order.index(peer)
 
 
 def allowed(declared: Links, topology: Topology, node: str, peer: str) -> Tuple[Network, ...]:
     """What is reached by a peer: itself, what is behind it, and by a hub the rest of its topology too."""
-    found: Dict[Network, None] = {_whole(address): None for address in addresses_of(topology, peer)}
-    found.update(dict.fromkeys(declared.behind(peer)))
+    own = [_whole(address) for address in addresses_of(topology, peer)]
+    found = dict.fromkeys(declared.behind(peer))
     if _passes_on(topology, node, peer):
         found.update(dict.fromkeys(topology.networks))
         for other in topology.nodes:
             found.update(dict.fromkeys(declared.behind(other)))
-    own = set(declared.behind(node))
-    wanted = [prefix for prefix in found if prefix not in own]
-    # What a larger one of the same peer holds is in it already.
-    return tuple(entry for entry in wanted if not any(holds(other, entry) for other in wanted if other != entry))
+    here = set(declared.behind(node))
+    return (*own, *_outermost(prefix for prefix in found if prefix not in here and prefix not in own))
+
+
+def _outermost(prefixes: Iterable[Network]) -> List[Network]:
+    """The prefixes but for those that another of them holds: what goes to the same peer need be said once."""
+    found: List[Network] = []
+    for prefix in sorted(prefixes, key=lambda entry: (entry.version, int(entry.network_address), entry.prefixlen)):
+        # Whatever holds it stands before it, and the nearest of these that was kept holds it too.
+        if not found or not holds(found[-1], prefix):
+            found.append(prefix)
+    return found
 
 
 def _passes_on(topology: Topology, node: str, peer: str) -> bool:
-    if topology.failover == DAEMON:
-        # Where the routing daemon finds another way, it leads through other nodes.
-        return True
-    return peer in topology.hubs and node not in topology.hubs
+    """Whether a peer leads on to the rest of its topology: a hub does; from hub to hub, where there is a way round."""
+    return peer in topology.hubs and (node not in topology.hubs or topology.failover != NONE)
 
 
 def holds(larger: Network, smaller: Network) -> bool:

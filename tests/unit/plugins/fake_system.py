@@ -259,6 +259,9 @@ class FakeSystem:
         if path not in self.directories:
             self._step("mkdir " + path, lambda: self.directories.add(path))
 
+    def make_open_directory(self, path: str) -> None:
+        self.directories.add(path)
+
     def remove_empty_directory(self, path: str) -> None:
         if not any(name.startswith(path + "/") for name in self.files):
             self.directories.discard(path)
@@ -278,7 +281,7 @@ class FakeSystem:
                 self._step("modprobe -r " + line[3], lambda: self._unload(line[3]))
             elif line[:2] == ["modprobe", "--"]:
                 self._step("modprobe " + line[2], lambda: self._load(line[2]))
-            elif line[0] in ("wg", "ip"):
+            elif line[0] in ("wg", "ip", "sysctl"):
                 self._step(" ".join(line), lambda: fake_wireguard.change(self.tunnels, line, stdin))
             elif line[0] == "systemd-run":
                 self._step("arm", lambda: self._arm(line))
@@ -312,7 +315,9 @@ class FakeSystem:
             return 0, "a new key\n", ""
         if line == ["ip", "-j", "address", "show"]:
             return 0, fake_wireguard.addresses(tunnels), ""
-        return 0, fake_wireguard.routes(tunnels, line == ["ip", "-j", "-6", "route", "show"]), ""
+        ipv6 = line == ["ip", "-j", "-6", "route", "show"]
+        others = [route for route in self.routes if (":" in route["dst"]) == ipv6]
+        return 0, json.dumps(json.loads(fake_wireguard.routes(tunnels, ipv6)) + others), ""
 
     def send_datagram(self, address: str, port: int) -> None:
         self.datagrams.append((address, port))

@@ -22,12 +22,18 @@ def public_of(private: str) -> str:
 def run(tunnel: Tunnel | None, commands: Iterable[Command]) -> Tunnel | None:
     """The interface after the commands."""
     for command in commands:
+        if command.argv[0] == "sysctl":
+            continue
         tunnel = _one(tunnel, list(command.argv), command.stdin)
     return tunnel
 
 
 def change(tunnels: dict[str, Tunnel], argv: list[str], stdin: str) -> None:
     """What one command does to the interfaces of a host."""
+    if argv[0] == "sysctl":
+        # Beside the interface: see _link_commands.
+        assert argv[3].split("/")[3] in tunnels
+        return
     name = argv[2] if argv[0] == "wg" else argv[argv.index("dev") + 1]
     after = _one(tunnels.get(name), argv, stdin)
     if after is None:
@@ -85,7 +91,13 @@ def routes(tunnels: Iterable[Tunnel], ipv6: bool) -> str:
         for route in tunnel.routes:
             if (":" in route.prefix) != ipv6:
                 continue
-            entry: dict[str, object] = {"dst": route.prefix, "dev": tunnel.name, "scope": "link", "flags": []}
+            entry: dict[str, object] = {
+                "dst": route.prefix,
+                "dev": tunnel.name,
+                "protocol": "201",
+                "scope": "link",
+                "flags": [],
+            }
             metric = route.metric or (1024 if ipv6 else 0)
             if metric:
                 entry["metric"] = metric
@@ -127,7 +139,9 @@ def _wg(tunnel: Tunnel, what: str, words: list[str], secret: str) -> Tunnel:
     if what == "listen-port":
         return replace(tunnel, port=int(words[0]))
     if what == "private-key":
-        assert words == ["/dev/stdin"]
+        assert words == ["/dev/stdin" if secret else "/dev/null"]
+        if not secret:
+            return replace(tunnel, private_key="", public_key="")
         return replace(tunnel, private_key=secret, public_key=public_of(secret))
     assert what == "peer", what
     if words[1:] == ["remove"]:
@@ -176,6 +190,7 @@ def _link(tunnel: Tunnel, options: list[str]) -> Tunnel:
 
 def _route(tunnel: Tunnel, verb: str, prefix: str, options: dict[str, str]) -> Tunnel:
     assert tunnel.up, "the kernel takes no route into a link that is down"
+    assert options.pop("proto") == "201"
     metric = int(options.pop("metric", 0))
     others = [route for route in tunnel.routes if (route.prefix, route.metric) != (prefix, metric)]
     if verb == "del":

@@ -79,6 +79,9 @@ class RecordedSystem:
     def now(self) -> float:
         return 1795608000.0
 
+    def make_open_directory(self, path: str) -> None:
+        raise AssertionError("a recorded host was to have %s" % path)
+
     def send_datagram(self, address: str, port: int) -> None:
         raise AssertionError("a recorded host was to send to %s, %d" % (address, port))
 

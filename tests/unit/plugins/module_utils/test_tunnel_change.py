@@ -53,6 +53,8 @@ DESIRED = Desired(
         DesiredFile("/etc/netfleet-tcp/wg-wan-east.psk", 0o600, key_token(PRESHARED) + "\n"),
     ),
 )
+# What somebody else has made is taken over only where that is asked for.
+TAKING_OVER = replace(DESIRED, boot_conflict="warn")
 OLDER = replace(
     DESIRED,
     tunnels=(replace(WANTED, port=51000, peers=(replace(EAST, preshared_key=""),), routes=()),),
@@ -99,7 +101,7 @@ def the_tunnel(system: FakeSystem) -> Tunnel:
 @pytest.mark.parametrize("make", HOSTS)
 def test_a_change_is_made_and_there_is_nothing_left_to_change(make: Callable[[], FakeSystem]) -> None:
     system = make()
-    outcome = apply(system, DESIRED, SECRETS)
+    outcome = apply(system, TAKING_OVER, SECRETS)
     now = the_tunnel(system)
     assert (now.port, now.mtu, now.addresses, now.private_key) == (51820, 1408, ("10.99.0.1/24",), PRIVATE)
     assert now.by_key["E"].preshared_key == PRESHARED
@@ -116,11 +118,11 @@ def test_a_change_is_made_and_there_is_nothing_left_to_change(make: Callable[[],
 @pytest.mark.parametrize("make", HOSTS)
 def test_taken_back_it_is_as_it_was_before(make: Callable[[], FakeSystem]) -> None:
     untouched, system = make(), make()
-    apply(system, DESIRED, SECRETS)
+    apply(system, TAKING_OVER, SECRETS)
     rollback(system, LAST, Terms())
     assert system.tunnels == untouched.tunnels
     system = make()
-    apply(system, DESIRED, SECRETS)
+    apply(system, TAKING_OVER, SECRETS)
     apply(system, Desired(name=DESIRED.name), {})
     before = {} if make is running_older else untouched.tunnels
     assert system.tunnels == before
@@ -137,7 +139,7 @@ def test_whatever_fails_the_interface_is_as_it_was(make: Callable[[], FakeSystem
         system.steps.clear()
         system.fail_at = steps
         try:
-            apply(system, DESIRED, SECRETS)
+            apply(system, TAKING_OVER, SECRETS)
         except HostError:
             after = system.snapshot()
             assert after["tunnels"] == before["tunnels"], system.steps
@@ -159,7 +161,7 @@ def test_killed_at_any_step_it_is_taken_back_when_its_time_is_over(make: Callabl
         system.steps.clear()
         system.fail_at, system.deadly, system.exception = steps, True, OSError(errno.EIO, "killed")
         try:
-            apply(system, DESIRED, SECRETS, TERMS)
+            apply(system, TAKING_OVER, SECRETS, TERMS)
         except HostError:
             cut += 1
         else:
@@ -246,6 +248,14 @@ def test_a_preshared_key_of_another_name_is_not_taken_for_the_wanted_one() -> No
             lambda system: system.tunnels.update(other=Tunnel("other", port=51820)),
             "wg-wan: port 51820 is that of other, which is somebody else's",
         ),
+        (
+            lambda system: system.tunnels.update({NAME: Tunnel(NAME)}),
+            "wg-wan: there is an interface of this name already, which somebody else has made",
+        ),
+        (
+            lambda system: system.routes.append({"dst": "10.20.0.0/16", "gateway": "192.0.2.1", "dev": "eth0"}),
+            "wg-wan: 10.20.0.0/16 is routed to eth0 already, by somebody else",
+        ),
         (lambda system: system.files.pop(KEY_PATH), "/etc/netfleet-tcp/wireguard.key: is not there"),
         (
             lambda system: system.put(KEY_PATH, "another\n"),
@@ -276,7 +286,7 @@ def test_a_key_is_made_once_and_closed_to_others() -> None:
     public = keep_key(system)
     assert keep_key(system) == public == public_of("a new key")
     assert system.files[KEY_PATH].mode == 0o600
-    assert len(system.steps) == 1
+    assert system.steps == ["file " + KEY_PATH]
 
 
 def test_networkd_may_read_the_key_by_its_group() -> None:
@@ -292,6 +302,38 @@ def test_networkd_may_read_the_key_by_its_group() -> None:
     system.hosts["gw.example.net"] = ["203.0.113.1"]
     apply(system, replace(DESIRED, files=grouped), SECRETS)
     assert (system.files[shared].mode, system.files[shared].gid) == (0o640, 998)
+
+
+def test_a_key_that_others_may_read_is_closed_and_stays_the_same() -> None:
+    system = host()
+    system.put(KEY_PATH, PRIVATE + "\n", 0o644)
+    baseline, vault = load_vault(system, DESIRED.name, {})
+    assert observe(system, Request(tunnels=True), baseline, vault).tunnel_key == ""
+    assert keep_key(system) == public_of(PRIVATE)
+    assert system.files[KEY_PATH].mode == 0o600
+    assert observe(system, Request(tunnels=True), baseline, vault).tunnel_key == public_of(PRIVATE)
+
+
+def test_while_a_name_does_not_resolve_what_is_in_use_stays() -> None:
+    system = running_older()
+    apply(system, DESIRED, SECRETS)
+    system.hosts["gw.example.net"] = []
+    assert not apply(system, DESIRED, SECRETS).plan.changes
+
+
+def test_routes_that_are_not_ours_are_left_alone() -> None:
+    system = host()
+    system.routes.append({"dst": "10.77.0.0/16", "dev": NAME, "protocol": "bgp", "metric": 20})
+    apply(system, DESIRED, SECRETS)
+    assert not apply(system, DESIRED, SECRETS).plan.changes
+
+
+def test_a_host_whose_name_looks_like_a_secret_is_not_taken_for_one() -> None:
+    text = "# ip-10-0-1-23\nPublicKey = %s\n" % ("q" * 43 + "=")
+    system = host()
+    system.put(CONF, "# Managed by netfleet.tcp\n" + text)
+    baseline, vault = load_vault(system, DESIRED.name, {})
+    assert text in observe(system, Request(files=(CONF,)), baseline, vault).files[CONF].text
 
 
 def test_only_root_has_a_key_made() -> None:

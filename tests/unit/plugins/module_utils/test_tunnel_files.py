@@ -55,7 +55,7 @@ def test_networkd_gets_a_netdev_and_a_network() -> None:
             "[WireGuardPeer]",
             "# east",
             f"PublicKey={EAST}",
-            "PresharedKeyFile=/etc/netfleet-tcp/wg-wan-east.psk",
+            "PresharedKeyFile=/etc/netfleet-tcp/wg-wan@east.psk",
             "AllowedIPs=10.20.0.0/16,10.99.0.2/32",
             "Endpoint=198.51.100.1:51820",
             "PersistentKeepalive=25",
@@ -73,10 +73,10 @@ def test_networkd_gets_a_netdev_and_a_network() -> None:
         in network
     )
     assert network.endswith(
-        "\n[Route]\nDestination=10.20.0.0/16\nScope=link\nMetric=100\nTCPCongestionControlAlgorithm=bbr\n"
-        "InitialCongestionWindow=10\nInitialAdvertisedReceiveWindow=20\n\n[Route]\nDestination=2001:db8::/48\n"
+        "\n[Route]\nDestination=10.20.0.0/16\nScope=link\nProtocol=201\nMetric=100\nTCPCongestionControlAlgorithm=bbr\n"
+        "InitialCongestionWindow=10\nInitialAdvertisedReceiveWindow=20\n\n[Route]\nDestination=2001:db8::/48\nProtocol=201\n"
     )
-    key = found["/etc/netfleet-tcp/wg-wan-east.psk"]
+    key = found["/etc/netfleet-tcp/wg-wan@east.psk"]
     assert (key.mode, key.group, key.text) == (0o640, "systemd-network", "<key 01234567>\n")
 
 
@@ -87,13 +87,16 @@ def test_wg_quick_gets_a_configuration_and_its_unit_is_enabled() -> None:
     lines = conf.text.splitlines()
     assert "Table = off" in lines
     assert "PostUp = wg set %i private-key /etc/netfleet-tcp/wireguard.key" in lines
-    assert f"PostUp = wg set %i peer {EAST} preshared-key /etc/netfleet-tcp/wg-wan-east.psk" in lines
-    assert "PostUp = ip route replace 10.20.0.0/16 dev %i metric 100 congctl bbr initcwnd 10 initrwnd 20" in lines
-    assert "PostUp = ip route replace 2001:db8::/48 dev %i" in lines
+    assert f"PostUp = wg set %i peer {EAST} preshared-key /etc/netfleet-tcp/wg-wan@east.psk" in lines
+    assert (
+        "PostUp = ip route replace 10.20.0.0/16 dev %i proto 201 metric 100 congctl bbr initcwnd 10 initrwnd 20"
+        in lines
+    )
+    assert "PostUp = ip route replace 2001:db8::/48 dev %i proto 201" in lines
     assert lines[-4:] == ["[Peer]", "# west", f"PublicKey = {WEST}", "AllowedIPs = 2001:db8::/48"]
     link = found["/etc/systemd/system/multi-user.target.wants/wg-quick@wg-wan.service"]
     assert link.target == "/usr/lib/systemd/system/wg-quick@.service"
-    assert (found["/etc/netfleet-tcp/wg-wan-east.psk"].mode, found["/etc/netfleet-tcp/wg-wan-east.psk"].group) == (
+    assert (found["/etc/netfleet-tcp/wg-wan@east.psk"].mode, found["/etc/netfleet-tcp/wg-wan@east.psk"].group) == (
         0o600,
         "",
     )

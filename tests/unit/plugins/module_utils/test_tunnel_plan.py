@@ -76,7 +76,11 @@ def test_an_interface_that_goes() -> None:
             "addresses",
             "10.99.0.9/24",
             "10.99.0.1/24",
-            ["ip address replace 10.99.0.9/24 dev wg-wan", "ip address del 10.99.0.1/24 dev wg-wan"],
+            [
+                "ip address replace 10.99.0.9/24 dev wg-wan",
+                "sysctl -q -w net/ipv4/conf/wg-wan/promote_secondaries=1",
+                "ip address del 10.99.0.1/24 dev wg-wan",
+            ],
         ),
         (
             replace(TUNNEL, public_key=public_of("new"), private_key="new"),
@@ -118,14 +122,14 @@ def test_an_interface_that_goes() -> None:
             "route 10.30.0.0/16",
             "absent",
             "plain",
-            ["ip route del 10.30.0.0/16 dev wg-wan"],
+            ["ip route del 10.30.0.0/16 dev wg-wan proto 201"],
         ),
         (
             replace(TUNNEL, routes=(replace(TO_EAST, congestion_control="htcp"), TUNNEL.routes[1])),
             "route 10.20.0.0/16",
             "congctl htcp initcwnd 10 initrwnd 20",
             "congctl bbr initcwnd 10 initrwnd 20",
-            ["ip route replace 10.20.0.0/16 dev wg-wan congctl htcp initcwnd 10 initrwnd 20"],
+            ["ip route replace 10.20.0.0/16 dev wg-wan proto 201 congctl htcp initcwnd 10 initrwnd 20"],
         ),
     ],
 )

@@ -57,18 +57,19 @@ ROUTES_4 = json.dumps(
         {
             "dst": "10.20.0.0/16",
             "dev": "wg0",
+            "protocol": "201",
             "scope": "link",
             "flags": [],
             "metrics": [{"congestion": "bbr"}, {"initcwnd": 10}],
         },
-        {"dst": "10.99.0.9", "dev": "wg0", "scope": "link", "metric": 100, "flags": []},
+        {"dst": "10.99.0.9", "dev": "wg0", "protocol": "201", "scope": "link", "metric": 100, "flags": []},
     ]
 )
 ROUTES_6 = json.dumps(
     [
         {"dst": "fd00::/64", "dev": "wg0", "protocol": "kernel", "metric": 256, "flags": []},
-        {"dst": "2001:db8::/48", "dev": "wg0", "metric": 1024, "flags": [], "pref": "medium"},
-        {"dst": "2001:db8:1::7", "dev": "wg0", "metric": 50, "flags": []},
+        {"dst": "2001:db8::/48", "dev": "wg0", "protocol": 201, "metric": 1024, "flags": [], "pref": "medium"},
+        {"dst": "2001:db8:1::7", "dev": "wg0", "protocol": "201", "metric": 50, "flags": []},
     ]
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_analysis import analysed
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_declaration import parse
 from tests.unit.plugins.plugin_utils.sample_links import HUBS, KEY, MESH, PEERS, declared, site
 
 
@@ -122,7 +123,58 @@ def test_redundant_hubs_need_an_interface_each() -> None:
 
 
 def test_a_failover_needs_an_interface_for_each_link() -> None:
-    assert "failover frr needs an interface for each link" in refused({**MESH, "failover": "frr"})
+    assert "failover metric needs an interface for each link" in refused({**MESH, "failover": "metric"})
+
+
+def test_two_links_of_a_host_do_not_carry_the_same_prefixes_unless_one_is_preferred() -> None:
+    second = {**MESH, "name": "wan2", "networks": ["10.98.0.0/24"], "port": 51900}
+    said = refused(MESH, second)
+    assert (
+        "wireguard_links_topologies[1]: 10.20.0.0/16 would be routed into wg-wan and wg-wan2 on gw1"
+        " (failover: metric, with another metric than wireguard_links_topologies[0])" in said
+    )
+    metric = {"failover": "metric", "interface_per_peer": True}
+    first, second = {**MESH, **metric}, {**second, **metric, "port": 52900}
+    assert "10.20.0.0/16 would be routed into wg-wan-2 and wg-wan2-2 on gw1" in refused(first, second)
+    found = analysed(declared(first, {**second, "metric": 80}))
+    assert len(found["gw1"]) == 4
+
+
+def test_two_hubs_need_a_failover() -> None:
+    hubs = {**HUBS, "hubs": ["east", "west"], "spokes": ["onprem"], "interface_per_peer": True}
+    hubs["numbers"] = {"east": 1, "west": 2, "gw1": 3}
+    assert "would be routed into" in refused(hubs)
+    assert analysed(declared({**hubs, "failover": "metric"}))
+
+
+def test_the_tunnels_network_may_be_a_part_of_a_sites_where_that_is_meant() -> None:
+    sites = site("onprem", prefixes=["10.0.0.0/8"])
+    for name in ("cloud_east", "cloud_west"):
+        sites[name] = {**sites[name], "inside": ["onprem"]}
+    assert "10.0.0.0/8 and 10.99.0.0/24 of wireguard_links_topologies[0].networks[0] overlap" in refused(
+        MESH, sites=sites
+    )
+    assert analysed(declared({**MESH, "inside": ["onprem"]}, sites=sites))
+
+
+def test_the_prefixes_of_one_site_may_hold_one_another() -> None:
+    assert analysed(declared(MESH, sites=site("onprem", prefixes=["10.10.0.0/16", "10.10.7.0/24"])))
+
+
+def test_an_mtu_that_does_not_fit() -> None:
+    said = refused({**MESH, "mtu": 1420})
+    assert "wireguard_links_topologies[0].mtu: 1420 bytes do not fit between gw1 and west" in said
+    assert "1392 at most, by host west, wireguard_links_outer_mtu" in said
+
+
+def test_a_fleet_is_analysed_in_seconds() -> None:
+    names = [f"h{i}" for i in range(150)]
+    hosts = {name: {"endpoint": f"192.0.2.{i + 1}"} for i, name in enumerate(names)}
+    sites = {name: {"prefixes": [f"10.{i}.0.0/16"], "gateways": [name]} for i, name in enumerate(names)}
+    star = {**HUBS, "hubs": names[:1], "spokes": names[1:], "networks": ["172.16.0.0/16"], "numbers": {}}
+    found = analysed(parse({"sites": sites, "topologies": [star]}, hosts, {}))
+    assert len(found) == 150
+    assert len(found["h9"][0].peers[0].allowed) == 151
 
 
 def test_names_that_the_kernel_would_not_take() -> None:

@@ -18,6 +18,22 @@ def test_names_stand_for_the_gateways_of_sites_the_hosts_of_groups_hosts_and_pee
     assert "gw2" not in links.nodes
 
 
+@pytest.mark.parametrize("name", ["eve\n[Interface]\nPostUp = reboot", "$(reboot)", "a b", "-x", ""])
+def test_names_that_could_be_more_than_a_name_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match="is no name of a node"):
+        declared(MESH, peers={name: {"public_key": KEY}})
+    with pytest.raises(InputError, match="is no name of a node"):
+        parse({"sites": {"s": {"prefixes": [], "gateways": [name]}}}, {name: {}}, {})
+
+
+def test_an_endpoint_is_written_as_wireguard_prints_it() -> None:
+    assert declared(MESH, east={"endpoint": "2001:DB8::0001"}).nodes["east"].endpoint == "2001:db8::1"
+
+
+def test_numbers_may_come_as_text() -> None:
+    assert declared({**MESH, "numbers": {"gw1": "7"}}).topologies[0].numbers == {"gw1": 7}
+
+
 def test_a_host_that_nobody_can_reach_keeps_its_connections_alive() -> None:
     links = declared(MESH, west={"endpoint": "203.0.113.1", "nat": True})
     assert {name: links.nodes[name].nat for name in ("gw1", "east", "west")} == {
@@ -53,6 +69,11 @@ def test_nothing_declared_is_nothing() -> None:
         ({"numbers": {"gw2": 4}}, "numbers.gw2: is no node of this topology"),
         ({"numbers": {"gw1": 0}}, "numbers.gw1: 0 is no number"),
         ({"numbers": {"gw1": True}}, "numbers.gw1: True is no number"),
+        ({"numbers": {"gw1": "1; reboot"}}, "numbers.gw1: '1; reboot' is no number"),
+        ({"failover": "frr"}, "wireguard_links_topologies[0].failover"),
+        ({"metric": 0}, "metric: 0 is out of range"),
+        ({"inside": ["nowhere"]}, "inside: 'nowhere' is no site"),
+        ({"networks": ["fd00::%x\nPostUp = reboot/64"]}, "is no prefix"),
         ({"port": 65536}, "port: 65536 is out of range (1 to 65535)"),
         ({"keepalive": 0}, "keepalive: 0 is out of range (1 to 65535 seconds)"),
         ({"mtu": 1200}, "mtu: 1200 is out of range (1280 to 65535 bytes; 0: derived)"),
@@ -73,6 +94,7 @@ def test_a_wrong_value_of_a_topology_is_refused_with_its_place(topology: dict[st
         ({"public_key": KEY + "="}, "is no WireGuard key"),
         ({"public_key": KEY[:-2] + "é="}, "is no WireGuard key"),
         ({"public_key": KEY, "endpoint": "198.51.100.7:51820"}, "without a port"),
+        ({"public_key": KEY, "endpoint": "fe80::1%x]\nPostUp = reboot #"}, "is neither an address nor a name"),
         ({"public_key": KEY, "endpoint": "-oProxyCommand=id"}, "is neither an address nor a name"),
         ({"public_key": KEY, "endpoint": "`id`.example"}, "is neither an address nor a name"),
         ({"public_key": KEY, "endpoint": "198.51.100.300"}, "is neither an address nor a name"),

@@ -12,7 +12,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baselin
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import desired_state, make_plan
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import BACKENDS, NETWORKD, WG_QUICK
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelRoute
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_analysis import analysed
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import (
     DesiredLinks,
@@ -177,19 +177,45 @@ def test_an_interface_that_is_no_longer_declared_goes() -> None:
     observed = replace(OBSERVED, baseline=Baseline(tunnels={"wg-old": None}), tunnels={"wg-old": Tunnel("wg-old")})
     changes = make_plan(links_of(observed=observed).desired, observed).changes
     assert [(change.key, change.want) for change in changes if change.subject == "tunnel"] == [
-        ("wg-wan", "2 peers, port 51820, MTU 1392"),
         ("wg-old", "absent"),
+        ("wg-wan", "2 peers, port 51820, MTU 1392"),
     ]
 
 
-def test_redundant_gateways_have_routes_by_metric_or_leave_them_to_the_daemon() -> None:
+def test_redundant_gateways_have_routes_by_metric() -> None:
     sites = {**SITES, "onprem": {**SITES["onprem"], "gateways": ["gw1", "gw2"]}}
     topology = {**MESH, "numbers": {**MESH["numbers"], "gw2": 4}, "interface_per_peer": True, "failover": "metric"}
     observed = replace(OBSERVED, tunnel_key=KEYS["east"])
     keys = {**KEYS, "gw2": key(4)}
     found = links_of("east", topology, observed, keys, sites=sites)
     routes = {tunnel.name: {route.prefix: route.metric for route in tunnel.routes} for tunnel in found.desired.tunnels}
-    assert routes["wg-wan-1"] == {"10.10.0.0/16": 100, "2001:db8:10::/48": 100, "10.99.0.1/32": 0}
-    assert routes["wg-wan-4"]["10.10.0.0/16"] == 110
-    daemon = links_of("east", {**topology, "failover": "frr"}, observed, keys, sites=sites)
-    assert [route.prefix for tunnel in daemon.desired.tunnels for route in tunnel.routes] == []
+    assert routes["wg-wan-1"] == {"10.10.0.0/16": 50, "2001:db8:10::/48": 50, "10.99.0.1/32": 0}
+    assert routes["wg-wan-4"]["10.10.0.0/16"] == 51
+
+
+def test_a_key_that_two_nodes_have_is_refused_and_so_is_ones_own() -> None:
+    twice = links_of(keys={**KEYS, "west": KEYS["east"]}).findings
+    assert [finding.severity for finding in twice] == ["error"]
+    assert "wg-wan peer west: has the key of east: one is a copy of the other" in str(twice[0])
+    assert "wg-wan peer east: has the key of this host" in str(links_of(keys={**KEYS, "east": KEYS["gw1"]}).findings[0])
+
+
+def test_no_live_peer_goes_while_it_may_be_one_whose_key_is_not_known() -> None:
+    live = Tunnel("wg-wan", peers=(TunnelPeer(KEYS["west"]), TunnelPeer(KEYS["east"])))
+    found = links_of(observed=replace(OBSERVED, tunnels={"wg-wan": live}), keys={"east": KEYS["east"]})
+    (kept,) = [finding for finding in found.findings if finding.severity == "error"]
+    assert f"the live peer {KEYS['west']} may be west, whose key is not known: it is not removed" in str(kept)
+
+
+def test_a_shared_key_changes_only_in_a_run_with_both_ends() -> None:
+    first = links_of()
+    before = applied(first)
+    later = replace(LinkSettings(secret=SECRET), generation=1)
+    alone = links_of(settings=later, observed=before)
+    assert alone.desired.tunnels == first.desired.tunnels
+    assert [finding.key for finding in alone.findings] == ["wg-wan peer east", "wg-wan peer west"]
+    assert make_plan(alone.desired, before).changes == ()
+    interfaces = analysed(declared(MESH))["gw1"]
+    both = desired_links("gw1", interfaces, before, KEYS, later, {"gw1", "east"})
+    changes = [change.key for change in make_plan(both.desired, before).changes if change.subject == "tunnel"]
+    assert changes == ["wg-wan peer east preshared key"]

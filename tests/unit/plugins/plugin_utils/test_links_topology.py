@@ -14,6 +14,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import N
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology import (
     InterfaceWanted,
     PeerWanted,
+    RouteWanted,
     holds,
     interfaces,
     tunnel_mtu,
@@ -41,10 +42,15 @@ def test_both_ends_of_a_mesh_are_derived() -> None:
         port=51820,
         keepalive=25,
         preshared=True,
+        routes=(RouteWanted("10.20.0.0/16"),),
     )
     # It cannot call the one behind NAT, and needs to keep nothing alive.
     assert peers_of(found, "east")["gw1"] == PeerWanted(
-        node="gw1", managed=True, allowed=("10.99.0.1/32", "10.10.0.0/16", "2001:db8:10::/48"), preshared=True
+        node="gw1",
+        managed=True,
+        allowed=("10.99.0.1/32", "10.10.0.0/16", "2001:db8:10::/48"),
+        preshared=True,
+        routes=(RouteWanted("10.10.0.0/16"), RouteWanted("2001:db8:10::/48")),
     )
     assert peers_of(found, "east")["west"].keepalive == 0
 
@@ -53,7 +59,7 @@ def test_a_spoke_reaches_all_others_by_its_hub() -> None:
     found = interfaces(declared(HUBS))
     assert "alice" not in found
     assert peers_of(found, "gw1").keys() == {"east"}
-    assert peers_of(found, "gw1")["east"].allowed == ("10.20.0.0/16", "10.98.0.0/24", "10.30.0.0/16")
+    assert peers_of(found, "gw1")["east"].allowed == ("10.98.0.2/32", "10.20.0.0/16", "10.30.0.0/16", "10.98.0.0/24")
     assert peers_of(found, "east")["gw1"].allowed == ("10.98.0.1/32", "10.10.0.0/16", "2001:db8:10::/48")
     assert peers_of(found, "east")["alice"] == PeerWanted(
         node="alice", managed=False, allowed=("10.98.0.4/32",), public_key=KEY
@@ -76,16 +82,28 @@ def test_metrics_prefer_gateways_in_the_order_in_which_their_site_names_them() -
     two = {**MESH, "interface_per_peer": True, "failover": "metric", "numbers": {"gw1": 1, "east": 2, "west": 3}}
     sites = {**SITES, "onprem": {**SITES["onprem"], "gateways": ["gw2", "gw1"]}}
     found = interfaces(declared({**two, "numbers": {**two["numbers"], "gw2": 4}}, sites=sites))
-    assert {name: peer.metric for name, peer in peers_of(found, "east").items()} == {
-        "gw2": 100,
-        "gw1": 110,
-        "west": 100,
+    assert metrics(found, "east", "10.10.0.0/16") == {"gw2": 50, "gw1": 51}
+    # The other end is reached by its own link alone.
+    assert metrics(found, "east", "10.99.0.1/32") == {"gw1": 0}
+
+
+def metrics(found: Found, node: str, prefix: str) -> dict[str, int]:
+    return {
+        name: route.metric
+        for name, peer in peers_of(found, node).items()
+        for route in peer.routes
+        if route.prefix == prefix
     }
 
 
-def test_with_a_routing_daemon_each_link_may_carry_everything() -> None:
-    found = interfaces(declared({**MESH, "interface_per_peer": True, "failover": "frr"}))
-    assert set(peers_of(found, "gw1")["east"].allowed) == {"10.99.0.0/24", "10.20.0.0/16", "10.30.0.0/16"}
+def test_what_is_behind_a_hub_is_reached_by_its_own_link_first_and_by_the_other_hub_else() -> None:
+    hubs = {**HUBS, "hubs": ["east", "west"], "spokes": ["onprem", "worker1"], "numbers": {}}
+    found = interfaces(declared({**hubs, "interface_per_peer": True, "failover": "metric"}))
+    assert metrics(found, "gw1", "10.20.0.0/16") == {"east": 50, "west": 151}
+    assert metrics(found, "gw1", "10.30.0.0/16") == {"east": 150, "west": 51}
+    # Each hub takes what comes from the spokes by the other one, and both know the way back.
+    assert "10.10.0.0/16" in peers_of(found, "west")["east"].allowed
+    assert metrics(found, "west", "10.10.0.0/16") == {"gw1": 50, "east": 150}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +132,7 @@ topologies = st.fixed_dictionaries(
     {
         "kind": st.sampled_from(["mesh", "hub_and_spoke"]),
         "interface_per_peer": st.booleans(),
-        "failover": st.sampled_from(["none", "frr"]),
+        "failover": st.sampled_from(["none", "metric"]),
         "networks": st.sampled_from([["172.16.0.0/16"], ["172.16.0.0/16", "fd00::/64"], ["fd00::/64"]]),
     }
 )
