@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs on a host of the lab beside a tuning run: waits for a moment of its change, strikes, and sees when it has ended.
 
-    fault_watcher.py MOMENT none | cut SECONDS | clock SECONDS | readonly DIRECTORY
+    fault_watcher.py [--shut] MOMENT none | cut SECONDS | clock SECONDS | readonly DIRECTORY
 
 Moments: recorded (the change is on record), waiting (it is made, and its module has ended), writing (its files are
 being written). Strikes: cut (every packet of the way in is dropped for so long), clock (it is set so far ahead),
-readonly (a mount point). Prints a line for each thing that it sees; knows nothing of the collection but its records.
+readonly (a mount point). --shut: from that moment on no new connection is let in, so that the run cannot confirm while
+the test does what it has to; the test opens again. Prints a line for each thing that it sees; knows nothing of the collection but its records.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +25,8 @@ from typing import Any
 STATE = Path("/var/lib/netfleet-tcp")
 LOCK = Path("/run/netfleet-tcp.lock")
 WAY_IN = "eth0"
+# Of the process that takes new connections; those that there are have their own.
+DOOR = Path("/run/sshd.pid")
 DROP = (
     "table inet cut { chain input { type filter hook input priority -300; iifname %s drop; };"
     " chain output { type filter hook output priority -300; oifname %s drop; }; }"
@@ -86,7 +90,7 @@ def strike(what: str, value: str) -> None:
         subprocess.run(["mount", "-o", "remount,bind,ro", value], check=True)
 
 
-def main(moment: str, what: str, value: str = "") -> int:
+def main(moment: str, what: str, value: str = "", shut: bool = False) -> int:
     if what == "cut":
         # Loads what it needs, so that the strike itself is one step.
         subprocess.run(["nft", "list", "ruleset"], check=True, stdout=subprocess.DEVNULL)
@@ -98,6 +102,8 @@ def main(moment: str, what: str, value: str = "") -> int:
             say("the moment never came")
             return 1
         time.sleep(pause)
+    if shut:
+        os.kill(int(DOOR.read_text()), signal.SIGSTOP)
     change = pending() or {"due": 0.0, "summary": {"id": ""}}
     if moment == "waiting":
         time.sleep(DELIVERY)
@@ -111,4 +117,5 @@ def main(moment: str, what: str, value: str = "") -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    words = [word for word in sys.argv[1:] if word != "--shut"]
+    sys.exit(main(*words, shut="--shut" in sys.argv))

@@ -59,10 +59,13 @@ def cut_for_a_while(road: Road, moment: str) -> Ended:
 
 def controller_killed(road: Road, moment: str, strike: str = "none") -> Ended:
     """The controller is gone: nobody confirms."""
-    road.watch(moment, strike)
+    # Once it writes files it has been confirmed; before, it must not come to that.
+    road.watch(moment, strike, shut=moment != "writing")
     running = road.start(LONG if moment == "writing" else SHORT)
     road.is_pending()
     running.kill()
+    if moment != "writing":
+        road.open()
     if strike.startswith("clock"):
         late = road.late()
         set_clock(road)
@@ -89,10 +92,11 @@ def masked(road: Road, unit: str) -> Ended:
     """systemd will not run the timer: a process of its own does its work."""
     road.connection.check_output(f"systemctl mask {unit}")
     try:
-        road.watch("waiting", "none")
+        road.watch("waiting", "none", shut=True)
         running = road.start(SHORT)
         road.is_pending()
         running.kill()
+        road.open()
         late = road.late()
     finally:
         road.connection.check_output(f"systemctl unmask {unit}")
@@ -105,10 +109,11 @@ def masked(road: Road, unit: str) -> Ended:
 
 def two_at_once(road: Road) -> Ended:
     """The second says whose change is pending; the first goes on."""
-    road.watch("waiting", "none")
+    road.watch("waiting", "none", shut=True)
     first = road.start(LONG)
     road.is_pending()
     first.stop()
+    road.open()
     try:
         said = expect(
             road.start(LONG, second=True).finish(), road.name, "failed", "is pending for ", " s more, made by "
@@ -174,7 +179,7 @@ def read_only_before_it_is_confirmed(road: Road) -> Ended:
 
 def power_fails(road: Road) -> Ended:
     """The machine is reset while the change waits: it boots into the old state, and the run says so."""
-    road.watch("waiting", "none")
+    road.watch("waiting", "none", shut=True)
     running = road.start(LONG)
     road.is_pending()
     reset(road.connection, road.machine)
