@@ -7,7 +7,8 @@
 Moments: recorded (the change is on record), waiting (it is made, and its module has ended), writing (its files are
 being written). Strikes: cut (every packet of the way in is dropped for so long), clock (it is set so far ahead),
 readonly (a mount point). --shut: from that moment on no new connection is let in, so that the run cannot confirm while
-the test does what it has to; the test opens again. Prints a line for each thing that it sees; knows nothing of the collection but its records.
+the test does what it has to; the test opens again. Prints a line for each thing that it sees; knows nothing of the
+collection but its records.
 """
 
 from __future__ import annotations
@@ -117,5 +118,5 @@ def main(moment: str, what: str, value: str = "", shut: bool = False) -> int:
 
 
 if __name__ == "__main__":
-    words = [word for word in sys.argv[1:] if word != "--shut"]
-    sys.exit(main(*words, shut="--shut" in sys.argv))
+    moment, what, *value = [word for word in sys.argv[1:] if word != "--shut"]
+    sys.exit(main(moment, what, "".join(value), shut="--shut" in sys.argv))
