@@ -14,7 +14,7 @@ from lab.paths import REPOSITORY
 from tests.molecule.playbook import Run, run_playbook
 
 LINKS = REPOSITORY / "playbooks" / "links.yml"
-INVENTORY = REPOSITORY / "molecule" / "links" / "inventory.yml"
+INVENTORY = REPOSITORY / "molecule" / "links" / "inventory" / "links.yml"
 INTERFACE = "wg-wan"
 GATEWAYS = ("local1", "cloud1", "cloud2")
 KEY = "/etc/netfleet-tcp/wireguard.key"
@@ -49,7 +49,7 @@ class Live:
 
 
 def run_links(scratch: Path, *arguments: str) -> Run:
-    """Run it as a user does, on the fleet as molecule/links/inventory.yml declares it."""
+    """Run it as a user does, on the fleet as molecule/links/inventory declares it."""
     return run_playbook(scratch, f"--inventory={INVENTORY}", *arguments, playbook=LINKS)
 
 
