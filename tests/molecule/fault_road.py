@@ -74,7 +74,7 @@ class Road:
         self.connection.check_output(f"{RUN} rollback")
 
     def watch(self, moment: str, strike: str, shut: bool = False) -> None:
-        """Have the host strike in a moment of the next change. shut: and let nobody in until open()."""
+        """Have the host strike in a moment of the next change. shut: and let nobody in for a while."""
         words = f"{'--shut ' if shut else ''}{moment} {strike}"
         self.connection.check_output(
             f"rm -f {WATCH}; (setsid /usr/bin/python3 -I {WATCHER} {words} > {WATCH} 2>&1 < /dev/null &);"
@@ -84,10 +84,6 @@ class Road:
     def wait_until(self, word: str, pause: float = 2.0) -> None:
         """Until the watcher has said so. Asking often would keep an emulated host from anything else."""
         wait_for(self.connection, f'timeout 60 sh -c "until grep -q {word} {WATCH}; do sleep {pause}; done"', PATIENCE)
-
-    def open(self) -> None:
-        """Let new connections in again."""
-        self.connection.check_output("kill -CONT $(cat /run/sshd.pid)")
 
     def is_pending(self) -> None:
         """Wait for the moment that the watcher waits for."""

@@ -6,8 +6,8 @@
 
 Moments: recorded (the change is on record), waiting (it is made, and its module has ended), writing (its files are
 being written). Strikes: cut (every packet of the way in is dropped for so long), clock (it is set so far ahead),
-readonly (a mount point). --shut: from that moment on no new connection is let in, so that the run cannot confirm while
-the test does what it has to; the test opens again. Prints a line for each thing that it sees; knows nothing of the
+readonly (a mount point). --shut: from that moment on no new connection is let in for some seconds, so that the run
+cannot confirm while the test does what it has to. Prints a line for each thing that it sees; knows nothing of the
 collection but its records.
 """
 
@@ -28,6 +28,7 @@ LOCK = Path("/run/netfleet-tcp.lock")
 WAY_IN = "eth0"
 # Of the process that takes new connections; those that there are have their own.
 DOOR = Path("/run/sshd.pid")
+SHUT = 6.0
 DROP = (
     "table inet cut { chain input { type filter hook input priority -300; iifname %s drop; };"
     " chain output { type filter hook output priority -300; oifname %s drop; }; }"
@@ -104,7 +105,12 @@ def main(moment: str, what: str, value: str = "", shut: bool = False) -> int:
             return 1
         time.sleep(pause)
     if shut:
-        os.kill(int(DOOR.read_text()), signal.SIGSTOP)
+        door = int(DOOR.read_text())
+        os.kill(door, signal.SIGSTOP)
+        if os.fork() == 0:
+            time.sleep(SHUT)
+            os.kill(door, signal.SIGCONT)
+            os._exit(0)
     change = pending() or {"due": 0.0, "summary": {"id": ""}}
     if moment == "waiting":
         time.sleep(DELIVERY)
