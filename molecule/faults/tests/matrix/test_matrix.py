@@ -30,10 +30,7 @@ Outcomes = dict[tuple[str, int], Ended]
 
 def work(known: Sides) -> list[tuple[str, list[int]]]:
     """What there is to do, as (fault, steps); what takes longest first."""
-    # A boot takes its time, and forgets the running kernel in whatever state that was: of those steps every third is
-    # enough. While files are written each counts.
-    written = range(known.writing, known.final + 2)
-    jobs = [("power", [step]) for step in known.of("power") if step in written or step % 3 == 1]
+    jobs = [("power", [step]) for step in known.of("power")]
     for fault in ("stop", *PROCESS_FAULTS, *FILE_FAULTS):
         jobs += [(fault, steps) for steps in batches(known.of(fault))]
     return jobs
