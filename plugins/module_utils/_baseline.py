@@ -13,8 +13,7 @@ from typing import Optional
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline
 from ansible_collections.netfleet.tcp.plugins.module_utils._record_file import read_record
-from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault, key_token
-from ansible_collections.netfleet.tcp.plugins.module_utils._wireguard import shown
+from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault, without_secrets
 
 STATE_DIRECTORY = "/var/lib/netfleet-tcp"
 
@@ -38,5 +37,5 @@ def masked(baseline: Baseline, vault: Vault) -> Baseline:
         baseline,
         keys={name: vault.mask(name, value) or "" for name, value in baseline.keys.items()},
         files={path: replace(state, text=vault.mask_file(path, state.text)) for path, state in baseline.files.items()},
-        tunnels={name: tunnel and shown(tunnel, key_token) for name, tunnel in baseline.tunnels.items()},
+        tunnels={name: without_secrets(tunnel) for name, tunnel in baseline.tunnels.items()},
     )

@@ -8,7 +8,7 @@ Pure but for the System that is handed in.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _qdisc
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import CONFIRMED, FAILED, Checkpoint
@@ -26,11 +26,10 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._plan import same_fil
 from ansible_collections.netfleet.tcp.plugins.module_utils._restore import put, raw_key
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert import clean_up, revert, utc
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import disarm
-from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
+from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault, without_secrets
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import tunnel_changes
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import read_tunnels, without_secrets
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import read_tunnels
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, same_value
 
 LOCK_SECONDS = 30.0
@@ -91,15 +90,11 @@ def _deviations(system: System, pending: Checkpoint) -> Iterator[Problem]:
                 yield Problem(name, "has the qdisc %s by now, not %s" % (states.get(name, "(gone)"), kind))
     tunnels = read_tunnels(system) if after.tunnels else {}
     for name, wanted in after.tunnels.items():
-        for change in tunnel_changes(_masked(wanted), _masked(tunnels.get(name)), settled=True):
+        for change in tunnel_changes(without_secrets(wanted), without_secrets(tunnels.get(name)), settled=True):
             yield Problem(change.key, "is %s by now, not %s" % (change.running, change.want))
     given = system.new_socket_congestion_control()
     if pending.congestion_control and given and given != pending.congestion_control:
         yield Problem("congestion control", "a new socket gets %s, not %s" % (given, pending.congestion_control))
-
-
-def _masked(tunnel: Optional[Tunnel]) -> Optional[Tunnel]:
-    return tunnel and without_secrets(tunnel)
 
 
 def finish(system: System, pending: Checkpoint) -> Tuple[Checkpoint, List[str]]:

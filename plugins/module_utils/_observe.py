@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
-from typing import Dict, List, Optional, Sequence, Tuple
+from dataclasses import dataclass, replace
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import summaries
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Baseline,
     FileState,
@@ -31,15 +31,6 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import parse_t
 from ansible_collections.netfleet.tcp.plugins.module_utils._routes import parse_routes
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import (
-    NETWORKD_RUNS,
-    foreign_routes,
-    key_is_right,
-    own_key,
-    read_tunnels,
-    without_secrets,
-)
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_path
 
 CONGESTION_CONTROL_KEY = "net.ipv4.tcp_congestion_control"
@@ -89,7 +80,6 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
     boot = boot_files(system, names, reader, vault)
     routes = _routes(system) if request.routes else ()
     pending, last_change = summaries(system) if facts["root"] else (None, None)
-    links = _tunnels(system, request, baseline)
     foreign = {path: text for path, text in boot.texts.items() if path not in request.files}
     return Observed(
         kernel=facts["kernel"],
@@ -116,34 +106,19 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
         unread=boot.unread,
         pending=pending,
         last_change=last_change,
-        tunnels=links.tunnels,
-        tunnel_key=links.key,
-        tunnel_limit=links.limit,
-        foreign_routes=links.foreign_routes,
-        networkd=request.tunnels and system.file_state(NETWORKD_RUNS).kind != "absent",
         resolved={name: tuple(system.resolve(name)) for name in request.resolve},
+        **_tunnels(system, request, baseline),
     )
 
 
-@dataclass(frozen=True)
-class _TunnelsSeen:
-    """The interfaces without their secrets, the host's public key, the routes of others; limit: why none was read."""
-
-    tunnels: Dict[str, Tunnel] = field(default_factory=dict)
-    key: str = ""
-    foreign_routes: Dict[str, str] = field(default_factory=dict)
-    limit: str = ""
-
-
-def _tunnels(system: System, request: Request, baseline: Baseline) -> _TunnelsSeen:
+def _tunnels(system: System, request: Request, baseline: Baseline) -> Dict[str, Any]:
+    """What is observed of WireGuard, by the names of Observed's fields."""
     if not request.tunnels and not baseline.tunnels:
-        return _TunnelsSeen()
-    try:
-        found = {name: without_secrets(tunnel) for name, tunnel in read_tunnels(system).items()}
-        key = own_key(system) if key_is_right(system) else ""
-        return _TunnelsSeen(found, key, foreign_routes(system, found))
-    except HostError as error:
-        return _TunnelsSeen(limit=str(error))
+        return {}
+    # Most looks are not about tunnels, and do not wait until the code for them is loaded.
+    from ansible_collections.netfleet.tcp.plugins.module_utils._observe_tunnels import observe_tunnels
+
+    return observe_tunnels(system)
 
 
 def _baseline_known(system: System) -> bool:

@@ -42,13 +42,17 @@ def make_plan(desired: Desired, observed: Observed, settled: Optional[bool] = No
     """
     own = own_assignments(desired)
     findings = [finding for key in desired.keys for finding in _key_findings(key, own.get(key.name), desired, observed)]
+    files = list(_file_changes(desired, observed))
+    if settled is None:
+        # While the files name other endpoints than are wanted, somebody has changed the declaration.
+        settled = not files
     changes: List[Change] = []
     changes += _load_changes(desired, observed)
     changes += [change for key in desired.keys for change in _key_changes(key, observed)]
     changes += _key_restores(desired, observed)
     changes += _qdisc_changes(desired, observed)
     changes += _tunnel_changes(desired, observed, settled)
-    changes += _file_changes(desired, observed)
+    changes += files
     changes += _unload_changes(desired, observed)
     findings += _module_findings(desired, observed)
     findings += _file_findings(desired, observed)
@@ -180,12 +184,9 @@ def names_endpoints(plan: Plan) -> bool:
     return not any(change.subject == "file" for change in plan.changes)
 
 
-def _tunnel_changes(desired: Desired, observed: Observed, settled: Optional[bool]) -> Iterator[Change]:
+def _tunnel_changes(desired: Desired, observed: Observed, settled: bool) -> Iterator[Change]:
     if observed.tunnel_limit:
         return
-    if settled is None:
-        # While the files name other endpoints than are wanted, somebody has changed the declaration.
-        settled = not list(_file_changes(desired, observed))
     names = {tunnel.name for tunnel in desired.tunnels}
     # Those that go first: another one may want their ports, or their routes.
     for name, before in sorted(observed.baseline.tunnels.items()):

@@ -43,12 +43,12 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import state_n
 from ansible_collections.netfleet.tcp.plugins.module_utils._restore import is_loaded, raw_key, restore
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert import clean_up, utc
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import arm, disarm
-from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
+from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault, without_secrets
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import AT_ONCE, Terms, new_summary, recover
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import tunnel_changes
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import read_tunnels, without_secrets
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import read_tunnels
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, same_value
 
 LAST = "last"
@@ -199,8 +199,8 @@ def _differences(present: Things, target: Things, earliest: str) -> Iterator[Cha
 
 def _tunnel_differences(present: Things, target: Things, reason: str) -> Iterator[Change]:
     for name, tunnel in target.tunnels.items():
-        want, have = (state and without_secrets(state) for state in (tunnel, present.tunnels.get(name)))
-        yield from tunnel_changes(want, have, settled=False, reason=reason)
+        have = without_secrets(present.tunnels.get(name))
+        yield from tunnel_changes(without_secrets(tunnel), have, settled=False, reason=reason)
 
 
 def _mark(system: System, entry: Checkpoint) -> List[str]:

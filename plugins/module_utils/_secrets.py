@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 from typing import Mapping, Optional
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, key_name, same_value
 
 # Four words or more; a UUID, whose last word is longer, is none.
@@ -49,6 +51,17 @@ def mask_keys(text: str) -> str:
         return match.group() if _PUBLIC.search(before) else key_token(match.group())
 
     return _WIREGUARD_KEY.sub(masked, text) if "=" in text else text
+
+
+def without_secrets(tunnel: Optional[Tunnel]) -> Optional[Tunnel]:
+    """A WireGuard interface as it may leave the host: without its private key, and tokens for preshared keys."""
+    if tunnel is None:
+        return None
+    peers = (
+        replace(peer, preshared_key=key_token(peer.preshared_key) if peer.preshared_key else "")
+        for peer in tunnel.peers
+    )
+    return replace(tunnel, private_key="", peers=tuple(peers))
 
 
 class Vault:

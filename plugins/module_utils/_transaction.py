@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline, _baseline_change, _qdisc
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot_recovery import arm_boot
@@ -65,10 +65,11 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_endpoints import names_of, resolved
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import tunnel_of
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import SUBJECT, tunnel_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import (
     change_tunnel,
     group_id,
+    private_key,
     read_tunnels,
     with_secrets,
 )
@@ -200,6 +201,16 @@ def _to_restore(name: str, text: str) -> str:
     return text
 
 
+def _each_tunnel_once(changes: Iterable[Change]) -> Iterator[Change]:
+    """The changes but for those of a tunnel that another one of it has made: it is changed as a whole."""
+    seen: Set[str] = set()
+    for change in changes:
+        if change.subject != SUBJECT or tunnel_of(change) not in seen:
+            yield change
+        if change.subject == SUBJECT:
+            seen.add(tunnel_of(change))
+
+
 class _Transaction:
     """The steps of one change of the running kernel; its files are finish's."""
 
@@ -227,7 +238,7 @@ class _Transaction:
             baseline, desired, observed, self._raw_keys, self._raw_files, self._raw_tunnels
         )
         self._settled = False
-        self._tunnels = {tunnel.name: self._wanted_tunnel(tunnel, secrets) for tunnel in desired.tunnels}
+        self._tunnels = self._wanted_tunnels(secrets)
 
     def run(self, plan: Plan, terms: Terms) -> Outcome:
         """Record, arm, change, verify; without a window also finish."""
@@ -248,7 +259,7 @@ class _Transaction:
                 # What was there before and is to be, without secrets: for whoever has but the host's journal.
                 words = (pending.id, change.subject, change.key, change.running, change.want)
                 self._system.log("change %s: %s %s: %s -> %s" % words)
-            for change in plan.changes:
+            for change in _each_tunnel_once(plan.changes):
                 if change.subject in steps and change.want != UNLOADED:
                     steps[change.subject](change)
             self._verify()
@@ -325,16 +336,23 @@ class _Transaction:
         if lines:
             must_run(self._system, ["tc", "-batch", "-"], "\n".join(lines) + "\n")
 
-    def _wanted_tunnel(self, tunnel: Tunnel, secrets: Dict[str, str]) -> Tunnel:
-        there = self._raw_tunnels.get(tunnel.name)
-        return with_secrets(self._system, resolved(tunnel, self._observed.resolved, there), secrets, there)
+    def _wanted_tunnels(self, secrets: Dict[str, str]) -> Dict[str, Tunnel]:
+        """The desired ones with their secrets."""
+        if not self._desired.tunnels:
+            return {}
+        private = private_key(self._system, {tunnel.public_key for tunnel in self._desired.tunnels})
+        found = {}
+        for tunnel in self._desired.tunnels:
+            there = self._raw_tunnels.get(tunnel.name)
+            found[tunnel.name] = with_secrets(resolved(tunnel, self._observed.resolved, there), private, secrets, there)
+        return found
 
     def _tunnel_target(self, name: str) -> Optional[Tunnel]:
         return self._tunnels[name] if name in self._tunnels else self._old_baseline.tunnels.get(name)
 
     def _tunnel(self, change: Change) -> None:
-        # All of an interface at once: what its first change has done, the others find done.
-        change_tunnel(self._system, tunnel_of(change), self._tunnel_target(tunnel_of(change)), self._settled)
+        name = tunnel_of(change)
+        change_tunnel(self._system, name, self._tunnel_target(name), self._settled)
 
     def _look(self) -> Observed:
         return observe(self._system, request_for(self._desired), self._baseline, self._vault)

@@ -16,7 +16,7 @@ def resolved(tunnel: Tunnel, addresses: Mapping[str, Tuple[str, ...]], have: Opt
     peers = []
     for peer in tunnel.peers:
         host, _colon, port = peer.endpoint.rpartition(":")
-        known = ["%s:%s" % (_bracketed(address), port) for address in addresses.get(host, ())]
+        known = [endpoint_of(address, port) for address in addresses.get(host, ())]
         now = there[peer.public_key].endpoint if peer.public_key in there else ""
         # Where the name resolves to nothing today, what is in use stays so.
         endpoint = now if now in known or (now and host in addresses and not known) else (known or [peer.endpoint])[0]
@@ -24,8 +24,9 @@ def resolved(tunnel: Tunnel, addresses: Mapping[str, Tuple[str, ...]], have: Opt
     return replace(tunnel, peers=tuple(peers))
 
 
-def _bracketed(address: str) -> str:
-    return "[%s]" % address if ":" in address else address
+def endpoint_of(host: str, port: str) -> str:
+    """A host and its port as WireGuard writes them."""
+    return "%s:%s" % ("[%s]" % host if ":" in host else host, port)
 
 
 def names_of(tunnels: Iterable[Tunnel]) -> List[str]:

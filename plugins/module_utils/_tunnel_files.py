@@ -18,6 +18,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import 
     TunnelPeer,
     TunnelRoute,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import route_words
 
 NETWORKD, WG_QUICK = "systemd-networkd", "wg-quick"
 BACKENDS = (NETWORKD, WG_QUICK)
@@ -158,17 +159,7 @@ def _wg_quick_sections(tunnel: Tunnel) -> Iterator[Tuple[str, List[str]]]:
         if peer.preshared_key:
             path = preshared_path(tunnel.name, peer.name)
             lines.append("PostUp = wg set %%i peer %s preshared-key %s" % (peer.public_key, path))
-    lines += ["PostUp = ip route replace %s dev %%i%s" % (route.prefix, _options(route)) for route in tunnel.routes]
+    lines += ["PostUp = ip route replace " + " ".join(route_words(route, "%i")) for route in tunnel.routes]
     yield "Interface", lines
     for peer in tunnel.peers:
         yield "Peer", ["# " + peer.name, "PublicKey = " + peer.public_key, *_peer_lines(peer, "%s = %s")]
-
-
-def _options(route: TunnelRoute) -> str:
-    values = [
-        ("metric", route.metric),
-        ("congctl", route.congestion_control),
-        ("initcwnd", route.initcwnd),
-        ("initrwnd", route.initrwnd),
-    ]
-    return " proto %d" % PROTOCOL + "".join(" %s %s" % pair for pair in values if pair[1])

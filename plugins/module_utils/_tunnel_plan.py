@@ -25,7 +25,6 @@ SUBJECT = "tunnel"
 _ABSENT = "absent"
 # Where the file that a program is to read is what comes to it by its standard input: a key is on no command line.
 _STDIN = "/dev/stdin"
-_OURS = ("proto", str(PROTOCOL))
 
 
 @dataclass(frozen=True)
@@ -238,13 +237,18 @@ def _route_commands(want: Tunnel, have: Tunnel) -> Iterator[Command]:
     present = have.routes if have.up else ()
     for route in want.routes if want.up else ():
         if route not in present:
-            target = (*_target(route, want.name), *_OURS)
-            yield Command(("ip", "route", "replace", *target, *_route_options(route)))
+            yield Command(("ip", "route", "replace", *route_words(route, want.name)))
     places = {_place(route) for route in want.routes}
     for route in present if want.up else ():
         if _place(route) not in places:
-            yield Command(("ip", "route", "del", *_target(route, want.name), *_OURS))
+            yield Command(("ip", "route", "del", *_target(route, want.name)))
 
 
-def _target(route: TunnelRoute, name: str) -> List[str]:
-    return [route.prefix, "dev", name, *(["metric", str(route.metric)] if route.metric else [])]
+def route_words(route: TunnelRoute, device: str) -> List[str]:
+    """What follows `ip route replace`."""
+    return [*_target(route, device), *_route_options(route)]
+
+
+def _target(route: TunnelRoute, device: str) -> List[str]:
+    metric = ["metric", str(route.metric)] if route.metric else []
+    return [route.prefix, "dev", device, "proto", str(PROTOCOL), *metric]

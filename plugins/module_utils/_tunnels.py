@@ -8,7 +8,7 @@ Pure but for the System that is handed in.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, Mapping, Optional, Sequence, Tuple
+from typing import Collection, Dict, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token
@@ -22,7 +22,6 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._wireguard import (
     ROUTES,
     parse_dump,
     routed_elsewhere,
-    shown,
     with_links,
 )
 
@@ -35,16 +34,18 @@ _INSTALL = "install wireguard-tools"
 def read_tunnels(system: System) -> Dict[str, Tunnel]:
     """All interfaces by name, with their secrets. HostError where they cannot be read."""
     tunnels = parse_dump(_output(system, DUMP), system.now())
-    if not tunnels:
-        return {}
-    ipv4, ipv6 = (_output(system, command) for command in ROUTES)
-    return with_links(tunnels, _output(system, ADDRESSES), (ipv4, ipv6))
+    return with_links(tunnels, _output(system, ADDRESSES), _routes(system)) if tunnels else {}
 
 
-def foreign_routes(system: System, tunnels: Mapping[str, Tunnel]) -> Dict[str, str]:
-    """The routes of the host that are none of its tunnels': see routed_elsewhere."""
+def read_links(system: System) -> Tuple[Dict[str, Tunnel], Dict[str, str]]:
+    """The same, and the routes of the host that are none of its tunnels' (see routed_elsewhere)."""
+    tunnels, routes = parse_dump(_output(system, DUMP), system.now()), _routes(system)
+    return with_links(tunnels, _output(system, ADDRESSES), routes), routed_elsewhere(tunnels, routes)
+
+
+def _routes(system: System) -> Tuple[str, str]:
     ipv4, ipv6 = (_output(system, command) for command in ROUTES)
-    return routed_elsewhere(tunnels, (ipv4, ipv6))
+    return ipv4, ipv6
 
 
 def _output(system: System, argv: Sequence[str]) -> str:
@@ -53,11 +54,6 @@ def _output(system: System, argv: Sequence[str]) -> str:
         # What it has printed by then may hold keys.
         raise host_error(" ".join(argv), error.strip() or "exit status %d" % status, _INSTALL)
     return output
-
-
-def without_secrets(tunnel: Tunnel) -> Tunnel:
-    """The interface as it may leave the host."""
-    return shown(tunnel, key_token)
 
 
 def own_key(system: System) -> str:
@@ -118,18 +114,24 @@ def group_id(system: System, name: str) -> int:
     return 0
 
 
-def with_secrets(system: System, tunnel: Tunnel, secrets: Mapping[str, str], have: Optional[Tunnel] = None) -> Tunnel:
-    """The wanted interface with its secrets: the private key from its file, preshared keys by their tokens.
+def private_key(system: System, planned: Collection[str]) -> str:
+    """The host's private key. planned: the public ones that its interfaces were planned with.
 
-    have: the running one, whose peers may stay as they are.
-
-    HostError where one of them is not there, or the private key is another one than was planned with.
+    HostError where there is none, or it is another one than was planned with.
     """
     private = system.read(KEY_PATH)
     if private is None:
         raise host_error(KEY_PATH, "is not there", "run again: the key is made first")
-    if public_key(system, private) != tunnel.public_key:
+    if set(planned) != {public_key(system, private)}:
         raise host_error(KEY_PATH, "holds another key than was planned with", "run again")
+    return private.strip()
+
+
+def with_secrets(tunnel: Tunnel, private: str, secrets: Mapping[str, str], have: Optional[Tunnel]) -> Tunnel:
+    """The wanted interface with its secrets: the host's private key, and preshared keys by their tokens.
+
+    have: the running one, whose peers may stay as they are. HostError where a preshared key is not there.
+    """
     peers = []
     known = {key_token(peer.preshared_key): peer.preshared_key for peer in (have.peers if have else ())}
     known.update(secrets)
@@ -138,7 +140,7 @@ def with_secrets(system: System, tunnel: Tunnel, secrets: Mapping[str, str], hav
         if token and token not in known:
             raise host_error("%s peer %s" % (tunnel.name, peer.name), "its preshared key did not come with this run")
         peers.append(replace(peer, preshared_key=known[token] if token else ""))
-    return replace(tunnel, private_key=private.strip(), peers=tuple(peers))
+    return replace(tunnel, private_key=private, peers=tuple(peers))
 
 
 def change_tunnel(system: System, name: str, want: Optional[Tunnel], settled: bool = False) -> None:

@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a host says of its WireGuard interfaces, read: wg's dump, and ip's JSON. Pure.
 
-The dump holds private keys. It is read on the host, in one run, and what leaves the host is `shown` of it.
+The dump holds private keys. It is read on the host, in one run, and what leaves the host is without them
+(_secrets.without_secrets).
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Tuple
+from dataclasses import dataclass, replace
+from typing import Any, Dict, Iterable, Iterator, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import (
@@ -82,50 +83,67 @@ def with_links(tunnels: Dict[str, Tunnel], addresses: str, routes: Tuple[str, st
             )
             up = "UP" in (entry.get("flags") or ())
             found[tunnel.name] = replace(tunnel, mtu=int(entry.get("mtu", 0)), up=up, addresses=tuple(own))
-    for family, text in zip("46", routes):
-        for device, route in _routes(text, family):
-            if device in found:
-                tunnel = found[device]
-                found[device] = replace(tunnel, routes=tuple(sorted((*tunnel.routes, route), key=_order)))
+    for route in _entries(routes):
+        if route.ours and route.device in found:
+            tunnel = found[route.device]
+            own_routes = sorted((*tunnel.routes, route.route()), key=_order)
+            found[route.device] = replace(tunnel, routes=tuple(own_routes))
     return found
 
 
 def routed_elsewhere(tunnels: Iterable[str], routes: Tuple[str, str]) -> Dict[str, str]:
     """By prefix and metric ("10.0.0.0/8 50"), the interface of each route that is not a tunnel's: it is somebody's."""
     own = set(tunnels)
-    found: Dict[str, str] = {}
-    for family, text in zip("46", routes):
-        for entry in _json(text, "ip -j -%s route show" % family):
-            device = str(entry.get("dev", ""))
-            if device and device not in own:
-                metric = int(entry.get("metric", 0))
-                metric = 0 if metric == _DEFAULT_METRIC[family] else metric
-                found["%s %d" % (_prefix(str(entry.get("dst", "default")), family), metric)] = device
-    return found
+    return {
+        "%s %d" % (entry.prefix, entry.metric): entry.device
+        for entry in _entries(routes)
+        if entry.device and entry.device not in own
+    }
 
 
 def _order(route: TunnelRoute) -> Tuple[str, int]:
     return route.prefix, route.metric
 
 
-def _routes(text: str, family: str) -> Iterator[Tuple[str, TunnelRoute]]:
-    for entry in _json(text, "ip -j -%s route show" % family):
-        if str(entry.get("protocol")) != str(PROTOCOL) or "dev" not in entry:
-            continue
+@dataclass(frozen=True)
+class _Entry:
+    """A route of any interface, as ip prints it. metric 0: the kernel's default."""
+
+    device: str
+    prefix: str
+    metric: int
+    details: Dict[str, Any]
+
+    @property
+    def ours(self) -> bool:
+        """Whether this collection has made it."""
+        return str(self.details.get("protocol")) == str(PROTOCOL)
+
+    def route(self) -> TunnelRoute:
+        """The route of a tunnel."""
         metrics: Dict[str, Any] = {}
-        for each in entry.get("metrics") or ():
+        for each in self.details.get("metrics") or ():
             metrics.update(each)
-        metric = int(entry.get("metric", 0))
-        yield (
-            str(entry["dev"]),
-            TunnelRoute(
+        return TunnelRoute(
+            prefix=self.prefix,
+            metric=self.metric,
+            congestion_control=str(metrics.get("congestion", "")).split(" ", maxsplit=1)[0],
+            initcwnd=int(metrics.get("initcwnd", 0)),
+            initrwnd=int(metrics.get("initrwnd", 0)),
+        )
+
+
+def _entries(routes: Tuple[str, str]) -> Iterator[_Entry]:
+    """All routes. routes: as with_links takes them."""
+    for family, text in zip("46", routes):
+        for entry in _json(text, "ip -j -%s route show" % family):
+            metric = int(entry.get("metric", 0))
+            yield _Entry(
+                device=str(entry.get("dev", "")),
                 prefix=_prefix(str(entry.get("dst", "default")), family),
                 metric=0 if metric == _DEFAULT_METRIC[family] else metric,
-                congestion_control=str(metrics.get("congestion", "")).split(" ", maxsplit=1)[0],
-                initcwnd=int(metrics.get("initcwnd", 0)),
-                initrwnd=int(metrics.get("initrwnd", 0)),
-            ),
-        )
+                details=entry,
+            )
 
 
 def _prefix(text: str, family: str) -> str:
@@ -141,11 +159,3 @@ def _json(text: str, what: str) -> List[Dict[str, Any]]:
     except ValueError as error:
         raise host_error(what, "its output is not JSON: %s" % error, "is iproute2 older than 4.17?") from error
     return entries
-
-
-def shown(tunnel: Tunnel, mask: Callable[[str], str]) -> Tunnel:
-    """The interface as it may leave the host. mask: gives the token that stands for a preshared key."""
-    peers = (
-        replace(peer, preshared_key=mask(peer.preshared_key) if peer.preshared_key else "") for peer in tunnel.peers
-    )
-    return replace(tunnel, private_key="", peers=tuple(peers))

@@ -77,9 +77,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import to_wire
+from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import without_secrets
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_answers import Asked, answers
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import read_tunnels, without_secrets
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import read_tunnels
 
 
 def main() -> None:

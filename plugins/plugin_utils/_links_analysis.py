@@ -137,6 +137,7 @@ def _names(declared: Links) -> Iterator[Problem]:
 
 def _numbering(topology: Topology) -> Iterator[Problem]:
     highest = numbers_in(topology)
+    all_taken = {number_of(topology, node) for node in topology.nodes}
     taken: Dict[int, str] = {}
     for node in topology.nodes:
         number = number_of(topology, node)
@@ -144,15 +145,11 @@ def _numbering(topology: Topology) -> Iterator[Problem]:
         if number > highest:
             yield Problem(place, "%d is outside of %s" % (number, _shown(topology)), "1 to %d" % highest)
         elif number in taken:
-            free = next((entry for entry in range(1, highest + 1) if entry not in _numbers(topology)), None)
+            free = next((entry for entry in range(1, highest + 1) if entry not in all_taken), None)
             text = "%s and %s would both have number %d, so the same address" % (taken[number], node, number)
             cure = "numbers: {%s: %d}" % (node, free) if free else "a larger network"
             yield Problem(place, text, cure)
         taken.setdefault(number, node)
-
-
-def _numbers(topology: Topology) -> Dict[int, str]:
-    return {number_of(topology, node): node for node in topology.nodes}
 
 
 def _shown(topology: Topology) -> str:

@@ -17,6 +17,7 @@ from typing import Dict, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired, Finding, Observed
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_endpoints import endpoint_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import (
     NETWORKD,
     WG_QUICK,
@@ -131,7 +132,7 @@ def _tunnel(
             TunnelPeer(
                 public_key=key,
                 name=peer.node,
-                endpoint=_endpoint(peer),
+                endpoint=endpoint_of(peer.endpoint, str(peer.port)) if peer.endpoint else "",
                 allowed=tuple(sorted(peer.allowed)),
                 keepalive=peer.keepalive,
                 preshared_key=token,
@@ -201,13 +202,6 @@ def preshared_key(settings: LinkSettings, topology: str, one: str, other: str) -
     words = (topology, *pair_name(one, other), str(settings.generation))
     message = b"\0".join([_OF_PRESHARED_KEYS, *(word.encode() for word in words)])
     return base64.b64encode(hmac.new(settings.secret.encode(), message, hashlib.sha256).digest()).decode()
-
-
-def _endpoint(peer: PeerWanted) -> str:
-    if not peer.endpoint:
-        return ""
-    host = "[%s]" % peer.endpoint if ":" in peer.endpoint else peer.endpoint
-    return "%s:%d" % (host, peer.port)
 
 
 def _routes(peers: List[PeerWanted], settings: LinkSettings) -> Iterator[TunnelRoute]:

@@ -74,10 +74,7 @@ class PeerWanted:
 
 @dataclass(frozen=True)
 class InterfaceWanted:
-    """A WireGuard interface of a host. addresses: with their prefix length. peers: by name.
-
-    one_peer: it is a link of its own, beside which others may carry the same prefixes.
-    """
+    """A WireGuard interface of a host. addresses: with their prefix length. peers: by name."""
 
     name: str
     topology: str
@@ -85,7 +82,6 @@ class InterfaceWanted:
     mtu: int
     addresses: Tuple[str, ...]
     peers: Tuple[PeerWanted, ...]
-    one_peer: bool = False
 
 
 def links_of(declared: Links) -> Iterator[Link]:
@@ -173,7 +169,6 @@ def _interface(declared: Links, node: str, name: str, ends: List[Tuple[Link, str
         addresses=tuple("%s/%d" % pair for pair in addresses),
         # In an order that does not depend on that of the inventory.
         peers=tuple(_peer(declared, topology, node, peer) for peer in sorted(peer for _link, peer in ends)),
-        one_peer=topology.interface_per_peer,
     )
 
 

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
-from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token, mask_keys
+from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token, mask_keys, without_secrets
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
-from ansible_collections.netfleet.tcp.plugins.module_utils._wireguard import parse_dump, shown, with_links
+from ansible_collections.netfleet.tcp.plugins.module_utils._wireguard import parse_dump, with_links
 
 PRIVATE, PUBLIC, PRESHARED = "a" * 43 + "=", "b" * 43 + "=", "c" * 43 + "="
 NOW = 1_795_600_000.0
@@ -120,7 +120,8 @@ def test_what_is_not_understood_is_said_without_the_keys_in_it(text: str) -> Non
 
 
 def test_what_is_shown_holds_no_secret() -> None:
-    found = shown(parse_dump(DUMP, NOW)["wg0"], key_token)
+    found = without_secrets(parse_dump(DUMP, NOW)["wg0"])
+    assert found is not None
     assert (found.private_key, found.public_key) == ("", PUBLIC)
     assert [peer.preshared_key for peer in found.peers] == [key_token(PRESHARED), ""]
     assert PRIVATE not in repr(found)

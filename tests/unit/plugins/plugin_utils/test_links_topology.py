@@ -157,7 +157,7 @@ def test_the_ends_of_each_link_agree(topology: dict[str, Any], members: set[str]
                 (mine,) = [p for p in back.peers if p.node == node]
                 assert peer.port in (0, back.port)
                 assert mine.preshared == peer.preshared
-                assert back.mtu == entry.mtu or not entry.one_peer
+                assert back.mtu == entry.mtu or not topology["interface_per_peer"]
                 own = {address.split("/")[0] for address in entry.addresses}
                 assert all(any(holds(ip_network(a), ip_network(prefix)) for a in mine.allowed) for prefix in own)
                 # One calls, and whoever cannot be called keeps the way open.

@@ -1,0 +1,36 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The part of a visit that is about WireGuard: interfaces without their secrets, the host's key, routes of others.
+
+Apart from the rest of a visit, so that a look at TCP does not load it. Pure but for the System that is handed in.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
+from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import without_secrets
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import (
+    NETWORKD_RUNS,
+    key_is_right,
+    own_key,
+    read_links,
+)
+
+
+def observe_tunnels(system: System) -> Dict[str, Any]:
+    """By the names of Observed's fields; tunnel_limit says why nothing could be read."""
+    networkd = system.file_state(NETWORKD_RUNS).kind != "absent"
+    try:
+        tunnels, elsewhere = read_links(system)
+        key = own_key(system) if key_is_right(system) else ""
+    except HostError as error:
+        return {"networkd": networkd, "tunnel_limit": str(error)}
+    return {
+        "networkd": networkd,
+        "tunnels": {name: without_secrets(tunnel) for name, tunnel in tunnels.items()},
+        "tunnel_key": key,
+        "foreign_routes": elsewhere,
+    }
