@@ -18,8 +18,6 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._run_settings import 
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._tuning import TuningAction
 
 _STEPS = ("look", "make", "end")
-# Seconds for which a host is asked to take a change back at once.
-_TO_TAKE_BACK = 20.0
 
 
 class ActionModule(TuningAction):
@@ -92,18 +90,4 @@ class ActionModule(TuningAction):
         made = dict(given.get("made") or {})
         if made.get("not_made"):
             return {"changed": False, **made["not_made"]}
-        if "change" not in made:
-            return {"changed": False, "skipped": True, "skip_reason": "nothing waits to be confirmed"}
-        not_kept = str(given.get("not_kept") or "")
-        left = float(made["asked_at"]) + float(made["change"]["window"]) - time.time()
-        # What is to go goes by itself as well.
-        seconds = max(0.0, min(left, _TO_TAKE_BACK) if not_kept else left)
-        try:
-            answer = self.end(made, task_vars, not_kept, seconds)
-        except AnsibleConnectionFailure as error:
-            # No failure of the connection for Ansible: it counts such a host twice, and goes on to the next wave.
-            answer = {"failed": True, "msg": str(error), "change": self.not_confirmed(), "changes": made["changes"]}
-        self.log(arguments["log"], task_vars, answer)
-        # Shown and counted when it was made.
-        answer.update(changed=False)
-        return {key: value for key, value in answer.items() if key not in ("diff", "counters", "asked_at")}
+        return self.end_of(made, task_vars, str(given.get("not_kept") or ""), arguments["log"])

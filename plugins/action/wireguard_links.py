@@ -14,29 +14,45 @@ from ansible.errors import AnsibleError
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Observed, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan, refusal
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._change_action import ChangeAction, Look
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._change_action import ChangeAction, Look, LookError
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._confirmation import fresh
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_analysis import analysed
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import (
     ROLE_DECLARATION,
+    Keys,
     desired_links,
     watched,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_run import checked, declared, digest, link_settings
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_run import (
+    checked,
+    declared,
+    digest,
+    link_settings,
+    rotating,
+)
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology import InterfaceWanted
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_verdict import dead, lived, not_kept
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_verdict import (
+    dead,
+    not_kept,
+    silent,
+    to_ask,
+)
 
 # Where the role leaves what a host was seen to be, what was changed, and which links live since.
 LOOK = "__wireguard_links_look"
 MADE = "__wireguard_links_made"
+SWITCHED = "__wireguard_links_switched"
 CHECKED = "__wireguard_links_checked"
 # Seconds within which a peer answers: WireGuard tries a handshake each five, and has said something after ten.
 _PATIENCE = 16.0
 
 
 class ActionModule(ChangeAction):
-    """plan once; look at every host; ask those outside of the play; make the change; check the links; end it."""
+    """plan once; look at every host; ask those outside of the play; make the change; check the links; end it.
+
+    Where keys change, each host switches to its own between make and check, once its peers have learnt it.
+    """
 
     verb = "links"
 
@@ -47,6 +63,7 @@ class ActionModule(ChangeAction):
             "look": self._look,
             "ask": self._ask,
             "make": self._make,
+            "switch": self._switch,
             "check": self._check,
             "end": self._end,
         }
@@ -90,11 +107,26 @@ class ActionModule(ChangeAction):
         observed, _answer = self.observe(request, task_vars)
         key, made = observed.tunnel_key, False
         if wanted and not key and not observed.tunnel_limit:
-            answer = self._execute_module(module_name="netfleet.tcp.wireguard_key", module_args={}, task_vars=task_vars)
-            if answer.get("failed"):
-                return dict(answer)
+            answer = self._key({}, task_vars)
             key, made = str(answer["public_key"]), bool(answer["changed"])
-        return {"changed": made, "public_key": key, "observed": to_wire(observed)}
+        seen = {"public_key": key, "observed": to_wire(observed)}
+        rotates = rotating(settings, str(task_vars["inventory_hostname"]), task_vars["groups"])
+        if wanted and rotates and observed.tunnel_key:
+            following = str(self._key({"next": True}, task_vars)["public_key"])
+            # In check mode there is none yet: that there will be is the change.
+            seen.update({"next_key": following} if following else {})
+            made = True
+        return {"changed": made, **seen}
+
+    def _key(self, arguments: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        """What wireguard_key answers; LookError where it fails."""
+        answer: Dict[str, Any] = self._execute_module(
+            module_name="netfleet.tcp.wireguard_key", module_args=arguments, task_vars=task_vars
+        )
+        answer.pop("invocation", None)
+        if answer.get("failed"):
+            raise LookError(answer)
+        return answer
 
     def _ask(self, _given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         """One task asks many hosts: none of them may make it fail."""
@@ -122,7 +154,6 @@ class ActionModule(ChangeAction):
             observed,
             _keys(given, settings, task_vars),
             link_settings(settings),
-            together=set(task_vars["ansible_play_batch"]),
         )
         plan = make_plan(links.desired, observed)
         refused = refusal([*links.findings, *plan.findings])
@@ -139,6 +170,23 @@ class ActionModule(ChangeAction):
             answer.update(asked_at=asked_at, wanted=[to_wire(tunnel) for tunnel in links.desired.tunnels])
         return self.told(look, answer)
 
+    def _switch(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        """Have the host use its new key, if all of its peers have learnt it; held: who has not."""
+        made = given.get("made") or {}
+        want = [from_wire(Tunnel, entry) for entry in made.get("wanted") or ()]
+        if not any(tunnel.former for tunnel in want):
+            return {"changed": False, "skipped": True, "skip_reason": "its key stays the same"}
+        peers = {peer.name for tunnel in want for peer in tunnel.peers}
+        held = sorted(peers - set(_changed_hosts(task_vars)))
+        if held:
+            return {"changed": False, "held": held}
+        fresh(self._connection)
+        try:
+            return self._key({"switch": made["change"]["id"], "wait": _PATIENCE}, task_vars)
+        except LookError as error:
+            # It is taken back, and so is what its peers have made: by the step that ends it.
+            return {"changed": False, "failed_to_switch": str(error.answer.get("msg", ""))}
+
     def _check(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         """Which peers that answered before the change do not answer since."""
         made = given.get("made") or {}
@@ -146,12 +194,10 @@ class ActionModule(ChangeAction):
             return {"changed": False, "skipped": True, "skip_reason": "nothing was changed"}
         before = from_wire(Observed, given["look"]["observed"]).tunnels
         want = [from_wire(Tunnel, entry) for entry in made["wanted"]]
-        alive = lived(before)
         ask = [
-            {"interface": tunnel.name, "public_key": peer.public_key, "address": _address(peer)}
-            for tunnel in want
-            for peer in tunnel.peers
-            if peer.public_key in alive.get(tunnel.name, ()) and _address(peer)
+            {"interface": tunnel.name, "public_key": peer.public_key, "address": peer.address}
+            for tunnel, peer in to_ask(before, want)
+            if peer.address
         ]
         if not ask:
             return {"changed": False, "dead": []}
@@ -166,34 +212,30 @@ class ActionModule(ChangeAction):
     def _end(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         """Make the change final over a new connection, or take it back where a link has died by it."""
         made = dict(given.get("made") or {})
-        if "change" not in made:
-            return {"changed": False, "skipped": True, "skip_reason": "nothing waits to be confirmed"}
         settings = checked(given.get("settings") or {})
-        why = _why_not_kept(task_vars).get(str(task_vars["inventory_hostname"]), "")
-        left = float(made["asked_at"]) + float(made["change"]["window"]) - time.time()
-        answer = self.end(made, task_vars, why, max(0.0, left))
-        self.log(settings["log"], task_vars, answer)
-        # Shown and counted when it was made.
-        answer.update(changed=False)
-        return {key: value for key, value in answer.items() if key not in ("diff", "asked_at", "wanted")}
+        hosts = _changed_hosts(task_vars)
+        links = {
+            host: [peer["name"] for tunnel in variables[MADE]["wanted"] for peer in tunnel["peers"]]
+            for host, variables in hosts.items()
+        }
+        why = not_kept({host: _reason(variables) for host, variables in hosts.items()}, links)
+        return self.end_of(made, task_vars, why.get(str(task_vars["inventory_hostname"]), ""), settings["log"])
 
 
-def _address(peer: TunnelPeer) -> str:
-    """The peer's own address in the tunnel."""
-    return next((prefix.split("/")[0] for prefix in peer.allowed if prefix.endswith(("/32", "/128"))), "")
+def _changed_hosts(task_vars: Mapping[str, Any]) -> Dict[str, Mapping[str, Any]]:
+    """The variables of each host whose change of this run waits to be confirmed."""
+    found = {host: task_vars["hostvars"][host] for host in task_vars["ansible_play_hosts_all"]}
+    return {host: variables for host, variables in found.items() if "change" in (variables.get(MADE) or {})}
 
 
-def _why_not_kept(task_vars: Mapping[str, Any]) -> Dict[str, str]:
-    """Of all hosts that were changed in this run."""
-    links: Dict[str, List[str]] = {}
-    found: Dict[str, List[str]] = {}
-    for host in task_vars["ansible_play_hosts_all"]:
-        variables = task_vars["hostvars"][host]
-        made = variables.get(MADE) or {}
-        if "change" in made:
-            links[host] = [peer["name"] for tunnel in made["wanted"] for peer in tunnel["peers"]]
-            found[host] = list((variables.get(CHECKED) or {}).get("dead") or ())
-    return not_kept(found, links)
+def _reason(variables: Mapping[str, Any]) -> str:
+    """Why a host takes its change back by itself; empty where it does not."""
+    switched = variables.get(SWITCHED) or {}
+    if switched.get("failed_to_switch"):
+        return "it could not switch to its new key: %s" % switched["failed_to_switch"]
+    if switched.get("held"):
+        return "%s did not learn the new key" % ", ".join(switched["held"])
+    return silent((variables.get(CHECKED) or {}).get("dead") or ())
 
 
 def _wanted(
@@ -206,12 +248,15 @@ def _wanted(
     return tuple(from_wire(InterfaceWanted, entry) for entry in hosts.get(str(task_vars["inventory_hostname"]), ()))
 
 
-def _keys(given: Mapping[str, Any], settings: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Dict[str, str]:
+def _keys(given: Mapping[str, Any], settings: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Keys:
     """The public keys of nodes: by the registry of the inventory, and by what the hosts themselves said in this run."""
+    former: Dict[str, str] = {}
     keys = dict(settings["keys"])
     for answer in given.get("asked") or ():
         keys.update({str(answer["item"]): answer["public_key"]} if answer.get("public_key") else {})
     for host in task_vars["ansible_play_hosts_all"]:
-        key = (task_vars["hostvars"][host].get(LOOK) or {}).get("public_key")
-        keys.update({host: str(key)} if key else {})
-    return keys
+        look = task_vars["hostvars"][host].get(LOOK) or {}
+        key, following = look.get("public_key"), look.get("next_key")
+        keys.update({host: str(following or key)} if key else {})
+        former.update({host: str(key)} if following else {})
+    return Keys(keys, former, set(task_vars["ansible_play_batch"]))

@@ -20,6 +20,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store imp
     write_pending,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._hand_over import complete
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, observe
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import same_file
@@ -51,6 +52,7 @@ def confirm(system: System, identifier: str) -> Tuple[Checkpoint, List[str]]:
             became = "%s: %s" % (ended.summary.outcome, ended.summary.why) if ended else "nothing is known of it here"
             raise host_error("change %s" % identifier, "cannot be confirmed; %s" % became, "run tune again")
         try:
+            complete(system, pending)
             problems = list(_deviations(system, pending))
             if problems:
                 raise HostError(problems)

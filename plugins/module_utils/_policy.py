@@ -48,7 +48,7 @@ _FEATURE_KEYS = {
     "net.ipv4.tcp_fastopen": "fast_open",
     FAST_OPEN_KEY: "fast_open_key",
 }
-_ALGORITHM = re.compile(r"[a-z0-9_]{1,15}\Z")
+ALGORITHM = re.compile(r"[a-z0-9_]{1,15}\Z")
 _INTERFACE = re.compile(r"[^\s/:%@\\\"']{1,15}\Z")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}\.conf\Z")
 FROM_PROFILE = "profile"
@@ -256,7 +256,7 @@ class _Composer:
     ) -> Tuple[Tuple[str, ...], str]:
         named = self._list("congestion_control")
         for index, algorithm in enumerate(named):
-            if not _ALGORITHM.match(str(algorithm)):
+            if not ALGORITHM.match(str(algorithm)):
                 path = self._path("congestion_control", "[%d]" % index)
                 self._wrong(path, "%r is not the name of an algorithm" % (algorithm,), "such as bbr, htcp or cubic")
         if named:

@@ -1,8 +1,10 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the revert timer and the next boot run: takes the pending change back. Knows nothing of Ansible.
+"""What runs on a host while a change is pending: takes it back, at its time or at boot, or hands its keys over.
 
-revert.pyz [--wait | --early]
+Knows nothing of Ansible.
+
+revert.pyz [--wait | --early | --hand-over]
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Callable, List
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import INTERRUPTED
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import is_over, read_pending, uptime
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, NetfleetError
+from ansible_collections.netfleet.tcp.plugins.module_utils._hand_over import watch
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert import clean_up, revert
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem, System
 
@@ -67,10 +70,23 @@ def _due(system: System) -> bool:
 def main(arguments: List[str]) -> int:
     """Exit status: 0 done or nothing to do, 1 failed."""
     system = LinuxSystem()
+    if "--hand-over" in arguments:
+        return hand_over(system)
     waits = "--wait" in arguments
     if waits:
         wait(system)
     return persist(system, _TRIES if waits else 1, early="--early" in arguments)
+
+
+def hand_over(system: System) -> int:
+    """Hand the keys of the pending change over."""
+    try:
+        sys.stdout.write("%d handed over\n" % watch(system))
+        return 0
+    except NetfleetError as error:
+        sys.stderr.write("%s\n" % error)
+        system.log("keys could not be handed over: %s" % error)
+    return 1
 
 
 def persist(system: System, tries: int, early: bool = False, sleep: Callable[[float], None] = time.sleep) -> int:

@@ -15,7 +15,7 @@ import io
 import sys
 import zipfile
 from functools import lru_cache
-from typing import Dict
+from typing import Dict, List
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _revert_main
 from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STATE_DIRECTORY
@@ -24,6 +24,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_e
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
 TIMER = "netfleet-tcp-revert"
+HAND_OVER = "netfleet-tcp-hand-over"
 # Seconds before the time is over at which the program is started.
 LEAD = 30
 _UNITS = (TIMER + ".timer", TIMER + ".service")
@@ -39,7 +40,7 @@ def arm(system: System, seconds: float) -> str:
     """
     _install(system)
     argv = [sys.executable, "-I", PROGRAM, "--wait"]
-    if system.file_state("/run/systemd/system").kind != "absent":
+    if _has_systemd(system):
         disarm(system)
         status, _output, _error = system.run(
             [
@@ -57,11 +58,31 @@ def arm(system: System, seconds: float) -> str:
         # Asked, not believed: a unit of this name may be masked.
         if status == 0 and system.run(["systemctl", "is-active", "--quiet", *_UNITS])[0] == 0:
             return "timer %s.timer" % TIMER
+    _detach(system, argv, "no revert could be armed")
+    return "a process of its own"
+
+
+def start_hand_over(system: System) -> None:
+    """Have the keys of the pending change handed over, when those who have them speak (see _hand_over).
+
+    HostError where that cannot be started.
+    """
+    argv = [sys.executable, "-I", PROGRAM, "--hand-over"]
+    # Outside of the session that makes the change, which ends before this does.
+    unit = ["systemd-run", "--quiet", "--collect", "--unit=" + HAND_OVER, "--", *argv]
+    if not _has_systemd(system) or system.run(unit)[0] != 0:
+        _detach(system, argv, "nothing hands the keys over")
+
+
+def _detach(system: System, argv: List[str], otherwise: str) -> None:
     try:
         system.detach(argv)
     except OSError as error:
-        raise host_error("", "no revert could be armed: %s" % error, "see the host's journal") from error
-    return "a process of its own"
+        raise host_error("", "%s: %s" % (otherwise, error), "see the host's journal") from error
+
+
+def _has_systemd(system: System) -> bool:
+    return system.file_state("/run/systemd/system").kind != "absent"
 
 
 def disarm(system: System) -> None:
@@ -69,7 +90,7 @@ def disarm(system: System) -> None:
 
     A process of its own finds by itself that nothing is pending.
     """
-    if system.file_state("/run/systemd/system").kind != "absent":
+    if _has_systemd(system):
         system.run(["systemctl", "stop", "--quiet", *_UNITS])
 
 

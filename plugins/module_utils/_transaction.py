@@ -37,6 +37,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import (
     taken_back,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._hand_over import needed
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Baseline,
     Change,
@@ -60,15 +61,17 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._plan import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._restore import must_run, raw_key
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert import clean_up, revert, utc
-from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import arm, disarm
+from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import arm, disarm, start_hand_over
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_endpoints import names_of, resolved
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_PATH, NEXT_KEY_PATH
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import SUBJECT, tunnel_of
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import SUBJECT, staged, tunnel_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import (
     change_tunnel,
     group_id,
+    next_key_files,
     private_key,
     read_tunnels,
     with_secrets,
@@ -238,12 +241,14 @@ class _Transaction:
             baseline, desired, observed, self._raw_keys, self._raw_files, self._raw_tunnels
         )
         self._settled = False
+        self._window = 0
+        self._key_path = KEY_PATH
         self._tunnels = self._wanted_tunnels(secrets)
 
     def run(self, plan: Plan, terms: Terms) -> Outcome:
         """Record, arm, change, verify; without a window also finish."""
         steps = {"module": self._module, "sysctl": self._sysctl, "qdisc": self._qdisc, "tunnel": self._tunnel}
-        self._settled = names_endpoints(plan)
+        self._settled, self._window = names_endpoints(plan), terms.window
         pending = self._checkpoint(plan, terms)
         warnings: List[str] = []
         try:
@@ -263,6 +268,8 @@ class _Transaction:
                 if change.subject in steps and change.want != UNLOADED:
                     steps[change.subject](change)
             self._verify()
+            if terms.window and needed(pending.after.tunnels.values()):
+                start_hand_over(self._system)
             if not terms.window:
                 _ended, warnings = finish(self._system, pending)
             after = self._look()
@@ -280,9 +287,11 @@ class _Transaction:
         tunnels = dict.fromkeys(tunnel_of(change) for change in changes["tunnel"])
         record = _record_state(self._desired, _baseline_change.shrunk(self._baseline, self._desired))
         before = {path: self._raw_files[path] for path in files}
-        if not same_file(self._system.file_state(record.path), record):
-            files[record.path] = record
-            before[record.path] = self._system.file_state(record.path)
+        others = {} if same_file(self._system.file_state(record.path), record) else {record.path: record}
+        if self._key_path == NEXT_KEY_PATH:
+            others.update(next_key_files(self._system))
+        files.update(others)
+        before.update({path: self._system.file_state(path) for path in others})
         system, window = self._system, terms.window or AT_ONCE
         return Checkpoint(
             summary=new_summary(system, self._desired.name, terms),
@@ -340,7 +349,8 @@ class _Transaction:
         """The desired ones with their secrets."""
         if not self._desired.tunnels:
             return {}
-        private = private_key(self._system, {tunnel.public_key for tunnel in self._desired.tunnels})
+        planned = {tunnel.public_key for tunnel in self._desired.tunnels}
+        private, self._key_path = private_key(self._system, planned)
         found = {}
         for tunnel in self._desired.tunnels:
             there = self._raw_tunnels.get(tunnel.name)
@@ -352,7 +362,14 @@ class _Transaction:
 
     def _tunnel(self, change: Change) -> None:
         name = tunnel_of(change)
-        change_tunnel(self._system, name, self._tunnel_target(name), self._settled)
+        target = self._tunnel_target(name)
+        # The transaction holds the lock: what it has read is what is there.
+        first = self._first(target, self._raw_tunnels.get(name)) if target else None
+        change_tunnel(self._system, name, first, self._settled)
+
+    def _first(self, target: Tunnel, have: Optional[Tunnel]) -> Tunnel:
+        """What is made of a tunnel now: a change that is final at once has no time to hand keys over."""
+        return staged(target, have) if self._window else target
 
     def _look(self) -> Observed:
         return observe(self._system, request_for(self._desired), self._baseline, self._vault)
@@ -360,8 +377,11 @@ class _Transaction:
     def _verify(self) -> None:
         """Read the kernel again; whatever still differs is a failure, not a success without effect."""
         after = self._look()
+        # Keys are handed over later on.
+        tunnels = tuple(self._first(tunnel, after.tunnels.get(tunnel.name)) for tunnel in self._desired.tunnels)
         # A peer that speaks from elsewhere by now has been told where it was wanted.
-        changes = [entry for entry in make_plan(self._desired, after, True).changes if entry.subject != "file"]
+        plan = make_plan(replace(self._desired, tunnels=tunnels), after, True)
+        changes = [entry for entry in plan.changes if entry.subject != "file"]
         left = [entry for entry in changes if entry.want != UNLOADED]
         problems = [Problem(change.key, "is %s after %s was set" % (change.running, change.want)) for change in left]
         wanted = self._desired.congestion_control

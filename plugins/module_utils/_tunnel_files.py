@@ -26,6 +26,8 @@ BACKENDS = (NETWORKD, WG_QUICK)
 KEY_DIRECTORY = "/etc/netfleet-tcp"
 # A host has one private key, for all of its interfaces.
 KEY_PATH = KEY_DIRECTORY + "/wireguard.key"
+# The one that takes its place, once the host's peers know it.
+NEXT_KEY_PATH = KEY_PATH + ".next"
 # networkd drops its rights, and reads keys by this group.
 NETWORKD_GROUP = "systemd-network"
 _NETWORKD_DIRECTORY = "/etc/systemd/network"

@@ -22,6 +22,7 @@ class TunnelPeer:
     """A peer. allowed: prefixes, sorted. endpoint: host:port, empty where it comes by itself. keepalive: seconds.
 
     name: of the node, where it is declared. preshared_key: a secret, or the token that stands for it (see _secrets).
+    former: the key that the peer had so far, where it is about to change it (see _hand_over): only wanted, never seen.
     handshake: seconds since the latest; NO_HANDSHAKE: none yet. received, sent: bytes. The last three are only seen.
     """
 
@@ -31,9 +32,20 @@ class TunnelPeer:
     allowed: Tuple[str, ...] = ()
     keepalive: int = 0
     preshared_key: str = ""
+    former: str = ""
     handshake: int = NO_HANDSHAKE
     received: int = 0
     sent: int = 0
+
+    @property
+    def in_touch(self) -> bool:
+        """Whether it has a session that may still be used."""
+        return NO_HANDSHAKE < self.handshake < REJECT_AFTER
+
+    @property
+    def address(self) -> str:
+        """Its own address in the tunnel; empty where nothing that it is allowed is a single address."""
+        return next((prefix.split("/")[0] for prefix in self.allowed if prefix.endswith(("/32", "/128"))), "")
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,8 @@ class TunnelRoute:
 class Tunnel:
     """An interface. private_key: a secret that never leaves the host; public_key stands for it everywhere else.
 
-    port: UDP. mtu: bytes. addresses: with prefix length.
+    port: UDP. mtu: bytes. addresses: with prefix length. former: the public key that it keeps until its peers know the
+    new one: only wanted, never seen.
     """
 
     name: str
@@ -63,6 +76,7 @@ class Tunnel:
     addresses: Tuple[str, ...] = ()
     peers: Tuple[TunnelPeer, ...] = ()
     routes: Tuple[TunnelRoute, ...] = ()
+    former: str = ""
 
     @property
     def by_key(self) -> Dict[str, TunnelPeer]:

@@ -8,14 +8,12 @@ carries goes on. The same commands bring an interface back to what it was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Iterable, Iterator, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import (
-    NO_HANDSHAKE,
     PROTOCOL,
-    REJECT_AFTER,
     Tunnel,
     TunnelPeer,
     TunnelRoute,
@@ -97,8 +95,10 @@ def _differences(want: Tunnel, have: Tunnel, settled: bool) -> Iterator[_Differe
 
 def _peer_differences(want: Tunnel, have: Tunnel, settled: bool) -> Iterator[_Difference]:
     for key, peer in want.by_key.items():
-        there = have.by_key.get(key)
+        there = have.by_key.get(peer.former) or have.by_key.get(key)
         called = "peer %s" % (peer.name or key)
+        if there is not None and there.public_key != key:
+            yield _Difference(called + " key", key, there.public_key)
         if there is None:
             yield _Difference(called, _peer_words(peer), _ABSENT)
             continue
@@ -110,8 +110,9 @@ def _peer_differences(want: Tunnel, have: Tunnel, settled: bool) -> Iterator[_Di
             yield _Difference(called + " keepalive", _seconds(peer.keepalive), _seconds(there.keepalive))
         if peer.preshared_key != there.preshared_key:
             yield _Difference(called + " preshared key", peer.preshared_key or "none", there.preshared_key or "none")
+    formers = {peer.former for peer in want.peers}
     for key, there in have.by_key.items():
-        if key not in want.by_key:
+        if key not in want.by_key and key not in formers:
             yield _Difference("peer %s" % (there.name or key), _ABSENT, _peer_words(there))
 
 
@@ -119,7 +120,7 @@ def moved(want: TunnelPeer, have: TunnelPeer, settled: bool) -> bool:
     """Whether a peer's endpoint has to be set. One that is wanted to have none keeps what it came from."""
     if not want.endpoint or want.endpoint == have.endpoint:
         return False
-    return not (settled and have.handshake != NO_HANDSHAKE and have.handshake < REJECT_AFTER)
+    return not (settled and have.in_touch)
 
 
 def _peer_words(peer: TunnelPeer) -> str:
@@ -156,6 +157,41 @@ def _route_options(route: TunnelRoute) -> List[str]:
     ):
         options += [name, str(value)] if value else []
     return options
+
+
+def staged(want: Tunnel, have: Optional[Tunnel]) -> Tunnel:
+    """What comes first where keys change: peers of both keys, of which the former has what the peer is allowed.
+
+    have: as it runs now. What has been handed over there is as wanted; so is all of an interface that is new.
+    """
+    if have is None:
+        return want
+    peers: List[TunnelPeer] = []
+    for peer in want.peers:
+        if peer.former in have.by_key:
+            peers += [replace(peer, public_key=peer.former, former=""), replace(peer, allowed=(), former="")]
+        else:
+            peers.append(peer)
+    found = replace(want, peers=tuple(peers))
+    if want.former and have.public_key == want.former:
+        found = replace(found, public_key=have.public_key, private_key=have.private_key)
+    return found
+
+
+def hand_overs(want: Tunnel, have: Tunnel) -> List[Command]:
+    """The commands by which each peer that has spoken with its new key gets what the former one was allowed."""
+    commands: List[Command] = []
+    for peer in want.peers:
+        new = have.by_key.get(peer.public_key)
+        if peer.former in have.by_key and new is not None and new.received:
+            words = ("peer", peer.public_key, "allowed-ips", ",".join(peer.allowed), "peer", peer.former, "remove")
+            commands.append(Command(("wg", "set", want.name, *words)))
+    return commands
+
+
+def handing_over(want: Tunnel, have: Optional[Tunnel]) -> bool:
+    """Whether any peer of an interface is still to speak with its new key."""
+    return have is not None and any(peer.former in have.by_key for peer in want.peers)
 
 
 def tunnel_commands(want: Optional[Tunnel], have: Optional[Tunnel], settled: bool = False) -> List[Command]:

@@ -8,14 +8,20 @@ Pure but for the System that is handed in.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Collection, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Collection, Dict, Iterable, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_DIRECTORY, KEY_PATH, NETWORKD_GROUP
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import (
+    KEY_DIRECTORY,
+    KEY_PATH,
+    NETWORKD_GROUP,
+    NEXT_KEY_PATH,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import tunnel_commands
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import Command, tunnel_commands
 from ansible_collections.netfleet.tcp.plugins.module_utils._wireguard import (
     ADDRESSES,
     DUMP,
@@ -33,13 +39,18 @@ _INSTALL = "install wireguard-tools"
 
 def read_tunnels(system: System) -> Dict[str, Tunnel]:
     """All interfaces by name, with their secrets. HostError where they cannot be read."""
-    tunnels = parse_dump(_output(system, DUMP), system.now())
+    tunnels = read_peers(system)
     return with_links(tunnels, _output(system, ADDRESSES), _routes(system)) if tunnels else {}
+
+
+def read_peers(system: System) -> Dict[str, Tunnel]:
+    """The same by what WireGuard itself knows, without addresses and routes: one program instead of four."""
+    return parse_dump(_output(system, DUMP), system.now())
 
 
 def read_links(system: System) -> Tuple[Dict[str, Tunnel], Dict[str, str]]:
     """The same, and the routes of the host that are none of its tunnels' (see routed_elsewhere)."""
-    tunnels, routes = parse_dump(_output(system, DUMP), system.now()), _routes(system)
+    tunnels, routes = read_peers(system), _routes(system)
     return with_links(tunnels, _output(system, ADDRESSES), routes), routed_elsewhere(tunnels, routes)
 
 
@@ -56,25 +67,25 @@ def _output(system: System, argv: Sequence[str]) -> str:
     return output
 
 
-def own_key(system: System) -> str:
+def own_key(system: System, path: str = KEY_PATH) -> str:
     """The public key of the host's key file; empty where it has none. HostError where the file holds no key."""
-    private = system.read(KEY_PATH)
-    return "" if private is None else public_key(system, private)
+    private = system.read(path)
+    return "" if private is None else public_key(system, private, path)
 
 
-def public_key(system: System, private: str) -> str:
+def public_key(system: System, private: str, path: str = KEY_PATH) -> str:
     """The public key of the private one in the host's key file."""
     status, output, _error = system.run(["wg", "pubkey"], private.strip() + "\n")
     if status != 0:
         cure = "restore it, or remove it to have another one made"
-        raise host_error(KEY_PATH, "holds no private key of WireGuard", cure)
+        raise host_error(path, "holds no private key of WireGuard", cure)
     return output.strip()
 
 
-def key_is_right(system: System) -> bool:
+def key_is_right(system: System, path: str = KEY_PATH) -> bool:
     """Whether the host has a private key of its own, closed to all but those who have to read it."""
     mode, group = _closed_to(system)
-    state = system.file_state(KEY_PATH)
+    state = system.file_state(path)
     return (state.kind, state.mode, state.uid, state.gid) == ("file", mode, 0, group)
 
 
@@ -84,25 +95,25 @@ def _closed_to(system: System) -> Tuple[int, int]:
     return (0o640, group) if group else (0o600, 0)
 
 
-def keep_key(system: System) -> str:
+def keep_key(system: System, path: str = KEY_PATH) -> str:
     """The public key of the host, whose private one is made where there is none. HostError where it cannot be."""
     if not system.facts()["root"]:
         raise host_error("", "the key of a host is root's", "use become")
-    if not key_is_right(system):
+    if not key_is_right(system, path):
         with system.lock(_LOCK_SECONDS):
-            _make_key(system)
-    return own_key(system)
+            _make_key(system, path)
+    return own_key(system, path)
 
 
-def _make_key(system: System) -> None:
-    private = system.read(KEY_PATH) or _output(system, ("wg", "genkey"))
+def _make_key(system: System, path: str) -> None:
+    private = system.read(path) or _output(system, ("wg", "genkey"))
     mode, group = _closed_to(system)
     try:
         system.make_open_directory(KEY_DIRECTORY)
-        system.write_file(KEY_PATH, private, mode, (0, group))
+        system.write_file(path, private, mode, (0, group))
     except OSError as error:
         text = "cannot be written: %s" % (error.strerror or error)
-        raise host_error(KEY_PATH, text, "mend that, then run again") from error
+        raise host_error(path, text, "mend that, then run again") from error
 
 
 def group_id(system: System, name: str) -> int:
@@ -114,17 +125,24 @@ def group_id(system: System, name: str) -> int:
     return 0
 
 
-def private_key(system: System, planned: Collection[str]) -> str:
-    """The host's private key. planned: the public ones that its interfaces were planned with.
+def private_key(system: System, planned: Collection[str]) -> Tuple[str, str]:
+    """The host's private key, and where it stands. planned: the public ones that its interfaces were planned with.
 
     HostError where there is none, or it is another one than was planned with.
     """
-    private = system.read(KEY_PATH)
-    if private is None:
+    if system.read(KEY_PATH) is None:
         raise host_error(KEY_PATH, "is not there", "run again: the key is made first")
-    if set(planned) != {public_key(system, private)}:
-        raise host_error(KEY_PATH, "holds another key than was planned with", "run again")
-    return private.strip()
+    for path in (KEY_PATH, NEXT_KEY_PATH):
+        private = system.read(path)
+        if private is not None and set(planned) == {public_key(system, private, path)}:
+            return private.strip(), path
+    raise host_error(KEY_PATH, "holds another key than was planned with", "run again")
+
+
+def next_key_files(system: System) -> Dict[str, FileState]:
+    """The host's key files as they are to be once the next key is the one: as before, but for the key."""
+    following = system.file_state(NEXT_KEY_PATH)
+    return {KEY_PATH: replace(following, path=KEY_PATH), NEXT_KEY_PATH: FileState(NEXT_KEY_PATH)}
 
 
 def with_secrets(tunnel: Tunnel, private: str, secrets: Mapping[str, str], have: Optional[Tunnel]) -> Tunnel:
@@ -146,7 +164,12 @@ def with_secrets(tunnel: Tunnel, private: str, secrets: Mapping[str, str], have:
 def change_tunnel(system: System, name: str, want: Optional[Tunnel], settled: bool = False) -> None:
     """Make an interface what is wanted, by what it is now. HostError, naming the command, where the host refuses."""
     have = read_tunnels(system).get(name)
-    for command in tunnel_commands(want, have, settled):
+    run_commands(system, tunnel_commands(want, have, settled))
+
+
+def run_commands(system: System, commands: Iterable[Command]) -> None:
+    """Run them in order, up to the first that the host refuses: HostError, which names it."""
+    for command in commands:
         status, _out, error = system.run(list(command.argv), command.stdin)
         if status != 0:
             raise host_error(" ".join(command.argv), error.strip() or "exit status %d" % status)

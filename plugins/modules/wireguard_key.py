@@ -16,8 +16,24 @@ description:
   - Makes a private key on the host, in C(/etc/netfleet-tcp/wireguard.key), and returns the public one. The private key
     is in no result and never leaves the host.
   - A key that is there already is kept; its file is closed to others, where it is not.
+  - A key is changed in steps. O(next=true) makes the one that is to follow, beside the present one. Once the host's
+    peers know it, and a change of the host's links is pending that has it (see M(netfleet.tcp.wireguard_links)),
+    O(switch) has its interfaces use it.
 extends_documentation_fragment:
   - netfleet.tcp.attributes
+options:
+  next:
+    description: Make the key that is to follow, in C(/etc/netfleet-tcp/wireguard.key.next), and return that.
+    type: bool
+    default: false
+  switch:
+    description: The id of the pending change whose interfaces are to use the next key from now on.
+    type: str
+    default: ""
+  wait:
+    description: With O(switch), seconds within which the peers that were in touch have to answer.
+    type: float
+    default: 10
 attributes:
   check_mode:
     support: full
@@ -46,23 +62,43 @@ public_key:
   returned: success
   type: str
   sample: xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
+answered:
+  description: The public keys of the peers that have answered since, by interface.
+  returned: with O(switch)
+  type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
+from ansible_collections.netfleet.tcp.plugins.module_utils._hand_over import switch
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_PATH, NEXT_KEY_PATH
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import keep_key, key_is_right, own_key
 
 
 def main() -> None:
     """Specification, make or look, exit."""
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=dict(
+            next=dict(type="bool", default=False),
+            switch=dict(type="str", default=""),
+            wait=dict(type="float", default=10),
+        ),
+        mutually_exclusive=[["next", "switch"]],
+        supports_check_mode=True,
+    )
 
     def work() -> dict:
         system = LinuxSystem()
-        made = not key_is_right(system)
-        return {"changed": made, "public_key": own_key(system) if module.check_mode else keep_key(system)}
+        path = NEXT_KEY_PATH if module.params["next"] else KEY_PATH
+        identifier = module.params["switch"]
+        if identifier:
+            answered = {} if module.check_mode else switch(system, identifier, module.params["wait"])
+            return {"changed": True, "public_key": own_key(system), "answered": answered}
+        made = not key_is_right(system, path)
+        found = own_key(system, path) if module.check_mode else keep_key(system, path)
+        return {"changed": made, "public_key": found}
 
     run_module(module, work)
 

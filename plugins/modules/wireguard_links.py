@@ -15,6 +15,8 @@ description:
   - Works out, from one declaration for all hosts, what each of them has to have (V(plan)); looks at a host and makes
     its key where it has none (V(look)); asks a host outside of the play for its public key (V(ask)); and brings the
     running kernel to what it has to have (V(make)), in place, so that what differs is all that is touched.
+  - Where a host's key changes, its peers learn the new one beside the former; then it switches (V(switch)), and they
+    hand over what it is allowed by the time it first speaks with it.
   - The change is armed with a revert. Peers that answered before it are asked again (V(check)); then it is confirmed
     over a new connection and written for the next boot, or taken back on both ends (V(end)). A host that cannot be
     reached any more takes it back by itself.
@@ -33,7 +35,7 @@ options:
   step:
     description: Which step.
     type: str
-    choices: [plan, look, ask, make, check, end]
+    choices: [plan, look, ask, make, switch, check, end]
     required: true
   declaration:
     description: C(sites), C(peers) and C(topologies). For O(step=plan) and O(step=look).
@@ -53,11 +55,11 @@ options:
     elements: dict
     default: []
   made:
-    description: The result of O(step=make). For O(step=check) and O(step=end).
+    description: The result of O(step=make). For O(step=switch), O(step=check) and O(step=end).
     type: dict
     default: {}
   settings:
-    description: The role's other variables, without their prefix. For all steps but V(ask) and V(check).
+    description: The role's other variables, without their prefix. For all steps but V(ask), V(switch) and V(check).
     type: dict
     default: {}
 seealso:
@@ -102,6 +104,15 @@ changes:
   returned: by O(step=make)
   type: list
   elements: dict
+next_key:
+  description: The public key that is to follow.
+  returned: by O(step=look), of a host that gets another one
+  type: str
+held:
+  description: The peers that have not learnt the new key, so that the host did not switch to it.
+  returned: by O(step=switch), if there are any
+  type: list
+  elements: str
 dead:
   description: The peers that answered before the change, and do not since.
   returned: by O(step=check)

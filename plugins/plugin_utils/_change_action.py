@@ -28,6 +28,10 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._result import result
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._confirmation import author, confirm, run_id
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._run_log import entry, note
 
+# Seconds for which a host is asked to take a change back at once.
+_TO_TAKE_BACK = 20.0
+# What the task that makes a change leaves for the one that ends it, and nobody else asks for.
+_OF_MAKING = ("diff", "counters", "asked_at", "wanted")
 _LOST = "the connection was lost while the host was changed; it takes back by itself what it has begun: %s"
 
 
@@ -188,6 +192,26 @@ class ChangeAction(ActionBase):
             answer = {key: value for key, value in answer.items() if key not in ("before", "after", "diff")}
             answer.update(failed=True, changed=False, msg="taken back: %s" % not_kept, problems=[not_kept])
         return answer
+
+    def end_of(self, made: Dict[str, Any], task_vars: Dict[str, Any], not_kept: str, log: str) -> Dict[str, Any]:
+        """The end of a change that an earlier task has made (its result, with asked_at: seconds since the epoch).
+
+        A host that is lost has failed, and is not unreachable: Ansible counts such a one twice, and goes on to the next
+        wave.
+        """
+        if "change" not in made:
+            return {"changed": False, "skipped": True, "skip_reason": "nothing waits to be confirmed"}
+        left = float(made["asked_at"]) + float(made["change"]["window"]) - time.time()
+        # What is to go goes by itself as well.
+        seconds = max(0.0, min(left, _TO_TAKE_BACK) if not_kept else left)
+        try:
+            answer = self.end(made, task_vars, not_kept, seconds)
+        except AnsibleConnectionFailure as error:
+            answer = {"failed": True, "msg": str(error), "change": self.not_confirmed(), "changes": made["changes"]}
+        self.log(log, task_vars, answer)
+        # Shown and counted when it was made.
+        answer.update(changed=False)
+        return {key: value for key, value in answer.items() if key not in _OF_MAKING}
 
     def logged(self, log: str, task_vars: Dict[str, Any], work: Callable[[], Dict[str, Any]]) -> Dict[str, Any]:
         """The answer of the work, which also goes to the controller's log, whatever becomes of it."""

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Dict, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired, Finding, Observed
@@ -65,23 +65,34 @@ class DesiredLinks:
     findings: Tuple[Finding, ...] = ()
 
 
+@dataclass(frozen=True)
+class Keys:
+    """Public keys, by node, as far as this run knows them; former: of those nodes that are about to change theirs.
+
+    together: the nodes that this run changes too.
+    """
+
+    public: Mapping[str, str]
+    former: Mapping[str, str] = field(default_factory=dict)
+    together: Collection[str] = ()
+
+
 def desired_links(
     host: str,
     interfaces: Tuple[InterfaceWanted, ...],
     observed: Observed,
-    keys: Mapping[str, str],
+    keys: Keys,
     settings: LinkSettings,
-    together: Collection[str] = (),
 ) -> DesiredLinks:
-    """The desired state of a host. keys: the public keys of nodes, as far as they are known in this run.
+    """The desired state of a host.
 
-    together: the nodes that this run changes too. A key that is shared with another one stays as it is: changed on one
-    end alone, it would let the link die some minutes later.
+    A key that is shared with one that this run does not change stays as it is: changed on one end alone, it would let
+    the link die some minutes later.
     """
     backend = settings.backend
     if backend == AUTO:
         backend = NETWORKD if observed.networkd else WG_QUICK
-    made = [_tunnel(host, wanted, observed, keys, settings, together) for wanted in interfaces]
+    made = [_tunnel(host, wanted, observed, keys, settings) for wanted in interfaces]
     tunnels = tuple(tunnel for tunnel, _secrets, _findings in made)
     names = {*(tunnel.name for tunnel in tunnels), *observed.baseline.tunnels}
     return DesiredLinks(
@@ -105,9 +116,8 @@ def _tunnel(
     host: str,
     wanted: InterfaceWanted,
     observed: Observed,
-    keys: Mapping[str, str],
+    keys: Keys,
     settings: LinkSettings,
-    together: Collection[str],
 ) -> Tuple[Tunnel, Dict[str, str], List[Finding]]:
     recorded = recorded_keys(wanted.name, observed)
     peers: List[TunnelPeer] = []
@@ -116,14 +126,15 @@ def _tunnel(
     known: List[PeerWanted] = []
     live = observed.tunnels[wanted.name].by_key if wanted.name in observed.tunnels else {}
     for peer in wanted.peers:
-        key = peer.public_key or keys.get(peer.node, "") or recorded.get(peer.node, "")
+        key = peer.public_key or keys.public.get(peer.node, "") or recorded.get(peer.node, "")
+        former = keys.former.get(peer.node, "")
         if not is_key(key):
             findings.append(_without_key(wanted, peer))
             continue
         secret = preshared_key(settings, wanted.topology, host, peer.node) if peer.preshared else ""
         token = key_token(secret) if secret else ""
-        there = live.get(key)
-        if there is not None and there.preshared_key != token and peer.managed and peer.node not in together:
+        there = live.get(former) or live.get(key)
+        if there is not None and there.preshared_key != token and peer.managed and peer.node not in keys.together:
             findings.append(_shared_later(wanted, peer))
             token = there.preshared_key
         secrets.update({token: secret} if secret and token == key_token(secret) else {})
@@ -136,12 +147,16 @@ def _tunnel(
                 allowed=tuple(sorted(peer.allowed)),
                 keepalive=peer.keepalive,
                 preshared_key=token,
+                former=former,
             )
         )
     findings += _key_findings(wanted, observed, peers, live)
+    findings += _rotation_findings(host, wanted, keys)
+    former = keys.former.get(host, "")
     tunnel = Tunnel(
         name=wanted.name,
-        public_key=observed.tunnel_key,
+        public_key=keys.public[host] if former else observed.tunnel_key,
+        former=former,
         port=wanted.port,
         mtu=wanted.mtu,
         addresses=tuple(sorted(wanted.addresses)),
@@ -187,12 +202,25 @@ def _key_findings(
             text = "has the key of %s: one is a copy of the other" % other
             cure = "remove /etc/netfleet-tcp/wireguard.key on one of them, and run again"
             yield Finding(SUBJECT, "%s peer %s" % (wanted.name, peer.name), "error", text, cure=cure)
-    strangers = [key for key in live if key not in owners]
+    formers = {peer.former for peer in peers}
+    strangers = [key for key in live if key not in owners and key not in formers]
     if strangers and len(peers) < len(wanted.peers):
         missing = sorted({peer.node for peer in wanted.peers} - {peer.name for peer in peers})
         text = "the live peer %s may be %s, whose key is not known: it is not removed" % (strangers[0], missing[0])
         cure = "run again with that host, or give its key in wireguard_links_keys"
         yield Finding(SUBJECT, wanted.name, "error", text, cure=cure)
+
+
+def _rotation_findings(host: str, wanted: InterfaceWanted, keys: Keys) -> Iterator[Finding]:
+    """Who keeps a host from changing its key: everybody has to learn the new one first."""
+    for peer in wanted.peers if host in keys.former else ():
+        if not peer.managed:
+            text = "would not learn the new key of %s: somebody else configures it" % host
+            yield Finding(SUBJECT, "%s peer %s" % (wanted.name, peer.node), "error", text, cure="keep the key")
+        elif peer.node not in keys.together:
+            text = "would not learn the new key of %s: this run does not change it" % host
+            cure = "run again without -l, or with that host"
+            yield Finding(SUBJECT, "%s peer %s" % (wanted.name, peer.node), "error", text, cure=cure)
 
 
 def preshared_key(settings: LinkSettings, topology: str, one: str, other: str) -> str:

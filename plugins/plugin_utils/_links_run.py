@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Dict, List
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem, input_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._policy import ALGORITHM
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import BACKENDS
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import typed
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_declaration import OF_A_HOST, PREFIX, is_key, parse
@@ -21,6 +22,7 @@ SETTINGS: Dict[str, Dict[str, Any]] = {
     "secret": {"type": "str", "default": "", "no_log": True},
     "generation": {"type": "int", "default": 0},
     "keys": {"type": "dict", "default": {}},
+    "rotate": {"type": "list", "elements": "str", "default": []},
     "backend": {"type": "str", "choices": [AUTO, *BACKENDS], "default": AUTO},
     "congestion_control": {"type": "str", "default": ""},
     "initcwnd": {"type": "int", "default": 0},
@@ -45,13 +47,16 @@ def checked(given: Mapping[str, Any]) -> Dict[str, Any]:
         if not isinstance(key, str) or not is_key(key):
             cure = "44 characters, as `wg pubkey` prints them"
             problems.append(Problem("%skeys.%s" % (PREFIX, host), "is no WireGuard key", cure))
-    if not found["congestion_control"].replace("_", "").isalnum() and found["congestion_control"]:
+    if found["congestion_control"] and not ALGORITHM.match(found["congestion_control"]):
         text = "%r is no name of a congestion control" % found["congestion_control"]
         problems.append(Problem(PREFIX + "congestion_control", text, "such as bbr"))
     for name in ("initcwnd", "initrwnd"):
         if not 0 <= found[name] <= _MOST_SEGMENTS:
             cure = "segments, 1 to %d; 0: the kernel's own" % _MOST_SEGMENTS
             problems.append(Problem(PREFIX + name, "%d is out of range" % found[name], cure))
+    if found["rotate"] and not found["confirm"]:
+        cure = "give %sconfirm its seconds" % PREFIX
+        problems.append(Problem(PREFIX + "rotate", "keys change only in a change that waits to be confirmed", cure))
     window = found["confirm"]
     if window and not _SHORTEST_WINDOW <= window <= _LONGEST_WINDOW:
         cure = "seconds, %d to %d; 0: a change is final at once" % (_SHORTEST_WINDOW, _LONGEST_WINDOW)
@@ -59,6 +64,14 @@ def checked(given: Mapping[str, Any]) -> Dict[str, Any]:
     if problems:
         raise InputError(problems)
     return found
+
+
+def rotating(found: Mapping[str, Any], host: str, groups: Mapping[str, List[str]]) -> bool:
+    """Whether a host gets another key in this run. InputError where a name is neither a host's nor a group's."""
+    for name in found["rotate"]:
+        if name not in groups and name not in groups.get("all", ()):
+            raise input_error(PREFIX + "rotate", "%r is neither a host nor a group" % name)
+    return any(name == host or host in groups.get(name, ()) for name in found["rotate"])
 
 
 def link_settings(found: Mapping[str, Any]) -> LinkSettings:

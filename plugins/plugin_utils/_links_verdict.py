@@ -8,50 +8,51 @@ be wrong, each in its way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Dict, List, Set
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Dict, List, Set, Tuple
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import REJECT_AFTER, Tunnel
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer
 
 
 def lived(tunnels: Mapping[str, Tunnel]) -> Dict[str, Set[str]]:
     """By interface, the public keys of the peers that a host was in touch with."""
-    return {
-        name: {peer.public_key for peer in tunnel.peers if 0 <= peer.handshake < REJECT_AFTER}
-        for name, tunnel in tunnels.items()
-    }
+    return {name: {peer.public_key for peer in tunnel.peers if peer.in_touch} for name, tunnel in tunnels.items()}
 
 
 def dead(before: Mapping[str, Tunnel], want: Iterable[Tunnel], answered: Mapping[str, Iterable[str]]) -> List[str]:
     """The names of the peers that answered before a change, are still wanted, and do not answer now.
 
-    answered: by interface, the public keys of the peers that do. A peer whose key is another one now is known by name.
+    answered: by interface, the public keys of the peers that do.
     """
+    there = {(tunnel.name, peer.public_key): peer.name for tunnel, peer in to_ask(before, want)}
+    return list(
+        dict.fromkeys(name for (interface, key), name in there.items() if key not in answered.get(interface, ()))
+    )
+
+
+def to_ask(before: Mapping[str, Tunnel], want: Iterable[Tunnel]) -> Iterator[Tuple[Tunnel, TunnelPeer]]:
+    """The wanted peers that answered before a change, by whichever key they had then."""
     alive = lived(before)
-    found: Dict[str, None] = {}
     for tunnel in want:
-        old = before.get(tunnel.name)
-        keys = alive.get(tunnel.name, set())
-        names = {peer.name for peer in (old.peers if old else ()) if peer.public_key in keys and peer.name}
         for peer in tunnel.peers:
-            was = peer.public_key in keys or peer.name in names
-            if was and peer.public_key not in answered.get(tunnel.name, ()):
-                found[peer.name] = None
-    return list(found)
+            if alive.get(tunnel.name, set()) & {peer.public_key, peer.former}:
+                yield tunnel, peer
 
 
-def not_kept(dead_peers: Mapping[str, Iterable[str]], links: Mapping[str, Iterable[str]]) -> Dict[str, str]:
+def silent(dead_peers: Iterable[str]) -> str:
+    """Why a host takes its change back whose peers of these names are dead; empty where there are none."""
+    names = ", ".join(sorted(dead_peers))
+    return "%s answered before the change, and not since" % names if names else ""
+
+
+def not_kept(reasons: Mapping[str, str], links: Mapping[str, Iterable[str]]) -> Dict[str, str]:
     """Why each host takes its change back; those that keep it are not among them.
 
-    dead_peers: by host, what `dead` gives. links: by each host that was changed, the hosts that it is linked to.
+    reasons: by host, why it does by itself; empty: it does not. links: by each host that was changed, the hosts that it
+    is linked to.
     """
-    why: Dict[str, str] = {}
-    spread: List[str] = []
-    for host, peers in dead_peers.items():
-        names = sorted(peers)
-        if host in links and names:
-            why[host] = "%s answered before the change, and not since" % ", ".join(names)
-            spread.append(host)
+    why = {host: reason for host, reason in reasons.items() if host in links and reason}
+    spread = list(why)
     while spread:
         host = spread.pop()
         for other in sorted(links[host]):

@@ -284,7 +284,9 @@ class FakeSystem:
             elif line[0] in ("wg", "ip", "sysctl"):
                 self._step(" ".join(line), lambda: fake_wireguard.change(self.tunnels, line, stdin))
             elif line[0] == "systemd-run":
-                self._step("arm", lambda: self._arm(line))
+                timed = any(word.startswith("--on-active=") for word in line)
+                started = line[line.index("--") + 1 :]
+                self._step("arm", lambda: self._arm(line) if timed else self.detached.append(started))
             elif line[0] == "systemctl":
                 return self._systemctl(line[1]), "", ""
             else:

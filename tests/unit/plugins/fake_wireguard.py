@@ -144,6 +144,10 @@ def _wg(tunnel: Tunnel, what: str, words: list[str], secret: str) -> Tunnel:
             return replace(tunnel, private_key="", public_key="")
         return replace(tunnel, private_key=secret, public_key=public_of(secret))
     assert what == "peer", what
+    if "peer" in words:
+        # Several in one command.
+        second = words.index("peer")
+        return _wg(_wg(tunnel, what, words[:second], secret), what, words[second + 1 :], secret)
     if words[1:] == ["remove"]:
         return replace(tunnel, peers=tuple(peer for peer in tunnel.peers if peer.public_key != words[0]))
     return _peer(tunnel, words[0], words[1:], secret)

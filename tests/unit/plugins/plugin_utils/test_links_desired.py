@@ -16,6 +16,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import 
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_analysis import analysed
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import (
     DesiredLinks,
+    Keys,
     LinkSettings,
     desired_links,
     preshared_key,
@@ -54,7 +55,7 @@ def links_of(
 ) -> DesiredLinks:
     interfaces = analysed(declared(topology or MESH, **more))[host]
     settings = settings or LinkSettings(secret=SECRET)
-    return desired_links(host, interfaces, observed, KEYS if keys is None else keys, settings)
+    return desired_links(host, interfaces, observed, Keys(KEYS if keys is None else keys), settings)
 
 
 def applied(found: DesiredLinks, observed: Observed = OBSERVED) -> Observed:
@@ -216,6 +217,45 @@ def test_a_shared_key_changes_only_in_a_run_with_both_ends() -> None:
     assert [finding.key for finding in alone.findings] == ["wg-wan peer east", "wg-wan peer west"]
     assert make_plan(alone.desired, before).changes == ()
     interfaces = analysed(declared(MESH))["gw1"]
-    both = desired_links("gw1", interfaces, before, KEYS, later, {"gw1", "east"})
+    both = desired_links("gw1", interfaces, before, Keys(KEYS, together={"gw1", "east"}), later)
     changes = [change.key for change in make_plan(both.desired, before).changes if change.subject == "tunnel"]
     assert changes == ["wg-wan peer east preshared key"]
+
+
+EVERYBODY = {"gw1", "east", "west"}
+
+
+def rotated(host: str, observed: Observed, rotating: set[str], together: set[str]) -> DesiredLinks:
+    """The links of a host in a run that changes the keys of some."""
+    new = {**KEYS, **{name: key(10 + number) for number, name in enumerate(KEYS) if name in rotating}}
+    former = {name: KEYS[name] for name in rotating}
+    interfaces = analysed(declared(MESH))[host]
+    return desired_links(host, interfaces, observed, Keys(new, former, together), LinkSettings(secret=SECRET))
+
+
+def test_a_new_key_is_known_beside_the_former() -> None:
+    east = replace(OBSERVED, tunnel_key=KEYS["east"])
+    before = applied(links_of("east", observed=east), east)
+    found = rotated("east", before, {"gw1"}, EVERYBODY)
+    assert found.findings == ()
+    (peer,) = [peer for peer in found.desired.tunnels[0].peers if peer.name == "gw1"]
+    assert (peer.public_key, peer.former) == (key(10), KEYS["gw1"])
+    changes = [(change.key, change.want) for change in make_plan(found.desired, before).changes]
+    assert ("wg-wan peer gw1 key", key(10)) in changes
+    # Its file has the new one alone.
+    assert KEYS["gw1"] not in "".join(entry.text for entry in found.desired.files)
+
+
+def test_the_host_itself_keeps_its_key_until_it_is_to_switch() -> None:
+    before = applied(links_of())
+    (tunnel,) = rotated("gw1", before, {"gw1"}, EVERYBODY).desired.tunnels
+    assert (tunnel.public_key, tunnel.former) == (key(10), KEYS["gw1"])
+
+
+def test_a_host_keeps_its_key_while_somebody_would_not_learn_the_new_one() -> None:
+    (finding,) = rotated("gw1", applied(links_of()), {"gw1"}, {"gw1", "east"}).findings
+    assert finding.severity == "error"
+    assert str(finding) == (
+        "wg-wan peer west: would not learn the new key of gw1: this run does not change it"
+        " (run again without -l, or with that host)"
+    )

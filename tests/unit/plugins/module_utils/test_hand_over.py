@@ -1,0 +1,202 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keys that change while the links carry something: two hosts, of which the one learns the other's new key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import PROGRAM, read_pending
+from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import confirm, take_back
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
+from ansible_collections.netfleet.tcp.plugins.module_utils._hand_over import switch, watch
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired
+from ansible_collections.netfleet.tcp.plugins.module_utils._rollback import LAST, rollback
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_PATH, NEXT_KEY_PATH
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer
+from tests.unit.plugins.fake_system import FakeSystem
+from tests.unit.plugins.fake_wireguard import public_of
+
+NAME = "wg-wan"
+OLD, NEW = "the old one", "the new one"
+ALLOWED = ("10.20.0.0/16", "10.99.0.2/32")
+EAST = TunnelPeer("E", "east", "203.0.113.1:51820", ALLOWED, 25)
+WEST = TunnelPeer("W", "west", "203.0.113.2:51820", ("10.30.0.0/16", "10.99.0.3/32"))
+TUNNEL = Tunnel(NAME, public_of(OLD), "", 51820, 1408, addresses=("10.99.0.1/24",), peers=(EAST, WEST))
+TERMS = Terms(120)
+
+
+def desired(tunnel: Tunnel) -> Desired:
+    return Desired(name="role:wireguard_links", tunnels=(tunnel,))
+
+
+def running() -> FakeSystem:
+    """A host with the links up, and the key that is to follow."""
+    system = FakeSystem()
+    system.put(KEY_PATH, OLD + "\n", 0o600)
+    apply(system, desired(TUNNEL), {})
+    system.put(NEXT_KEY_PATH, NEW + "\n", 0o600)
+    return system
+
+
+# The other end's key changes; and this host's own.
+LEARNS = desired(replace(TUNNEL, peers=(replace(EAST, public_key="E2", former="E"), WEST)))
+SWITCHES = desired(replace(TUNNEL, public_key=public_of(NEW), former=public_of(OLD)))
+
+
+def allowed(system: FakeSystem) -> dict[str, tuple[str, ...]]:
+    return {peer.public_key: peer.allowed for peer in system.tunnels[NAME].peers}
+
+
+def speaks(system: FakeSystem, key: str) -> None:
+    """Something has come from the peer of this key."""
+    tunnel = system.tunnels[NAME]
+    peers = tuple(replace(peer, received=148) if peer.public_key == key else peer for peer in tunnel.peers)
+    system.tunnels[NAME] = replace(tunnel, peers=peers)
+
+
+def then(*events: Callable[[], object]) -> Callable[[float], None]:
+    """What happens while somebody sleeps, one event at a time; a wait without end fails."""
+    left = list(events)
+
+    def sleep(_seconds: float) -> None:
+        assert left, "nothing more happens"
+        left.pop(0)()
+
+    return sleep
+
+
+def test_the_new_key_is_known_at_once_and_the_former_one_still_carries() -> None:
+    system = running()
+    outcome = apply(system, LEARNS, {}, TERMS)
+    assert [(change.key, change.want) for change in outcome.plan.changes] == [("wg-wan peer east key", "E2")]
+    assert allowed(system) == {"E": ALLOWED, "E2": (), "W": WEST.allowed}
+    assert any("--hand-over" in argv for argv in system.detached)
+
+
+def test_it_takes_over_when_it_speaks_and_not_before() -> None:
+    system = running()
+    apply(system, LEARNS, {}, TERMS)
+    seen = []
+    nothing = lambda: seen.append(allowed(system)["E2"])  # noqa: E731
+    assert watch(system, then(nothing, nothing, lambda: speaks(system, "E2"), nothing)) == 1
+    assert seen == [(), (), ALLOWED]
+    assert allowed(system) == {"E2": ALLOWED, "W": WEST.allowed}
+
+
+def test_confirmed_the_former_key_is_gone() -> None:
+    system = running()
+    pending = apply(system, LEARNS, {}, TERMS).pending
+    assert pending is not None
+    speaks(system, "E2")
+    watch(system, then(lambda: None))
+    confirm(system, pending.id)
+    assert set(allowed(system)) == {"E2", "W"}
+    again = replace(LEARNS, tunnels=(replace(TUNNEL, peers=(replace(EAST, public_key="E2"), WEST)),))
+    assert apply(system, again, {}).plan.changes == ()
+
+
+def test_a_peer_that_was_out_of_reach_is_handed_over_at_the_end() -> None:
+    system = running()
+    pending = apply(system, LEARNS, {}, TERMS).pending
+    assert pending is not None
+    confirm(system, pending.id)
+    assert allowed(system) == {"E2": ALLOWED, "W": WEST.allowed}
+
+
+@pytest.mark.parametrize("spoken", [False, True])
+def test_taken_back_the_former_key_carries_again_and_the_new_one_is_forgotten(spoken: bool) -> None:
+    system = running()
+    pending = apply(system, LEARNS, {}, TERMS).pending
+    assert pending is not None
+    if spoken:
+        speaks(system, "E2")
+        watch(system, then(lambda: None))
+    take_back(system, pending.id, "its other end does")
+    assert allowed(system) == {"E": ALLOWED, "W": WEST.allowed}
+    assert system.tunnels[NAME].by_key["E"].keepalive == 25
+
+
+def test_the_watch_ends_with_the_change_and_makes_no_peer_anew() -> None:
+    system = running()
+    pending = apply(system, LEARNS, {}, TERMS).pending
+    assert pending is not None
+    identifier = pending.id
+    assert watch(system, then(lambda: None, lambda: take_back(system, identifier, "of a test"))) == 0
+    assert set(allowed(system)) == {"E", "W"}
+    assert watch(system, then()) == 0
+
+
+def test_the_watch_does_not_outlast_the_window() -> None:
+    system = running()
+    apply(system, LEARNS, {}, TERMS)
+    assert watch(system, then(lambda: None, lambda: system.boot("1", system.uptime + 121))) == 0
+
+
+def test_a_host_keeps_its_key_until_it_is_told_to_switch() -> None:
+    system = running()
+    pending = apply(system, SWITCHES, {}, TERMS).pending
+    assert pending is not None
+    assert system.tunnels[NAME].private_key == OLD
+    assert system.files[KEY_PATH].text == OLD + "\n"
+    assert switch(system, pending.id, 0.0) == {}
+    assert (system.tunnels[NAME].private_key, system.tunnels[NAME].public_key) == (NEW, public_of(NEW))
+    confirm(system, pending.id)
+    assert (system.files[KEY_PATH].text, system.files[KEY_PATH].mode) == (NEW + "\n", 0o600)
+    assert NEXT_KEY_PATH not in system.files
+    again = desired(replace(TUNNEL, public_key=public_of(NEW)))
+    assert apply(system, again, {}).plan.changes == ()
+
+
+def test_peers_that_were_in_touch_are_asked_by_the_new_key() -> None:
+    system = running()
+    pending = apply(system, SWITCHES, {}, TERMS).pending
+    assert pending is not None
+    tunnel = system.tunnels[NAME]
+    system.tunnels[NAME] = replace(tunnel, peers=(replace(tunnel.by_key["E"], handshake=20), tunnel.by_key["W"]))
+    assert switch(system, pending.id, 0.0) == {NAME: []}
+    assert system.datagrams == [("10.99.0.2", 9)]
+
+
+@pytest.mark.parametrize("switched", [False, True])
+def test_a_host_that_takes_it_back_has_its_former_key(switched: bool) -> None:
+    system = running()
+    pending = apply(system, SWITCHES, {}, TERMS).pending
+    assert pending is not None
+    if switched:
+        switch(system, pending.id, 0.0)
+    take_back(system, pending.id, "of a test")
+    assert system.tunnels[NAME].private_key == OLD
+    assert system.files[KEY_PATH].text == OLD + "\n"
+    # The next run may use it.
+    assert system.files[NEXT_KEY_PATH].text == NEW + "\n"
+
+
+def test_rolled_back_it_has_its_former_key_in_the_kernel_and_at_the_next_boot() -> None:
+    system = running()
+    pending = apply(system, SWITCHES, {}, TERMS).pending
+    assert pending is not None
+    switch(system, pending.id, 0.0)
+    confirm(system, pending.id)
+    rollback(system, LAST, Terms())
+    assert system.tunnels[NAME].private_key == OLD
+    assert system.files[KEY_PATH].text == OLD + "\n"
+
+
+def test_only_a_change_that_is_pending_can_switch() -> None:
+    system = running()
+    with pytest.raises(HostError, match="change 000009-x: is not pending any more"):
+        switch(system, "000009-x", 0.0)
+    assert system.tunnels[NAME].private_key == OLD
+
+
+def test_a_change_that_is_final_at_once_replaces_keys() -> None:
+    system = running()
+    apply(system, LEARNS, {})
+    assert allowed(system) == {"E2": ALLOWED, "W": WEST.allowed}
+    assert read_pending(system) is None
+    assert PROGRAM not in system.files
