@@ -8,8 +8,9 @@ Python, not YAML, because modules need it on managed hosts, where only Python fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 
 INT_MAX = 2147483647
 UINT_MAX = 4294967295

@@ -8,9 +8,10 @@ Holds secrets as they are, so it never leaves the host; what people may see of i
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Dict, Iterable, Optional, Tuple
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Change,
     ChangeSummary,

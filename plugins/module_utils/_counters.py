@@ -8,10 +8,10 @@ Sources: /proc/net/snmp and /proc/net/netstat (RFC 4022 and linux/snmp.h), sock_
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
 from typing import Dict, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import uptime
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import connections, request
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 

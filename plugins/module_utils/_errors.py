@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Iterable, List
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 
 _LONGEST = 400
 

@@ -8,10 +8,11 @@ classes that Python 3.8 can evaluate (typing.Tuple, not tuple[...]).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, field, is_dataclass
 from functools import lru_cache
 from typing import Any, Dict, Optional, Tuple, Type, TypeVar, Union, get_type_hints
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
 
 # The limit of a key that only this user may not write.

@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import summaries
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Baseline,

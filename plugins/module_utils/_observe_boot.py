@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, Iterator, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot_units import held_off_by
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Assignment
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import (

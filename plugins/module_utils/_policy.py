@@ -9,7 +9,7 @@ win over earlier ones: base, profile, workloads in the order given, features, ov
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import (
@@ -19,6 +19,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index impo
     check_value,
     suggestion,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import PRECEDENCE
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem, input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._profiles import (

@@ -8,8 +8,9 @@ Buffer maxima are not written here: they follow from a profile's bandwidth and R
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 
 KERNEL_DEFAULT = "kernel default, asserted"
 CLOUD_IDLE_TIMEOUTS = "idle timeouts of AWS NLB and Nitro (350 s) and Azure Firewall (240 s)"

@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 
 _WIDTH = 118
 _MOST_PROBLEMS = 20

@@ -8,11 +8,12 @@ that is an error, a warning or a note.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot import own_file_assignment
 from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import DEAD_KEYS, INDEX, POSITION
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     NOT_PERMITTED,
     DesiredKey,

@@ -8,7 +8,6 @@ Pure but for the System that is handed in.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Callable, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot_recovery import disarm_boot
@@ -21,6 +20,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store imp
     settle,
     tidy,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._restore import restore
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System

@@ -10,7 +10,7 @@ Pure but for the System that is handed in.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STATE_DIRECTORY
@@ -35,6 +35,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import (
     must_write_pending,
     taken_back,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, host_error, input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline, Change, ChangeSummary, FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, observe

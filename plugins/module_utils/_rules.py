@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 
 SYSCTL_RUNNING = "sysctl-running"
 SYSCTL_BOOT = "sysctl-boot"

@@ -8,8 +8,9 @@ The offsets are those of linux/inet_diag.h and linux/tcp.h, which only ever grow
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Iterable, Iterator, Optional
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 
 PROTOCOL = 4  # NETLINK_SOCK_DIAG
 _BY_FAMILY = 20

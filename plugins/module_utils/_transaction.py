@@ -10,7 +10,7 @@ boot too, ends in the old state or in one that had been verified.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline, _baseline_change, _qdisc
@@ -36,6 +36,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import (
     must_write_pending,
     taken_back,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._hand_over import needed
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (

@@ -8,9 +8,10 @@ Sources: tuned's plugin_sysctl.py, profiles/loader.py, unit.py and merger.py (2.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Dict, List, Mapping, Sequence, Set, Tuple
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import TUNED, Assignment, Owner
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_name

@@ -11,9 +11,9 @@ Pure but for the System that is handed in.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Callable, Dict, Iterable, List, Tuple
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import read_peers

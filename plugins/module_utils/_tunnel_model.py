@@ -7,8 +7,9 @@ Annotated for Python 3.8, as all that travels (see _model).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 
 # Seconds after which a session is renewed, and after which it is of no use any more, by WireGuard's protocol.
 REKEY_AFTER, REJECT_AFTER = 120, 180

@@ -8,9 +8,10 @@ carries goes on. The same commands bring an interface back to what it was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Iterable, Iterator, List, Optional, Tuple
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import (
     PROTOCOL,

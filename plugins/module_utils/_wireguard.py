@@ -9,9 +9,10 @@ The dump holds private keys. It is read on the host, in one run, and what leaves
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Dict, Iterable, Iterator, List, Tuple
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import (
     NO_HANDSHAKE,

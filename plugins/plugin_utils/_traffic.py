@@ -8,10 +8,11 @@ Runs on the controller alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._counters import Counters, Counts
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
-from typing import Any
+from dataclasses import MISSING, fields
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -33,11 +33,28 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     from_wire,
     to_wire,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
 
 CLASSES = [
     *(Assignment, KeyState, FileState, ModuleState, Interface, Baseline, Observed, DesiredKey, DesiredFile),
     *(DesiredQdisc, Desired, Change, ChangeSummary, Finding, Plan, Owner, Route, Waiver),
 ]
+
+
+def made(cls: Any) -> st.SearchStrategy[Any]:
+    """What has to be given, and a few fields more. The constructors do not say which there are."""
+    hints = get_type_hints(cls)
+    optional = [entry.name for entry in fields(cls) if not (entry.default is entry.default_factory is MISSING)]
+    few = st.sets(st.sampled_from(optional), max_size=3) if optional else st.just(set())
+    return few.flatmap(
+        lambda more: st.builds(
+            cls, **{name: st.from_type(hint) for name, hint in hints.items() if name not in optional or name in more}
+        )
+    )
+
+
+for _cls in (*CLASSES, Tunnel, TunnelPeer, TunnelRoute):
+    st.register_type_strategy(_cls, made)
 DESIRED = {"name": "x", "keys": [{"name": "net.ipv4.tcp_sack", "value": "1"}]}
 
 
