@@ -5,18 +5,35 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 from testinfra.host import Host as Connection
 
+from lab.paths import REPOSITORY
 from tests.molecule.hosts import look
 from tests.molecule.links import GATEWAYS, INTERFACE, KEY, Link, Live, ping, run_links
-from tests.molecule.playbook import Run
+from tests.molecule.playbook import Run, run_playbook
+from tests.molecule.stream import stream
 
 ADDRESSES = {"local1": "10.199.0.1", "cloud1": "10.199.0.2", "cloud2": "10.199.0.3"}
 # 1500 less 60 of IPv4 and WireGuard; of ping's packet, 28 are headers.
 MTU, DATA = 1440, 1412
+REBOOT = REPOSITORY / "molecule" / "shared" / "reboot.yml"
+# A laptop that nobody here manages joins.
+WITH_ALICE = {
+    "wireguard_links_peers": {"alice": {"public_key": "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="}},
+    "wireguard_links_topologies": [
+        {
+            "name": "wan",
+            "kind": "mesh",
+            "members": ["onprem", "cloud_east", "cloud_west", "alice"],
+            "networks": ["10.199.0.0/24", "fd00:199::/64"],
+            "numbers": {"local1": 1, "cloud1": 2, "cloud2": 3, "alice": 9},
+        }
+    ],
+}
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +161,73 @@ def test_drift_of_the_live_state_is_mended_in_place(
     assert Live.on(gateway).allowed == live["local1"].allowed
     assert Live.on(gateway).keepalive == live["local1"].keepalive
     assert ping(gateway, ADDRESSES["cloud1"], DATA)
+
+
+def test_keys_change_and_peers_come_and_go_and_a_connection_through_the_link_hardly_notices(
+    up: Run, live: dict[str, Live], link: Link, connections: dict[str, Connection], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert up.status == 0
+    gateway, east = connections["local1"], connections["cloud1"]
+    events = {
+        "a run that changes nothing": {},
+        "a peer is added": WITH_ALICE,
+        "it is removed": {},
+        "a key changes": {"wireguard_links_rotate": ["local1"]},
+        "all keys change": {"wireguard_links_rotate": ["all"]},
+        "preshared keys change": {"wireguard_links_generation": 1},
+    }
+    times: dict[str, tuple[float, float]] = {}
+    with stream(gateway, east, ADDRESSES["cloud1"], 7001) as seen:
+        for name, variables in events.items():
+            began = time.time()
+            run = link("-e", json.dumps(variables))
+            times[name] = began, time.time()
+            assert run.status == 0, f"{name}:\n{run.output}"
+            assert run.failed == [], f"{name}:\n{run.output}"
+    with capfd.disabled():
+        for name, (began, ended) in times.items():
+            gaps = [gap for at, gap in seen.gaps if began <= at <= ended + 1]
+            print(f"\n  {name}: {ended - began:.0f} s, longest silence {max(gaps or [0.0]):.2f} s", end="")
+    assert (seen.sent["ended"], seen.received["ended"]) == ("closed", "closed")
+    assert seen.received["bytes"] == seen.sent["bytes"] > 1_000_000
+    assert seen.received["sha256"] == seen.sent["sha256"]
+    assert seen.longest < 1.0, seen.gaps
+    keys = {name: Live.on(connections[name]).public_key for name in GATEWAYS}
+    assert not set(keys.values()) & {found.public_key for found in live.values()}
+    for name in GATEWAYS:
+        assert set(Live.on(connections[name]).allowed) == {key for other, key in keys.items() if other != name}
+        assert not connections[name].file(KEY + ".next").exists
+    assert link("-e", "wireguard_links_generation=1").changed == []
+
+
+def test_a_key_stays_where_not_all_of_its_peers_can_learn_the_new_one(
+    up: Run, link: Link, connections: dict[str, Connection]
+) -> None:
+    assert up.status == 0
+    before = Live.on(connections["local1"]).public_key
+    run = link("--limit=local1,cloud1", "-e", "wireguard_links_rotate=local1", "-e", "wireguard_links_generation=1")
+    assert run.status != 0
+    assert "wg-wan peer cloud2: would not learn the new key of local1: this run does not change it" in run.output
+    assert Live.on(connections["local1"]).public_key == before
+    assert ping(connections["local1"], ADDRESSES["cloud1"])
+
+
+def test_links_outlast_a_boot_of_either_end(
+    up: Run, link: Link, connections: dict[str, Connection], tmp_path: Path
+) -> None:
+    assert up.status == 0
+    for name in ("local1", "cloud2"):
+        before = Live.on(connections[name])
+        run_playbook(tmp_path, f"--limit={name}", playbook=REBOOT)
+        after = Live.on(connections[name])
+        assert (after.public_key, after.allowed, after.keepalive) == (
+            before.public_key,
+            before.allowed,
+            before.keepalive,
+        )
+        for other, address in ADDRESSES.items():
+            assert ping(connections[name], address, DATA), f"{name} cannot reach {other}"
+    assert link("-e", "wireguard_links_generation=1").changed == []
 
 
 def test_absent_takes_everything_away_but_the_key(up: Run, link: Link, connections: dict[str, Connection]) -> None:
