@@ -71,7 +71,7 @@ scale: venv collection-link ## Measure that the cost per host does not grow with
 
 ##@ Tests
 .PHONY: test lint types unit sanity collection controllers target-pythons precedence browser ci-examples molecule test-kernel
-.PHONY: docs golden format test-faults test-faults-core
+.PHONY: docs golden format test-links test-faults test-faults-core
 test: deps venv collection-link ## Run every part below and say how each went (some: make test PARTS="lint unit")
 	@$(RUN) tools.parts $(PARTS)
 
@@ -110,6 +110,9 @@ molecule: venv collection-link ## Molecule scenario `default`, in containers
 
 test-kernel: venv collection-link ## Molecule scenario `kernel`, on virtual machines
 	@$(MOLECULE)/kernel molecule -c .config/molecule/config.yml test -s kernel
+
+test-links: venv collection-link ## Molecule scenario `links`: WireGuard between virtual machines
+	@$(MOLECULE)/links molecule -c .config/molecule/config.yml test -s links
 
 test-faults: venv collection-link ## Break changes on virtual machines, by every fault at every step: killed, cut, no space, no power
 	@rm -f .cache/faults.txt

@@ -17,7 +17,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Reque
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import same_file
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import change_tunnel
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import change_tunnel, free_ports
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, key_path
 
 _Step = Tuple[str, Callable[[], None]]
@@ -52,6 +52,7 @@ def _steps(system: System, before: Things, set_by_us: Optional[Things]) -> Itera
     for name, kind in before.qdiscs.items():
         ours = set_by_us.qdiscs.get(name) if set_by_us else None
         yield name, lambda name=name, kind=kind, ours=ours: _give_back_qdisc(system, name, kind, ours)  # type: ignore
+    yield "ports of tunnels", lambda: free_ports(system, before.tunnels)
     for name, tunnel in before.tunnels.items():
         yield name, lambda name=name, tunnel=tunnel: change_tunnel(system, name, tunnel)  # type: ignore[misc]
     for name, loaded in before.modules.items():

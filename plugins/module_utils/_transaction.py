@@ -71,6 +71,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import 
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import SUBJECT, staged, tunnel_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import (
     change_tunnel,
+    free_ports,
     group_id,
     next_key_files,
     private_key,
@@ -265,6 +266,7 @@ class _Transaction:
                 # What was there before and is to be, without secrets: for whoever has but the host's journal.
                 words = (pending.id, change.subject, change.key, change.running, change.want)
                 self._system.log("change %s: %s %s: %s -> %s" % words)
+            free_ports(self._system, pending.after.tunnels)
             for change in _each_tunnel_once(plan.changes):
                 if change.subject in steps and change.want != UNLOADED:
                     steps[change.subject](change)

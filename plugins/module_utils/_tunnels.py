@@ -167,6 +167,16 @@ def change_tunnel(system: System, name: str, want: Optional[Tunnel], settled: bo
     run_commands(system, tunnel_commands(want, have, settled))
 
 
+def free_ports(system: System, targets: Mapping[str, Optional[Tunnel]]) -> None:
+    """Let interfaces go of ports that another one of these is to have: two may swap theirs. HostError as above."""
+    there = read_peers(system) if len(targets) > 1 else {}
+    wanted = {tunnel.port: name for name, tunnel in targets.items() if tunnel}
+    for name, tunnel in targets.items():
+        port = there[name].port if name in there else 0
+        if tunnel and port != tunnel.port and wanted.get(port, name) != name:
+            run_commands(system, [Command(("wg", "set", name, "listen-port", "0"))])
+
+
 def run_commands(system: System, commands: Iterable[Command]) -> None:
     """Run them in order, up to the first that the host refuses: HostError, which names it."""
     for command in commands:

@@ -6,18 +6,18 @@
     stream_agent.py send PORT ADDRESS STOP
 
 The sender sends a little, often, until the file STOP is there. Each end prints what it saw as JSON: bytes, sha256 of
-them, how it ended; the receiver also gaps: [seconds since the epoch at its end, seconds] of each while without anything.
+them, how it ended; the receiver also gaps: [seconds since the epoch at its end, seconds] of each silence.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import socket
 import sys
 import time
+from pathlib import Path
 
 SIZE, PAUSE = 4096, 0.02
 # Silence that is worth a word. Seconds.
@@ -52,7 +52,7 @@ def send(port: int, address: str, stop: str) -> None:
     noise, sent, digest, ended = random.Random(1), 0, hashlib.sha256(), "closed"
     try:
         with socket.create_connection((address, port), timeout=PATIENCE) as connection:
-            while not os.path.exists(stop):
+            while not Path(stop).exists():
                 data = noise.getrandbits(8 * SIZE).to_bytes(SIZE, "big")
                 connection.sendall(data)
                 sent += SIZE

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
 from collections.abc import Iterable
@@ -35,6 +36,8 @@ def change(tunnels: dict[str, Tunnel], argv: list[str], stdin: str) -> None:
         assert argv[3].split("/")[3] in tunnels
         return
     name = argv[2] if argv[0] == "wg" else argv[argv.index("dev") + 1]
+    if argv[3:4] == ["listen-port"] and any(tunnel.port == int(argv[4]) != 0 for tunnel in tunnels.values()):
+        raise OSError(errno.EADDRINUSE, "Unable to modify interface: Address already in use")
     after = _one(tunnels.get(name), argv, stdin)
     if after is None:
         del tunnels[name]

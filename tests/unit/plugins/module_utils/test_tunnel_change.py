@@ -342,3 +342,14 @@ def test_only_root_has_a_key_made() -> None:
     with pytest.raises(HostError, match="use become"):
         keep_key(system)
     assert system.steps == []
+
+
+def test_two_interfaces_swap_their_ports() -> None:
+    system = host()
+    one, other = replace(WANTED, name="wg-a", peers=()), replace(WANTED, name="wg-b", port=51821, peers=(), routes=())
+    apply(system, Desired(name=DESIRED.name, tunnels=(one, other)), {})
+    swapped = (replace(one, port=51821), replace(other, port=51820))
+    apply(system, Desired(name=DESIRED.name, tunnels=swapped), {})
+    assert {name: tunnel.port for name, tunnel in system.tunnels.items()} == {"wg-a": 51821, "wg-b": 51820}
+    rollback(system, LAST, Terms())
+    assert {name: tunnel.port for name, tunnel in system.tunnels.items()} == {"wg-a": 51820, "wg-b": 51821}
