@@ -16,7 +16,7 @@ from typing import Callable, Dict, Iterable, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import read_tunnels
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import read_peers
 
 # "discard": whatever the peer does with it is an answer, or nothing at all.
 _PORT = 9
@@ -45,7 +45,7 @@ def answers(
     waiting = list(asked)
     if not waiting:
         return {}
-    before = _received(read_tunnels(system))
+    before = _received(read_peers(system))
     began, sent = clock(), -_AGAIN
     found: Dict[str, List[str]] = {peer.interface: [] for peer in waiting}
     while waiting:
@@ -53,7 +53,7 @@ def answers(
             sent = clock() - began
             for peer in waiting:
                 system.send_datagram(peer.address, _PORT)
-        now = _received(read_tunnels(system))
+        now = _received(read_peers(system))
         for peer in list(waiting):
             key = (peer.interface, peer.public_key)
             if now.get(key, 0) > before.get(key, 0):
