@@ -219,3 +219,24 @@ def test_a_shared_key_changes_only_in_a_run_with_both_ends() -> None:
     both = desired_links("gw1", interfaces, before, KEYS, later, {"gw1", "east"})
     changes = [change.key for change in make_plan(both.desired, before).changes if change.subject == "tunnel"]
     assert changes == ["wg-wan peer east preshared key"]
+
+
+def test_a_link_takes_over_from_ipsec_and_gives_back() -> None:
+    settings = LinkSettings(secret=SECRET, ipsec="moved")
+    found = links_of(settings=settings)
+    (tunnel,) = found.desired.tunnels
+    assert tunnel.rules == ("10.20.0.0/16", "10.30.0.0/16")
+    assert tunnel.settings == ("disable_policy=1", "disable_xfrm=1", "rp_filter=2")
+    assert tunnel.clamp == tunnel.mtu
+    live = replace(applied(found), tunnels={"wg-wan": replace(tunnel, private_key="")})
+    back = links_of(settings=replace(settings, ipsec="beside"), observed=live)
+    changes = {
+        change.key: change.want for change in make_plan(back.desired, live).changes if change.subject == "tunnel"
+    }
+    assert changes == {"wg-wan disable_xfrm": "0", "wg-wan rules": "none"}
+    over = links_of(settings=LinkSettings(secret=SECRET), observed=live)
+    changes = {
+        change.key: change.want for change in make_plan(over.desired, live).changes if change.subject == "tunnel"
+    }
+    assert changes == {"wg-wan disable_policy": "0", "wg-wan disable_xfrm": "0", "wg-wan rules": "none"}
+    assert not any(entry.path.startswith("/etc/sysctl.d/") for entry in over.desired.files)
