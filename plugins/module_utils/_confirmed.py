@@ -19,6 +19,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store imp
     settle,
     write_pending,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._clamp_units import announce
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._hand_over import complete
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline
@@ -118,6 +119,7 @@ def finish(system: System, pending: Checkpoint) -> Tuple[Checkpoint, List[str]]:
     warnings += make_final(system, ended)
     # Final by now: what follows takes nothing back.
     warnings += [str(problem) for problem in clean_up(system, lambda: disarm(system))]
+    warnings += announce(system, pending.after.files)
     system.log("change %s confirmed" % ended.id)
     return ended, warnings
 

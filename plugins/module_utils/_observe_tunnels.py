@@ -24,13 +24,14 @@ def observe_tunnels(system: System) -> Dict[str, Any]:
     """By the names of Observed's fields; tunnel_limit says why nothing could be read."""
     networkd = system.file_state(NETWORKD_RUNS).kind != "absent"
     try:
-        tunnels, elsewhere = read_links(system)
+        links = read_links(system)
         key = own_key(system) if key_is_right(system) else ""
     except HostError as error:
         return {"networkd": networkd, "tunnel_limit": str(error)}
     return {
         "networkd": networkd,
-        "tunnels": {name: without_secrets(tunnel) for name, tunnel in tunnels.items()},
+        "tunnels": {name: without_secrets(tunnel) for name, tunnel in links.tunnels.items()},
         "tunnel_key": key,
-        "foreign_routes": elsewhere,
+        "foreign_routes": links.elsewhere,
+        "clamp_limit": links.clamp_limit,
     }

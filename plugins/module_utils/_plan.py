@@ -217,6 +217,9 @@ def _one_tunnels_findings(tunnel: Tunnel, ours: Set[str], desired: Desired, obse
         if other.port == tunnel.port and other.name not in ours:
             text = "port %d is that of %s, which is somebody else's" % (tunnel.port, other.name)
             yield Finding(SUBJECT, name, "error", text, cure="another port, or take %s down" % other.name)
+    if tunnel.clamp and observed.clamp_limit:
+        text = "TCP's segments cannot be clamped: %s" % observed.clamp_limit
+        yield Finding(SUBJECT, name, "error", text, cure="install nftables, or give the topology clamp_mss: false")
     for route in tunnel.routes:
         device = observed.foreign_routes.get("%s %d" % (route.prefix, route.metric))
         if device:

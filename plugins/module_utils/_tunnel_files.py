@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from typing import Iterator, List, Tuple
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._clamp import clamp_script
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import MANAGED
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import DesiredFile
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import (
     PROTOCOL,
+    RULE_PRIORITY,
     Tunnel,
     TunnelPeer,
     TunnelRoute,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import route_words
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import added_rule, route_words
 
 NETWORKD, WG_QUICK = "systemd-networkd", "wg-quick"
 BACKENDS = (NETWORKD, WG_QUICK)
@@ -33,6 +35,8 @@ NETWORKD_GROUP = "systemd-network"
 _NETWORKD_DIRECTORY = "/etc/systemd/network"
 _WG_QUICK_DIRECTORY = "/etc/wireguard"
 _UNIT_DIRECTORY = "/etc/systemd/system"
+# The main table of routes, by its number.
+_MAIN = 254
 _UNIT = "/usr/lib/systemd/system/wg-quick@.service"
 # Before files of the host that match any interface.
 _ORDER = "50-"
@@ -47,7 +51,7 @@ def preshared_path(name: str, peer: str) -> str:
 
 def tunnel_paths(name: str) -> Tuple[str, ...]:
     """Where files of an interface may stand, whichever backend it has or had; keys apart."""
-    return (*_networkd_paths(name), *_wg_quick_paths(name))
+    return (*_networkd_paths(name), *_wg_quick_paths(name), _settings_path(name), *clamp_paths(name))
 
 
 def _networkd_paths(name: str) -> Tuple[str, str]:
@@ -61,6 +65,22 @@ def _wg_quick_paths(name: str) -> Tuple[str, str, str]:
         "%s/%s.conf" % (_WG_QUICK_DIRECTORY, name),
         "%s/%s.d/netfleet-tcp.conf" % (_UNIT_DIRECTORY, unit),
         "%s/multi-user.target.wants/%s" % (_UNIT_DIRECTORY, unit),
+    )
+
+
+def _settings_path(name: str) -> str:
+    # For each interface that appears, udev applies what sysctl.d says of it.
+    return "/etc/sysctl.d/90-netfleet-tcp-%s.conf" % name
+
+
+def clamp_paths(name: str) -> Tuple[str, str, str, str]:
+    """The rules that clamp, the unit that has nft read them at boot, its link, and what has nftables.service do so."""
+    unit = "netfleet-tcp-mss-%s.service" % name
+    return (
+        "%s/%s.nft" % (KEY_DIRECTORY, name),
+        "%s/%s" % (_UNIT_DIRECTORY, unit),
+        "%s/multi-user.target.wants/%s" % (_UNIT_DIRECTORY, unit),
+        "%s/nftables.service.d/netfleet-tcp-%s.conf" % (_UNIT_DIRECTORY, name),
     )
 
 
@@ -79,7 +99,8 @@ def tunnel_files(tunnel: Tunnel, backend: str) -> List[DesiredFile]:
         for peer in tunnel.peers
         if peer.preshared_key
     ]
-    return files + (_networkd(tunnel) if backend == NETWORKD else _wg_quick(tunnel))
+    files += _networkd(tunnel) if backend == NETWORKD else _wg_quick(tunnel)
+    return files + list(_settings(tunnel)) + (_clamp(tunnel) if tunnel.clamp else [])
 
 
 def _text(sections: Iterator[Tuple[str, List[str]]]) -> str:
@@ -87,6 +108,37 @@ def _text(sections: Iterator[Tuple[str, List[str]]]) -> str:
     for title, entries in sections:
         lines += ["", "[%s]" % title, *entries]
     return "\n".join(lines) + "\n"
+
+
+def _settings(tunnel: Tunnel) -> Iterator[DesiredFile]:
+    # Zero is what the kernel begins with.
+    lines = [setting.split("=") for setting in tunnel.settings if not setting.endswith("=0")]
+    if lines:
+        # Slashes: a name may have dots in it.
+        text = "".join("net/ipv4/conf/%s/%s = %s\n" % (tunnel.name, name, value) for name, value in lines)
+        reason = "gives the tunnel its settings at boot"
+        yield DesiredFile(_settings_path(tunnel.name), 0o644, "%s\n%s" % (MANAGED, text), reason=reason)
+
+
+def _clamp(tunnel: Tunnel) -> List[DesiredFile]:
+    rules, unit, link, drop_in = clamp_paths(tunnel.name)
+    command = "/usr/sbin/nft -f " + rules
+    description = "Description=Segments of TCP that fit into %s (netfleet.tcp)" % tunnel.name
+    sections = [
+        # A boot that takes an interrupted change back removes the rules, once this unit has been read.
+        ("Unit", [description, "ConditionPathExists=" + rules, "After=nftables.service"]),
+        ("Service", ["Type=oneshot", "RemainAfterExit=yes", "ExecStart=" + command]),
+        ("Install", ["WantedBy=multi-user.target"]),
+    ]
+    again = ["# It flushes all rules: ours too.", "ExecStartPost=-" + command, "ExecReload=-" + command]
+    script = "%s\n%s" % (MANAGED, clamp_script(tunnel.name, tunnel.clamp))
+    at_boot = "clamps them at boot"
+    return [
+        DesiredFile(rules, 0o644, script, reason="clamps TCP's segments to what the tunnel takes"),
+        DesiredFile(unit, 0o644, _text(iter(sections)), reason=at_boot),
+        DesiredFile(link, target="../" + unit.rpartition("/")[2], reason=at_boot),
+        DesiredFile(drop_in, 0o644, _text(iter([("Service", again)])), reason="clamps them whenever nftables starts"),
+    ]
 
 
 def _networkd(tunnel: Tunnel) -> List[DesiredFile]:
@@ -122,6 +174,9 @@ def _network_sections(tunnel: Tunnel) -> Iterator[Tuple[str, List[str]]]:
     yield "Network", ["Address=" + address for address in tunnel.addresses]
     for route in tunnel.routes:
         yield "Route", list(_networkd_route(route))
+    for prefix in tunnel.rules:
+        where = ["Priority=%d" % RULE_PRIORITY, "Table=%d" % _MAIN, "SuppressPrefixLength=0"]
+        yield "RoutingPolicyRule", ["To=" + prefix, *where]
 
 
 def _networkd_route(route: TunnelRoute) -> Iterator[str]:
@@ -146,6 +201,9 @@ def _wg_quick(tunnel: Tunnel) -> List[DesiredFile]:
         "# The interface may run already, made by netfleet.tcp: it is made anew, by the same file as at boot.",
         "ExecStartPre=-/sbin/ip link del dev %i",
     ]
+    if tunnel.rules:
+        adopt.append("# They may be there. They stay when the tunnel goes down: without its routes they lead nowhere.")
+        adopt += ["ExecStartPost=-/sbin/ip " + " ".join(added_rule(prefix)) for prefix in tunnel.rules]
     return [
         DesiredFile(conf, 0o600, _text(_wg_quick_sections(tunnel)), reason=_BRINGS_UP),
         DesiredFile(drop_in, 0o644, _text(iter([("Service", adopt)])), reason="lets its unit be restarted"),

@@ -7,7 +7,7 @@ Annotated for Python 3.8, as all that travels (see _model).
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
+from typing import Dict, FrozenSet, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 
@@ -16,6 +16,10 @@ REKEY_AFTER, REJECT_AFTER = 120, 180
 NO_HANDSHAKE = -1
 # By this number the kernel tells our routes from those of daemons and of people (rtnetlink(7): from 5 on, anybody's).
 PROTOCOL = 201
+# Our rules stand before strongSwan's, which is 220.
+RULE_PRIORITY = 201
+# A clamp that somebody has changed by hand.
+CHANGED = -1
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,11 @@ class TunnelRoute:
 class Tunnel:
     """An interface. private_key: a secret that never leaves the host; public_key stands for it everywhere else.
 
-    port: UDP. mtu: bytes. addresses: with prefix length. former: the public key that it keeps until its peers know the
-    new one: only wanted, never seen.
+    port: UDP. mtu: bytes. addresses: with prefix length. clamp: the MTU, in bytes, for which TCP's segments are made to
+    fit; 0: none, CHANGED: somebody's; as something wanted, that means whatever there is. settings: "name=value" below
+    net/ipv4/conf, sorted; of a wanted one, those alone that matter. rules: prefixes for which the main table is asked
+    before all others but the local one; every interface that carries such a prefix has it.
+    former: the public key that it keeps until its peers know the new one: only wanted, never seen.
     """
 
     name: str
@@ -77,9 +84,17 @@ class Tunnel:
     addresses: Tuple[str, ...] = ()
     peers: Tuple[TunnelPeer, ...] = ()
     routes: Tuple[TunnelRoute, ...] = ()
+    clamp: int = 0
+    settings: Tuple[str, ...] = ()
+    rules: Tuple[str, ...] = ()
     former: str = ""
 
     @property
     def by_key(self) -> Dict[str, TunnelPeer]:
         """The peers by their public keys."""
         return {peer.public_key: peer for peer in self.peers}
+
+    @property
+    def carried(self) -> FrozenSet[str]:
+        """The prefixes that go to one of the peers."""
+        return frozenset(prefix for peer in self.peers for prefix in peer.allowed)

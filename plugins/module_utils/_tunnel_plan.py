@@ -9,12 +9,15 @@ carries goes on. The same commands bring an interface back to what it was.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Iterable, Iterator, List, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._clamp import APPLY, clamp_script
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import (
+    CHANGED,
     PROTOCOL,
+    RULE_PRIORITY,
     Tunnel,
     TunnelPeer,
     TunnelRoute,
@@ -28,10 +31,14 @@ _STDIN = "/dev/stdin"
 
 @dataclass(frozen=True)
 class Command:
-    """A program to run. stdin: a secret that it reads."""
+    """A program to run. stdin: what it reads, which may be a secret.
+
+    tolerated: what it may say where it fails without harm; empty: whatever it says; None: it must not fail.
+    """
 
     argv: Tuple[str, ...]
     stdin: str = ""
+    tolerated: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,7 @@ def _differences(want: Tunnel, have: Tunnel, settled: bool) -> Iterator[_Differe
         yield _Difference("link", words[want.up], words[have.up])
     if set(want.addresses) != set(have.addresses):
         yield _Difference("addresses", _list(want.addresses), _list(have.addresses))
+    yield from _way_differences(want, have)
     yield from _peer_differences(want, have, settled)
     wanted_routes, present = set(want.routes), set(have.routes)
     for route in sorted(wanted_routes - present, key=_route_words):
@@ -92,6 +100,18 @@ def _differences(want: Tunnel, have: Tunnel, settled: bool) -> Iterator[_Differe
     for route in have.routes:
         if _place(route) not in places:
             yield _Difference("route %s" % _place_words(route), _ABSENT, _route_words(route))
+
+
+def _way_differences(want: Tunnel, have: Tunnel) -> Iterator[_Difference]:
+    """What the host does with packets on their way into the interface and out of it."""
+    if want.clamp not in (have.clamp, CHANGED):
+        yield _Difference("MSS clamp", _clamp_words(want.clamp), _clamp_words(have.clamp))
+    there = _by_name(have.settings)
+    for name, value in _by_name(want.settings).items():
+        if value != there.get(name):
+            yield _Difference(name, value, there.get(name))
+    if set(want.rules) != set(have.rules):
+        yield _Difference("rules", _list(want.rules), _list(have.rules))
 
 
 def _peer_differences(want: Tunnel, have: Tunnel, settled: bool) -> Iterator[_Difference]:
@@ -126,6 +146,15 @@ def moved(want: TunnelPeer, have: TunnelPeer, settled: bool) -> bool:
 
 def _peer_words(peer: TunnelPeer) -> str:
     return "%s, allowed IPs %s" % (peer.endpoint or "no endpoint", _list(peer.allowed))
+
+
+def _clamp_words(mtu: int) -> str:
+    return {0: "none", CHANGED: "changed by hand"}.get(mtu, "for an MTU of %d" % mtu)
+
+
+def _by_name(settings: Iterable[str]) -> Dict[str, str]:
+    pairs = (setting.partition("=") for setting in settings)
+    return {name: value for name, _equals, value in pairs}
 
 
 def _seconds(seconds: int) -> str:
@@ -198,16 +227,64 @@ def handing_over(want: Tunnel, have: Optional[Tunnel]) -> bool:
 def tunnel_commands(want: Optional[Tunnel], have: Optional[Tunnel], settled: bool = False) -> List[Command]:
     """The commands that make have into want. Secrets in want are revealed."""
     if want is None:
-        return [Command(("ip", "link", "del", "dev", have.name))] if have else []
+        return list(_removal(have)) if have else []
     commands: List[Command] = []
+    new = have is None
     if have is None:
         commands.append(Command(("ip", "link", "add", "dev", want.name, "type", "wireguard")))
         have = Tunnel(want.name, up=False)
+    # No connection is to begin without it.
+    commands += _clamp_commands(want, have)
     commands += _own_commands(want, have)
     commands += _peer_commands(want, have, settled)
+    commands += _setting_commands(want, have, new)
     commands += _link_commands(want, have)
     commands += _route_commands(want, have)
+    commands += _rule_commands(want, have)
     return commands
+
+
+def _removal(have: Tunnel) -> Iterator[Command]:
+    # First: from here on, what the rules have led into the tunnel goes where it went before.
+    yield from _rule_commands(Tunnel(have.name), have)
+    yield Command(("ip", "link", "del", "dev", have.name))
+    yield from _clamp_commands(Tunnel(have.name), have)
+
+
+def _clamp_commands(want: Tunnel, have: Tunnel) -> Iterator[Command]:
+    if want.clamp not in (have.clamp, CHANGED):
+        yield Command(APPLY, clamp_script(want.name, want.clamp))
+
+
+def _setting_commands(want: Tunnel, have: Tunnel, new: bool) -> Iterator[Command]:
+    there = _by_name(have.settings)
+    differ = [setting for setting in want.settings if there.get(setting.partition("=")[0]) != setting.partition("=")[2]]
+    if differ and new:
+        # For an interface that has come up, udev applies what the host's sysctl.d says of all of them: before us.
+        yield Command(("udevadm", "settle", "--timeout=5"), tolerated="")
+    for setting in differ:
+        yield Command(("sysctl", "-q", "-w", "net/ipv4/conf/%s/%s" % (want.name, setting)))
+
+
+def _rule_commands(want: Tunnel, have: Tunnel) -> Iterator[Command]:
+    for prefix in want.rules:
+        if prefix not in have.rules:
+            # Another interface that carries it may have made it.
+            yield Command(("ip", *added_rule(prefix)), tolerated="File exists")
+    for prefix in have.rules:
+        if prefix not in want.rules:
+            yield Command(("ip", "-4", "rule", "del", *_rule(prefix)))
+
+
+def added_rule(prefix: str) -> Tuple[str, ...]:
+    """What follows `ip` to add a rule."""
+    # As systemd-networkd adds it: of another protocol, the kernel takes the same rule twice.
+    return ("-4", "rule", "add", *_rule(prefix), "protocol", "static")
+
+
+def _rule(prefix: str) -> Tuple[str, ...]:
+    # The main table, but for its default route.
+    return ("pref", str(RULE_PRIORITY), "to", prefix, "lookup", "main", "suppress_prefixlength", "0")
 
 
 def _own_commands(want: Tunnel, have: Tunnel) -> Iterator[Command]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Collection, Dict, Iterable, Mapping, Optional, Sequence, Tuple
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._clamp import LIST, NFT_PATHS, parse_clamps
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
@@ -26,32 +28,80 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._wireguard import (
     ADDRESSES,
     DUMP,
     ROUTES,
+    RULES,
     parse_dump,
     routed_elsewhere,
     with_links,
+    with_rules,
 )
 
 # Where there is such a file, systemd-networkd runs.
 NETWORKD_RUNS = "/run/systemd/netif/state"
+# Below net/ipv4/conf/<interface>: what is looked at of each.
+SETTINGS = ("disable_policy", "disable_xfrm", "rp_filter")
 _LOCK_SECONDS = 30.0
 _INSTALL = "install wireguard-tools"
+_NO_NFT = "nft is not installed"
+
+
+def read_peers(system: System) -> Dict[str, Tunnel]:
+    """All interfaces as WireGuard itself knows them, which is all that changes by itself. HostError as read_tunnels."""
+    return parse_dump(_output(system, DUMP), system.now())
 
 
 def read_tunnels(system: System) -> Dict[str, Tunnel]:
     """All interfaces by name, with their secrets. HostError where they cannot be read."""
     tunnels = read_peers(system)
-    return with_links(tunnels, _output(system, ADDRESSES), _routes(system)) if tunnels else {}
+    return _whole(system, tunnels, _routes(system))[0] if tunnels else {}
 
 
-def read_peers(system: System) -> Dict[str, Tunnel]:
-    """The same by what WireGuard itself knows, without addresses and routes: one program instead of four."""
-    return parse_dump(_output(system, DUMP), system.now())
+@dataclass(frozen=True)
+class Links:
+    """All interfaces of a host, and what is in the way of more: routes of others (see routed_elsewhere).
+
+    clamp_limit: why nothing can be clamped here; empty where it can.
+    """
+
+    tunnels: Dict[str, Tunnel]
+    elsewhere: Dict[str, str]
+    clamp_limit: str
 
 
-def read_links(system: System) -> Tuple[Dict[str, Tunnel], Dict[str, str]]:
-    """The same, and the routes of the host that are none of its tunnels' (see routed_elsewhere)."""
+def read_links(system: System) -> Links:
+    """The same, and what a plan has to know beside them."""
     tunnels, routes = read_peers(system), _routes(system)
-    return with_links(tunnels, _output(system, ADDRESSES), routes), routed_elsewhere(tunnels, routes)
+    whole, limit = _whole(system, tunnels, routes)
+    return Links(whole, routed_elsewhere(tunnels, routes), limit)
+
+
+def _whole(system: System, tunnels: Dict[str, Tunnel], routes: Tuple[str, str]) -> Tuple[Dict[str, Tunnel], str]:
+    """The interfaces with all that is theirs, and why they could not be clamped."""
+    installed = any(system.file_state(path).kind != "absent" for path in NFT_PATHS)
+    if not tunnels:
+        return {}, "" if installed else _NO_NFT
+    clamps, limit = _clamps(system) if installed else ({}, _NO_NFT)
+    found = with_links(tunnels, _output(system, ADDRESSES), routes)
+    found = {
+        name: replace(tunnel, clamp=clamps.get(name, 0), settings=_settings(system, name))
+        for name, tunnel in found.items()
+    }
+    return with_rules(found, _output(system, RULES)), limit
+
+
+def _clamps(system: System) -> Tuple[Dict[str, int], str]:
+    """As parse_clamps, and why nft cannot say: that is no fault of a host on which nothing is to be clamped."""
+    status, output, error = system.run(LIST)
+    if status != 0:
+        return {}, error.strip() or "nft: exit status %d" % status
+    try:
+        return parse_clamps(output), ""
+    except HostError as wrong:
+        return {}, str(wrong)
+
+
+def _settings(system: System, interface: str) -> Tuple[str, ...]:
+    values = ((name, system.read("/proc/sys/net/ipv4/conf/%s/%s" % (interface, name))) for name in SETTINGS)
+    return tuple("%s=%s" % (name, value.strip()) for name, value in values if value is not None)
 
 
 def _routes(system: System) -> Tuple[str, str]:
@@ -163,7 +213,12 @@ def with_secrets(tunnel: Tunnel, private: str, secrets: Mapping[str, str], have:
 
 def change_tunnel(system: System, name: str, want: Optional[Tunnel], settled: bool = False) -> None:
     """Make an interface what is wanted, by what it is now. HostError, naming the command, where the host refuses."""
-    have = read_tunnels(system).get(name)
+    tunnels = read_tunnels(system)
+    have = tunnels.pop(name, None)
+    if want is None and have is not None:
+        # What another one carries too is its rule as well.
+        others = {prefix for tunnel in tunnels.values() for prefix in tunnel.carried}
+        have = replace(have, rules=tuple(prefix for prefix in have.rules if prefix not in others))
     run_commands(system, tunnel_commands(want, have, settled))
 
 
@@ -181,5 +236,5 @@ def run_commands(system: System, commands: Iterable[Command]) -> None:
     """Run them in order, up to the first that the host refuses: HostError, which names it."""
     for command in commands:
         status, _out, error = system.run(list(command.argv), command.stdin)
-        if status != 0:
+        if status != 0 and (command.tolerated is None or command.tolerated not in error):
             raise host_error(" ".join(command.argv), error.strip() or "exit status %d" % status)

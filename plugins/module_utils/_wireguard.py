@@ -17,6 +17,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_e
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import (
     NO_HANDSHAKE,
     PROTOCOL,
+    RULE_PRIORITY,
     Tunnel,
     TunnelPeer,
     TunnelRoute,
@@ -25,6 +26,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import 
 DUMP = ("wg", "show", "all", "dump")
 ADDRESSES = ("ip", "-j", "address", "show")
 ROUTES = (("ip", "-j", "-4", "route", "show"), ("ip", "-j", "-6", "route", "show"))
+RULES = ("ip", "-j", "-4", "rule", "show")
 _INTERFACE_FIELDS, _PEER_FIELDS = 5, 9
 # The metric that the kernel gives an IPv6 route by itself.
 _DEFAULT_METRIC = {"4": 0, "6": 1024}
@@ -90,6 +92,19 @@ def with_links(tunnels: Dict[str, Tunnel], addresses: str, routes: Tuple[str, st
             own_routes = sorted((*tunnel.routes, route.route()), key=_order)
             found[route.device] = replace(tunnel, routes=tuple(own_routes))
     return found
+
+
+def with_rules(tunnels: Dict[str, Tunnel], text: str) -> Dict[str, Tunnel]:
+    """The interfaces with the rules for prefixes that they carry. text: the output of RULES."""
+    prefixes = {
+        "%s/%s" % (entry["dst"], entry.get("dstlen", 32))
+        for entry in _json(text, " ".join(RULES))
+        if (entry.get("priority"), entry.get("table"), entry.get("suppress_prefixlen")) == (RULE_PRIORITY, "main", 0)
+        and "dst" in entry
+    }
+    if not prefixes:
+        return tunnels
+    return {name: replace(tunnel, rules=tuple(sorted(prefixes & tunnel.carried))) for name, tunnel in tunnels.items()}
 
 
 def routed_elsewhere(tunnels: Iterable[str], routes: Tuple[str, str]) -> Dict[str, str]:

@@ -64,6 +64,9 @@ RETURN = r"""
 tunnels:
   description:
     - The interfaces by name, with C(public_key), C(port), C(mtu), C(up), C(addresses), C(routes) and C(peers).
+    - C(clamp) is the MTU that TCP's segments are made to fit (0 where they are not, -1 where somebody has changed the
+      rules for it by hand); C(settings) are some of those below net/ipv4/conf; C(rules) are the prefixes for which the
+      main table is asked before those of IPsec.
     - Of a peer, C(handshake) is seconds since the latest (-1 where there was none), C(received) and C(sent) are bytes.
   returned: success
   type: dict

@@ -69,6 +69,7 @@ _TOPOLOGY: Dict[str, Dict[str, Any]] = {
     "mtu": {"type": "int", "default": 0},
     "metric": {"type": "int", "default": FIRST_METRIC},
     "inside": {"type": "list", "elements": "str", "default": []},
+    "clamp_mss": {"type": "bool", "default": True},
 }
 # wg-quick and the kernel would take more; these need no quoting anywhere.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,11}\Z")
@@ -306,6 +307,7 @@ class _Parser:
             mtu=found["mtu"],
             metric=found["metric"],
             inside=tuple(found["inside"]),
+            clamp_mss=found["clamp_mss"],
             place=place,
         )
 

@@ -27,6 +27,12 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import 
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import SUBJECT
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_declaration import is_key
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_ipsec import (
+    NO_IPSEC,
+    ipsec_findings,
+    ipsec_rules,
+    ipsec_settings,
+)
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology import (
     InterfaceWanted,
     PeerWanted,
@@ -45,13 +51,14 @@ class LinkSettings:
     """What the role's variables say of all links of a host. congestion_control, initcwnd, initrwnd: of their routes.
 
     backend: AUTO, or what brings them up at boot. secret: all preshared keys are made of it; empty: there are none.
-    generation: another one makes other keys.
+    generation: another one makes other keys. ipsec: how far the links have taken over from it (see _links_ipsec).
     """
 
     backend: str = AUTO
     congestion_control: str = ""
     initcwnd: int = 0
     initrwnd: int = 0
+    ipsec: str = NO_IPSEC
     secret: str = ""
     generation: int = 0
 
@@ -151,6 +158,9 @@ def _tunnel(
             )
         )
     findings += _key_findings(wanted, observed, peers, live)
+    routes = tuple(sorted(_routes(known, settings), key=str))
+    prefixes = [route.prefix for route in routes]
+    findings += ipsec_findings(wanted, settings.ipsec, prefixes)
     findings += _rotation_findings(host, wanted, keys)
     former = keys.former.get(host, "")
     tunnel = Tunnel(
@@ -161,7 +171,10 @@ def _tunnel(
         mtu=wanted.mtu,
         addresses=tuple(sorted(wanted.addresses)),
         peers=tuple(peers),
-        routes=tuple(sorted(_routes(known, settings), key=str)),
+        routes=routes,
+        clamp=wanted.clamp,
+        settings=ipsec_settings(wanted, settings.ipsec, observed.tunnels.get(wanted.name)),
+        rules=ipsec_rules(settings.ipsec, prefixes),
     )
     return tunnel, secrets, findings
 

@@ -67,7 +67,8 @@ class Topology:
     networks: of the tunnels' own addresses, at most one a family. numbers: of nodes within these networks, where the
     derived one is not wanted. interface_per_peer: each link has an interface of its own, so that several may carry the
     same prefixes. mtu: of the tunnel; 0: derived. keepalive: seconds. metric: of the routes that are preferred, with
-    failover. inside: sites of whose prefixes the networks may be a part.
+    failover. inside: sites of whose prefixes the networks may be a part. clamp_mss: whether TCP's segments are made to
+    fit the MTU, whatever the two ends of a connection think that fits.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Topology:
     mtu: int = 0
     metric: int = FIRST_METRIC
     inside: Tuple[str, ...] = ()
+    clamp_mss: bool = True
     place: str = ""
 
     @property

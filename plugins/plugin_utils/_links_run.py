@@ -15,6 +15,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import 
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import typed
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_declaration import OF_A_HOST, PREFIX, is_key, parse
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import AUTO, LinkSettings
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_ipsec import IPSEC, NO_IPSEC
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import Links
 
 SETTINGS: Dict[str, Dict[str, Any]] = {
@@ -27,6 +28,7 @@ SETTINGS: Dict[str, Dict[str, Any]] = {
     "congestion_control": {"type": "str", "default": ""},
     "initcwnd": {"type": "int", "default": 0},
     "initrwnd": {"type": "int", "default": 0},
+    "ipsec": {"type": "str", "choices": list(IPSEC), "default": NO_IPSEC},
     "confirm": {"type": "int", "default": 120},
     "log": {"type": "str", "default": ""},
 }
@@ -81,6 +83,7 @@ def link_settings(found: Mapping[str, Any]) -> LinkSettings:
         congestion_control=found["congestion_control"],
         initcwnd=found["initcwnd"],
         initrwnd=found["initrwnd"],
+        ipsec=found["ipsec"],
         secret=found["secret"],
         generation=found["generation"],
     )

@@ -74,7 +74,11 @@ class PeerWanted:
 
 @dataclass(frozen=True)
 class InterfaceWanted:
-    """A WireGuard interface of a host. addresses: with their prefix length. peers: by name."""
+    """A WireGuard interface of a host. addresses: with their prefix length. peers: by name.
+
+    clamp: the MTU that TCP's segments are made to fit; 0: they are left as they are. loose: what comes by it may be
+    answered another way, which is no reason for the kernel to drop it.
+    """
 
     name: str
     topology: str
@@ -82,6 +86,8 @@ class InterfaceWanted:
     mtu: int
     addresses: Tuple[str, ...]
     peers: Tuple[PeerWanted, ...]
+    clamp: int = 0
+    loose: bool = False
 
 
 def links_of(declared: Links) -> Iterator[Link]:
@@ -161,14 +167,18 @@ def _interface(declared: Links, node: str, name: str, ends: List[Tuple[Link, str
     ]
     addresses = zip(addresses_of(topology, node), lengths, strict=True)
     mtus = [tunnel_mtu(declared.nodes[node], declared.nodes[peer]) for _link, peer in ends]
+    mtu = topology.mtu or min(mtus)
     return InterfaceWanted(
         name=name,
         topology=topology.name,
         port=port_of(topology, first),
-        mtu=topology.mtu or min(mtus),
+        mtu=mtu,
         addresses=tuple("%s/%d" % pair for pair in addresses),
         # In an order that does not depend on that of the inventory.
         peers=tuple(_peer(declared, topology, node, peer) for peer in sorted(peer for _link, peer in ends)),
+        clamp=mtu if topology.clamp_mss else 0,
+        # Without a failover, no two interfaces carry the same prefix (_links_analysis).
+        loose=topology.interface_per_peer and topology.failover != NONE,
     )
 
 

@@ -87,6 +87,12 @@ class FakeSystem:
         self.datagrams: list[tuple[str, int]] = []
         self.answering: dict[str, int] = {}  # bytes that a peer answers a datagram with, by its public key
         self.wireguard = True  # whether wireguard-tools is installed
+        self.nftables = True  # the same of nftables
+        self.nft_error = ""  # what it says, where it fails
+        self.scripts: dict[str, str] = {}  # what it was told, by table
+        self.rules: tuple[str, ...] = ()  # the prefixes that have a rule of ours
+        self.reloads = 0  # how often systemd was to read its units again
+        self.reload_fails = False
         self.hosts: dict[str, list[str]] = {}  # the addresses of names
         self.routes: list[dict[str, Any]] = []  # as ip -j prints them
         self.sockets: dict[bytes, list[bytes]] = {}  # the kernel's answers, by request
@@ -144,6 +150,8 @@ class FakeSystem:
             "modules": set(self.loaded),
             "qdiscs": shown,
             "tunnels": dict(self.tunnels),
+            "clamps": dict(self.scripts),
+            "rules": self.rules,
         }
 
     # System: reading
@@ -153,6 +161,10 @@ class FakeSystem:
             return None
         if path == "/proc/sys/kernel/random/boot_id":
             return self.boot_id + "\n"
+        match = re.match(r"/proc/sys/net/ipv4/conf/([^/]+)/(disable_policy|disable_xfrm|rp_filter)\Z", path)
+        if match and match.group(1) in self.tunnels:
+            settings = dict(setting.split("=") for setting in self.tunnels[match.group(1)].settings)
+            return settings[match.group(2)] + "\n" if match.group(2) in settings else None
         if path.startswith("/proc/sys/"):
             name = path[len("/proc/sys/") :].translate(str.maketrans("./", "/."))
             if name == AVAILABLE:
@@ -200,6 +212,8 @@ class FakeSystem:
         if match:
             present = match.group(1) in self.interfaces and self.interfaces[match.group(1)].physical
             return FileState(path, "symlink", target="../../../0000:00:02.0") if present else FileState(path)
+        if path == "/usr/sbin/nft":
+            return FileState(path, "file" if self.nftables else "absent")
         if path in self.unreadable:
             return FileState(path, "unreadable", self.files[path].mode)
         return self.files.get(path, FileState(path, "other" if path in self.directories else "absent"))
@@ -281,8 +295,8 @@ class FakeSystem:
                 self._step("modprobe -r " + line[3], lambda: self._unload(line[3]))
             elif line[:2] == ["modprobe", "--"]:
                 self._step("modprobe " + line[2], lambda: self._load(line[2]))
-            elif line[0] in ("wg", "ip", "sysctl"):
-                self._step(" ".join(line), lambda: fake_wireguard.change(self.tunnels, line, stdin))
+            elif line[0] in ("wg", "ip", "sysctl", "nft"):
+                self._step(" ".join(line), lambda: self._change_tunnel(line, stdin))
             elif line[0] == "systemd-run":
                 timed = any(word.startswith("--on-active=") for word in line)
                 started = line[line.index("--") + 1 :]
@@ -303,6 +317,10 @@ class FakeSystem:
             return 0, json.dumps(self.routes), ""
         if line[0] == "wg" and not self.wireguard:
             return 127, "", "wg is not installed"
+        if line == ["nft", "-j", "-t", "list", "ruleset", "inet"]:
+            assert self.nftables
+            status = 1 if self.nft_error else 0
+            return status, "" if status else fake_wireguard.ruleset(self.scripts.values()), self.nft_error
         if line[:2] in (["wg", "show"], ["wg", "pubkey"], ["wg", "genkey"], ["ip", "-j"]):
             return self._wireguard(line, stdin)
         return None
@@ -317,6 +335,8 @@ class FakeSystem:
             return 0, "a new key\n", ""
         if line == ["ip", "-j", "address", "show"]:
             return 0, fake_wireguard.addresses(tunnels), ""
+        if line == ["ip", "-j", "-4", "rule", "show"]:
+            return 0, fake_wireguard.rules_shown(self.rules), ""
         ipv6 = line == ["ip", "-j", "-6", "route", "show"]
         others = [route for route in self.routes if (":" in route["dst"]) == ipv6]
         return 0, json.dumps(json.loads(fake_wireguard.routes(tunnels, ipv6)) + others), ""
@@ -351,7 +371,26 @@ class FakeSystem:
 
     # The kernel behind it
 
+    def _change_tunnel(self, line: list[str], stdin: str) -> None:
+        if line[0] == "nft":
+            self._nft(stdin)
+        elif line[:3] == ["ip", "-4", "rule"]:
+            self.rules = fake_wireguard.changed_rules(self.rules, line)
+        else:
+            fake_wireguard.change(self.tunnels, line, stdin)
+
+    def _nft(self, script: str) -> None:
+        if not self.nftables:
+            raise FileNotFoundError(errno.ENOENT, "nft is not installed")
+        table = script.split()[2]
+        self.scripts.pop(table, None)
+        if fake_wireguard.clamped_for(script):
+            self.scripts[table] = script
+
     def _systemctl(self, verb: str) -> int:
+        if verb == "daemon-reload":
+            self.reloads += 1
+            return 1 if self.reload_fails else 0
         if verb == "stop":
             self.timer = self.timer if self.dead else []
         return 0 if verb != "is-active" or self.timer else 3

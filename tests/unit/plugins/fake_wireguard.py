@@ -8,11 +8,15 @@ import base64
 import errno
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import Command
+
+# Of an interface that is new.
+SETTINGS = ("disable_policy=0", "disable_xfrm=0", "rp_filter=0")
 
 
 def public_of(private: str) -> str:
@@ -23,19 +27,24 @@ def public_of(private: str) -> str:
 def run(tunnel: Tunnel | None, commands: Iterable[Command]) -> Tunnel | None:
     """The interface after the commands."""
     for command in commands:
-        if command.argv[0] == "sysctl":
-            continue
-        tunnel = _one(tunnel, list(command.argv), command.stdin)
+        argv = list(command.argv)
+        if argv[0] == "nft":
+            if tunnel is not None:
+                tunnel = replace(tunnel, clamp=clamped_for(command.stdin))
+        elif argv[1:3] == ["-4", "rule"]:
+            assert tunnel is not None
+            tunnel = replace(tunnel, rules=changed_rules(tunnel.rules, argv))
+        elif argv[0] != "udevadm":
+            tunnel = _one(tunnel, argv, command.stdin)
     return tunnel
 
 
 def change(tunnels: dict[str, Tunnel], argv: list[str], stdin: str) -> None:
     """What one command does to the interfaces of a host."""
     if argv[0] == "sysctl":
-        # Beside the interface: see _link_commands.
-        assert argv[3].split("/")[3] in tunnels
-        return
-    name = argv[2] if argv[0] == "wg" else argv[argv.index("dev") + 1]
+        name = argv[3].split("/")[3]
+    else:
+        name = argv[2] if argv[0] == "wg" else argv[argv.index("dev") + 1]
     if argv[3:4] == ["listen-port"] and any(tunnel.port == int(argv[4]) != 0 for tunnel in tunnels.values()):
         raise OSError(errno.EADDRINUSE, "Unable to modify interface: Address already in use")
     after = _one(tunnels.get(name), argv, stdin)
@@ -114,12 +123,73 @@ def routes(tunnels: Iterable[Tunnel], ipv6: bool) -> str:
     return json.dumps(found)
 
 
+def changed_rules(rules: tuple[str, ...], argv: list[str]) -> tuple[str, ...]:
+    """The prefixes that have a rule, after `ip -4 rule add` or `del`."""
+    assert argv[4:7] == ["pref", "201", "to"]
+    protocol = ["protocol", "static"] if argv[3] == "add" else []
+    assert argv[8:] == ["lookup", "main", "suppress_prefixlength", "0", *protocol]
+    prefix = argv[7]
+    if (argv[3] == "add") == (prefix in rules):
+        raise FileExistsError(errno.EEXIST, "RTNETLINK answers: File exists" if argv[3] == "add" else "No such file")
+    return tuple(sorted({*rules, prefix} if argv[3] == "add" else {*rules} - {prefix}))
+
+
+def rules_shown(rules: Iterable[str]) -> str:
+    """What ``ip -j -4 rule show`` prints."""
+    own = []
+    for prefix in rules:
+        address, _slash, length = prefix.partition("/")
+        entry: dict[str, object] = {"priority": 201, "src": "all", "dst": address, "dstlen": int(length)}
+        if length == "32":
+            del entry["dstlen"]
+        own.append({**entry, "table": "main", "suppress_prefixlen": 0})
+    ends = [{"priority": number, "src": "all", "table": table} for number, table in ((0, "local"), (32766, "main"))]
+    return json.dumps([ends[0], *own, ends[1]])
+
+
+def clamped_for(script: str) -> int:
+    """The MTU that a script of nft clamps for; 0 where it only takes the table away."""
+    found = re.search(r"nfproto ipv4 .* set (\d+)$", script, re.MULTILINE)
+    return int(found.group(1)) + 40 if found else 0
+
+
+def ruleset(scripts: Iterable[str]) -> str:
+    """What ``nft -j -t list ruleset inet`` prints, as version 1.0.6 does, where such scripts were read."""
+    shown: list[dict[str, object]] = [{"metainfo": {"version": "1.0.6", "json_schema_version": 1}}]
+    for script in scripts:
+        table = script.split()[2]
+        place = {"family": "inet", "table": table}
+        shown.append({"table": {"family": "inet", "name": table, "handle": 1}})
+        for line in script.splitlines():
+            words = line.split()
+            if words[:1] == ["chain"]:
+                chain = words[1]
+                hook = {"type": "filter", "hook": chain, "prio": -150, "policy": "accept"}
+                shown.append({"chain": {**place, "name": chain, "handle": 2, **hook}})
+            elif "maxseg" in words:
+                expressions = _expressions(words[0], words[1].strip('"'), words[4], int(words[-1]))
+                shown.append({"rule": {**place, "chain": chain, "handle": 3, "expr": expressions}})
+    return json.dumps({"nftables": shown})
+
+
+def _expressions(direction: str, interface: str, family: str, size: int) -> list[dict[str, object]]:
+    flags = {"op": "in", "left": {"payload": {"protocol": "tcp", "field": "flags"}}, "right": "syn"}
+    return [
+        {"match": {"op": "==", "left": {"meta": {"key": direction}}, "right": interface}},
+        {"match": {"op": "==", "left": {"meta": {"key": "nfproto"}}, "right": family}},
+        {"match": flags},
+        {"mangle": {"key": {"tcp option": {"name": "maxseg", "field": "size"}}, "value": size}},
+    ]
+
+
 def _one(tunnel: Tunnel | None, argv: list[str], stdin: str) -> Tunnel | None:
     if argv[:3] == ["ip", "link", "add"]:
         assert tunnel is None
         assert argv[5:] == ["type", "wireguard"]
-        return Tunnel(argv[4], mtu=1420, up=False)
+        return Tunnel(argv[4], mtu=1420, up=False, settings=SETTINGS)
     assert tunnel is not None, "there is no such interface"
+    if argv[0] == "sysctl":
+        return _sysctl(tunnel, argv[3])
     assert tunnel.name in argv
     if argv[:3] == ["ip", "link", "del"]:
         return None
@@ -131,6 +201,17 @@ def _one(tunnel: Tunnel | None, argv: list[str], stdin: str) -> Tunnel | None:
         return _address(tunnel, argv[2], argv[3])
     assert argv[:2] == ["ip", "route"], argv
     return _route(tunnel, argv[2], argv[3], _pairs(argv[6:]))
+
+
+def _sysctl(tunnel: Tunnel, assignment: str) -> Tunnel:
+    assert assignment.startswith("net/ipv4/conf/%s/" % tunnel.name)
+    name, value = assignment.rsplit("/", 1)[1].split("=")
+    if name == "promote_secondaries":
+        # Beside the interface: see _link_commands.
+        return tunnel
+    settings = dict(setting.split("=") for setting in tunnel.settings)
+    settings[name] = value
+    return replace(tunnel, settings=tuple(sorted("%s=%s" % pair for pair in settings.items())))
 
 
 def _pairs(words: list[str]) -> dict[str, str]:

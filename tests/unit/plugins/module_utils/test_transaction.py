@@ -32,6 +32,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_pla
 from ansible_collections.netfleet.tcp.plugins.module_utils._result import outcome_result
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import token
 from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply, inspect
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import WG_QUICK, tunnel_files
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import fast_open_key
 from tests.unit.plugins.fake_system import CONGESTION_CONTROL, DEFAULT_QDISC, FakeSystem
 
@@ -767,3 +769,14 @@ def test_a_file_that_ours_would_hide_is_named() -> None:
         apply(system, desired, {})
     outcome = apply(system, replace(desired, boot_conflict="warn"), {})
     assert [finding.key for finding in outcome.plan.by_severity("warning")] == [hidden]
+
+
+def test_what_sysctl_d_says_of_a_tunnel_is_nobodys_rival() -> None:
+    system = FakeSystem()
+    tunnel = Tunnel("wg-wan", settings=("disable_policy=1", "rp_filter=2"))
+    (entry,) = [entry for entry in tunnel_files(tunnel, WG_QUICK) if entry.path.startswith("/etc/sysctl.d/")]
+    system.put(entry.path, entry.text)
+    keys = (DesiredKey(FIN, "30"),)
+    outcome = apply(system, build("90-netfleet-tcp.conf", render_sysctl_file(keys), keys), {})
+    assert outcome.plan.findings == ()
+    assert system.files[entry.path].text == entry.text

@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import read_pending
+from ansible_collections.netfleet.tcp.plugins.module_utils._clamp import parse_clamps
 from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import confirm
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired, DesiredFile, to_wire
@@ -27,12 +28,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import 
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import keep_key
 from tests.unit.plugins.fake_system import FakeSystem
-from tests.unit.plugins.fake_wireguard import public_of
+from tests.unit.plugins.fake_wireguard import public_of, ruleset
 
 PRIVATE, PRESHARED = "p" * 43 + "=", "s" * 43 + "="
 SECRETS = {key_token(PRESHARED): PRESHARED}
 NAME = "wg-wan"
 CONF = "/etc/wireguard/wg-wan.conf"
+DROP_IN = "/etc/systemd/system/nftables.service.d/netfleet-tcp-wg-wan.conf"
 TERMS = Terms(120, "ann@controller")
 EAST = TunnelPeer("E", "east", "198.51.100.1:51820", ("10.20.0.0/16", "10.99.0.2/32"), 25, key_token(PRESHARED))
 WEST = TunnelPeer("W", "west", "gw.example.net:51820", ("10.30.0.0/16",))
@@ -44,6 +46,9 @@ WANTED = Tunnel(
     addresses=("10.99.0.1/24",),
     peers=(EAST, WEST),
     routes=(TunnelRoute("10.20.0.0/16", 0, "bbr", 10), TunnelRoute("10.30.0.0/16")),
+    clamp=1408,
+    settings=("disable_policy=1", "disable_xfrm=1", "rp_filter=2"),
+    rules=("10.20.0.0/16", "10.30.0.0/16"),
 )
 DESIRED = Desired(
     name="role:wireguard_links",
@@ -51,13 +56,24 @@ DESIRED = Desired(
     files=(
         DesiredFile(CONF, 0o600, "# Managed by netfleet.tcp\n[Interface]\nListenPort = 51820\n"),
         DesiredFile("/etc/netfleet-tcp/wg-wan-east.psk", 0o600, key_token(PRESHARED) + "\n"),
+        DesiredFile(DROP_IN, 0o644, "# Managed by netfleet.tcp\n[Service]\n"),
     ),
 )
 # What somebody else has made is taken over only where that is asked for.
 TAKING_OVER = replace(DESIRED, boot_conflict="warn")
 OLDER = replace(
     DESIRED,
-    tunnels=(replace(WANTED, port=51000, peers=(replace(EAST, preshared_key=""),), routes=()),),
+    tunnels=(
+        replace(
+            WANTED,
+            port=51000,
+            peers=(replace(EAST, preshared_key=""),),
+            routes=(),
+            clamp=1300,
+            settings=(),
+            rules=("10.20.0.0/16",),
+        ),
+    ),
     files=(DesiredFile(CONF, 0o600, "# Managed by netfleet.tcp\nolder\n"),),
 )
 
@@ -87,6 +103,7 @@ def foreign() -> FakeSystem:
         addresses=("10.99.0.9/24",),
         peers=(TunnelPeer("X", allowed=("10.20.0.0/16",), preshared_key="their secret"),),
         routes=(TunnelRoute("10.20.0.0/16", 5),),
+        settings=("disable_policy=0", "disable_xfrm=0", "rp_filter=1"),
     )
     return system
 
@@ -108,6 +125,8 @@ def test_a_change_is_made_and_there_is_nothing_left_to_change(make: Callable[[],
     assert now.by_key["W"].endpoint == "203.0.113.1:51820"
     assert set(now.by_key) == {"E", "W"}
     assert set(now.routes) == set(WANTED.routes)
+    assert (now.settings, system.rules) == (WANTED.settings, WANTED.rules)
+    assert parse_clamps(ruleset(system.scripts.values())) == {NAME: 1408}
     assert system.files["/etc/netfleet-tcp/wg-wan-east.psk"].text == PRESHARED + "\n"
     assert outcome.pending is None
     steps = len(system.steps)
@@ -121,11 +140,13 @@ def test_taken_back_it_is_as_it_was_before(make: Callable[[], FakeSystem]) -> No
     apply(system, TAKING_OVER, SECRETS)
     rollback(system, LAST, Terms())
     assert system.tunnels == untouched.tunnels
+    assert (system.rules, system.scripts) == (untouched.rules, untouched.scripts)
     system = make()
     apply(system, TAKING_OVER, SECRETS)
     apply(system, Desired(name=DESIRED.name), {})
     before = {} if make is running_older else untouched.tunnels
     assert system.tunnels == before
+    assert (system.rules, system.scripts) == ((), {})
     assert CONF not in system.files
 
 
@@ -142,7 +163,8 @@ def test_whatever_fails_the_interface_is_as_it_was(make: Callable[[], FakeSystem
             apply(system, TAKING_OVER, SECRETS)
         except HostError:
             after = system.snapshot()
-            assert after["tunnels"] == before["tunnels"], system.steps
+            for what in ("tunnels", "clamps", "rules"):
+                assert after[what] == before[what], system.steps
             assert after["files"] == before["files"], system.steps
             continue
         # The last few tidy up, and fail nothing.
@@ -169,7 +191,8 @@ def test_killed_at_any_step_it_is_taken_back_when_its_time_is_over(make: Callabl
         system.dead, system.fail_at, system.exception = False, 0, OSError()
         system.uptime += 121
         clock_ends(system)
-        assert system.snapshot()["tunnels"] == before["tunnels"]
+        after = system.snapshot()
+        assert all(after[what] == before[what] for what in ("tunnels", "clamps", "rules"))
         assert read_pending(system) is None
     assert cut > 8
 
@@ -243,6 +266,10 @@ def test_a_preshared_key_of_another_name_is_not_taken_for_the_wanted_one() -> No
     ("spoil", "expected"),
     [
         (lambda system: setattr(system, "wireguard", False), "wg is not installed"),
+        (
+            lambda system: setattr(system, "nftables", False),
+            "wg-wan: TCP's segments cannot be clamped: nft is not installed (install nftables, or give the topology",
+        ),
         (lambda system: system.hosts.clear(), "the name gw.example.net does not resolve on this host"),
         (
             lambda system: system.tunnels.update(other=Tunnel("other", port=51820)),
@@ -272,6 +299,78 @@ def test_what_stands_in_the_way_is_said_before_anything_is_touched(
         apply(system, DESIRED, SECRETS)
     assert expected in str(caught.value)
     assert system.steps == []
+
+
+def test_without_nftables_nothing_is_missing_where_nothing_is_clamped() -> None:
+    system = host()
+    system.nftables = False
+    plain = replace(DESIRED, tunnels=(replace(WANTED, clamp=0),))
+    apply(system, plain, SECRETS)
+    assert not apply(system, plain, SECRETS).plan.changes
+
+
+def test_what_nft_says_where_it_fails_is_said() -> None:
+    system = running_older()
+    system.nft_error = "Error: cache initialization failed: Operation not supported"
+    with pytest.raises(HostError, match="cannot be clamped: Error: cache initialization failed"):
+        apply(system, DESIRED, SECRETS)
+
+
+def test_a_table_that_somebody_has_changed_or_flushed_is_mended() -> None:
+    system = host()
+    apply(system, DESIRED, SECRETS)
+    for change in (lambda text: text.replace("1368", "1400"), lambda text: text.replace("output", "input")):
+        system.scripts = {table: change(script) for table, script in system.scripts.items()}
+        steps = len(system.steps)
+        (found,) = apply(system, DESIRED, SECRETS).plan.changes
+        assert (found.key, found.running) == ("wg-wan MSS clamp", "changed by hand")
+        assert "nft -f -" in system.steps[steps:]
+        assert parse_clamps(ruleset(system.scripts.values())) == {NAME: 1408}
+    system.scripts.clear()
+    assert [found.running for found in apply(system, DESIRED, SECRETS).plan.changes] == ["none"]
+
+
+def test_a_rule_that_two_interfaces_have_goes_with_the_last_of_them() -> None:
+    system = host()
+    second = replace(
+        WANTED,
+        name="wg-second",
+        port=51821,
+        addresses=("10.98.0.1/24",),
+        peers=(EAST,),
+        routes=(TunnelRoute("10.20.0.0/16", 51),),
+        rules=("10.20.0.0/16",),
+    )
+    both = replace(DESIRED, tunnels=(WANTED, second))
+    apply(system, both, SECRETS)
+    assert not apply(system, both, SECRETS).plan.changes
+    rollback(system, LAST, Terms())
+    assert not system.rules
+    apply(system, DESIRED, SECRETS)
+    apply(system, both, SECRETS)
+    rollback(system, LAST, Terms())
+    assert set(system.rules) == set(WANTED.rules)
+    apply(system, both, SECRETS)
+    apply(system, replace(DESIRED, tunnels=(second,)), SECRETS)
+    assert list(system.rules) == ["10.20.0.0/16"]
+    beside = tuple(replace(tunnel, rules=()) for tunnel in both.tunnels)
+    apply(system, both, SECRETS)
+    apply(system, replace(both, tunnels=beside), SECRETS)
+    assert not system.rules
+
+
+def test_systemd_reads_its_units_again_once_the_change_is_final() -> None:
+    system = host()
+    pending = apply(system, DESIRED, SECRETS, TERMS).pending
+    assert pending is not None
+    assert system.reloads == 0
+    confirm(system, pending.id)
+    assert system.reloads == 1
+    apply(system, DESIRED, SECRETS)
+    apply(system, replace(DESIRED, tunnels=(replace(WANTED, mtu=1300),)), SECRETS)
+    assert system.reloads == 1
+    apply(system, Desired(name=DESIRED.name), {})
+    assert system.reloads == 2
 
 
 def test_a_preshared_key_that_did_not_come_along() -> None:
@@ -346,7 +445,8 @@ def test_only_root_has_a_key_made() -> None:
 
 def test_two_interfaces_swap_their_ports() -> None:
     system = host()
-    one, other = replace(WANTED, name="wg-a", peers=()), replace(WANTED, name="wg-b", port=51821, peers=(), routes=())
+    bare = replace(WANTED, peers=(), routes=(), rules=())
+    one, other = replace(bare, name="wg-a"), replace(bare, name="wg-b", port=51821)
     apply(system, Desired(name=DESIRED.name, tunnels=(one, other)), {})
     swapped = (replace(one, port=51821), replace(other, port=51820))
     apply(system, Desired(name=DESIRED.name, tunnels=swapped), {})

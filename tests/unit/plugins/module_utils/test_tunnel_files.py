@@ -8,14 +8,17 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._clamp import clamp_script
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import is_ours
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import DesiredFile
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import desired_state
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import mask_keys
+from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import parse
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import (
     BACKENDS,
     NETWORKD,
     WG_QUICK,
+    clamp_paths,
     tunnel_files,
     tunnel_paths,
 )
@@ -32,6 +35,12 @@ TUNNEL = Tunnel(
         TunnelPeer(WEST, "west", "", ("2001:db8::/48",)),
     ),
     routes=(TunnelRoute("10.20.0.0/16", 100, "bbr", 10, 20), TunnelRoute("2001:db8::/48")),
+)
+MOVED = replace(
+    TUNNEL,
+    clamp=1408,
+    settings=("disable_policy=1", "disable_xfrm=0", "rp_filter=2"),
+    rules=("10.20.0.0/16",),
 )
 
 
@@ -102,10 +111,49 @@ def test_wg_quick_gets_a_configuration_and_its_unit_is_enabled() -> None:
     )
 
 
+def test_networkd_makes_the_rules() -> None:
+    network = files(NETWORKD, MOVED)["/etc/systemd/network/50-wg-wan.network"].text
+    assert network.endswith("\n[RoutingPolicyRule]\nTo=10.20.0.0/16\nPriority=201\nTable=254\nSuppressPrefixLength=0\n")
+
+
+def test_with_wg_quick_its_unit_makes_the_rules_whether_they_are_there_or_not() -> None:
+    drop_in = files(WG_QUICK, MOVED)["/etc/systemd/system/wg-quick@wg-wan.service.d/netfleet-tcp.conf"].text
+    rule = "pref 201 to 10.20.0.0/16 lookup main suppress_prefixlength 0 protocol static"
+    assert drop_in.splitlines()[-1] == f"ExecStartPost=-/sbin/ip -4 rule add {rule}"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_settings_are_named_for_udev_but_for_those_that_the_kernel_begins_with(backend: str) -> None:
+    dotted = files(backend, replace(MOVED, name="wg-a.b"))["/etc/sysctl.d/90-netfleet-tcp-wg-a.b.conf"].text
+    assignments = parse("/etc/sysctl.d/x.conf", dotted)
+    assert [(name, entry.value) for name, entry in assignments] == [
+        ("net.ipv4.conf.wg-a/b.disable_policy", "1"),
+        ("net.ipv4.conf.wg-a/b.rp_filter", "2"),
+    ]
+    assert not any(path.startswith("/etc/sysctl.d/") for path in files(backend, replace(MOVED, settings=("a=0",))))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_clamp_outlasts_a_boot_and_a_restart_of_nftables(backend: str) -> None:
+    found = files(backend, MOVED)
+    rules, unit, link, drop_in = clamp_paths("wg-wan")
+    assert found[rules].text.endswith(clamp_script("wg-wan", 1408))
+    lines = found[unit].text.splitlines()
+    assert f"ExecStart=/usr/sbin/nft -f {rules}" in lines
+    assert "After=nftables.service" in lines
+    assert found[link].target == "../netfleet-tcp-mss-wg-wan.service"
+    # What is added to nftables.service is no reason for it to fail.
+    assert found[drop_in].text.splitlines()[-2:] == [
+        f"ExecStartPost=-/usr/sbin/nft -f {rules}",
+        f"ExecReload=-/usr/sbin/nft -f {rules}",
+    ]
+    assert set(clamp_paths("wg-wan")).isdisjoint(files(backend))
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_files_are_ours_watched_and_hold_no_secret(backend: str) -> None:
-    for path, entry in files(backend).items():
-        assert path.startswith("/etc/netfleet-tcp/") or path in tunnel_paths("wg-wan")
+    for path, entry in files(backend, MOVED).items():
+        assert path.endswith(".psk") or path in tunnel_paths("wg-wan")
         if entry.text and not path.endswith(".psk"):
             assert is_ours(desired_state(entry))
         # What a host shows of them is what was written.
@@ -114,8 +162,8 @@ def test_the_files_are_ours_watched_and_hold_no_secret(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_sections_are_well_formed(backend: str) -> None:
-    for entry in files(backend).values():
-        if entry.text.startswith("#"):
+    for path, entry in files(backend, MOVED).items():
+        if entry.text.startswith("#") and "/systemd/" in path:
             parser = configparser.ConfigParser(strict=False, interpolation=None)
             parser.read_string(entry.text)
             assert parser.sections()

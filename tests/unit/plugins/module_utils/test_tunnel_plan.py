@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import (
+    CHANGED,
+    Tunnel,
+    TunnelPeer,
+    TunnelRoute,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import Command, tunnel_changes, tunnel_commands
-from tests.unit.plugins.fake_wireguard import public_of, run
+from tests.unit.plugins.fake_wireguard import SETTINGS, public_of, run
 
 EAST = TunnelPeer("E", "east", "198.51.100.1:51820", ("10.20.0.0/16", "10.99.0.2/32"), 25, "secret one")
 WEST = TunnelPeer("W", "west", "203.0.113.1:51820", ("10.30.0.0/16", "10.99.0.3/32"))
@@ -24,6 +29,9 @@ TUNNEL = Tunnel(
     addresses=("10.99.0.1/24",),
     peers=(EAST, WEST),
     routes=(TO_EAST, TunnelRoute("10.30.0.0/16")),
+    clamp=1408,
+    settings=SETTINGS,
+    rules=("10.20.0.0/16",),
 )
 
 
@@ -31,6 +39,7 @@ def ordered(tunnel: Tunnel | None) -> Tunnel | None:
     """As far as the kernel knows it: without the names of peers, and in no order of its own."""
     if tunnel is None:
         return None
+    tunnel = replace(tunnel, settings=tuple(setting for setting in tunnel.settings if "policy" not in setting))
     peers = tuple(sorted((replace(peer, name="") for peer in tunnel.peers), key=lambda peer: peer.public_key))
     return replace(tunnel, peers=peers, routes=tuple(sorted(tunnel.routes, key=str)))
 
@@ -62,7 +71,13 @@ def test_a_new_interface() -> None:
 
 
 def test_an_interface_that_goes() -> None:
-    assert argv(tunnel_commands(None, TUNNEL)) == ["ip link del dev wg-wan"]
+    commands = tunnel_commands(None, TUNNEL)
+    assert argv(commands) == [
+        "ip -4 rule del pref 201 to 10.20.0.0/16 lookup main suppress_prefixlength 0",
+        "ip link del dev wg-wan",
+        "nft -f -",
+    ]
+    assert commands[-1].stdin == "table inet netfleet-wg-wan\ndelete table inet netfleet-wg-wan\n"
     assert [change.want for change in tunnel_changes(None, TUNNEL, settled=True)] == ["absent"]
 
 
@@ -125,6 +140,29 @@ def test_an_interface_that_goes() -> None:
             ["ip route del 10.30.0.0/16 dev wg-wan proto 201"],
         ),
         (
+            replace(TUNNEL, settings=("rp_filter=2",)),
+            "rp_filter",
+            "2",
+            "0",
+            ["sysctl -q -w net/ipv4/conf/wg-wan/rp_filter=2"],
+        ),
+        (
+            replace(TUNNEL, rules=("10.20.0.0/16", "10.30.0.0/16")),
+            "rules",
+            "10.20.0.0/16, 10.30.0.0/16",
+            "10.20.0.0/16",
+            ["ip -4 rule add pref 201 to 10.30.0.0/16 lookup main suppress_prefixlength 0 protocol static"],
+        ),
+        (
+            replace(TUNNEL, rules=()),
+            "rules",
+            "none",
+            "10.20.0.0/16",
+            ["ip -4 rule del pref 201 to 10.20.0.0/16 lookup main suppress_prefixlength 0"],
+        ),
+        (replace(TUNNEL, clamp=1300), "MSS clamp", "for an MTU of 1300", "for an MTU of 1408", ["nft -f -"]),
+        (replace(TUNNEL, clamp=0), "MSS clamp", "none", "for an MTU of 1408", ["nft -f -"]),
+        (
             replace(TUNNEL, routes=(replace(TO_EAST, congestion_control="htcp"), TUNNEL.routes[1])),
             "route 10.20.0.0/16",
             "congctl htcp initcwnd 10 initrwnd 20",
@@ -137,6 +175,33 @@ def test_only_what_differs_is_touched(want: Tunnel, key: str, wanted: str, runni
     (change,) = tunnel_changes(want, TUNNEL, settled=False)
     assert (change.key, change.want, change.running) == (f"wg-wan {key}", wanted, running)
     assert argv(tunnel_commands(want, TUNNEL)) == commands
+
+
+def test_a_clamp_that_somebody_has_changed_is_put_in_place_and_none_is_made_up() -> None:
+    theirs = replace(TUNNEL, clamp=CHANGED)
+    (change,) = tunnel_changes(TUNNEL, theirs, settled=True)
+    assert (change.key, change.running) == ("wg-wan MSS clamp", "changed by hand")
+    assert ordered(run(theirs, tunnel_commands(TUNNEL, theirs))) == ordered(TUNNEL)
+    # As what stood there before a change, it cannot be given back.
+    assert tunnel_changes(theirs, TUNNEL, settled=True) == []
+    assert tunnel_commands(theirs, TUNNEL) == []
+
+
+def test_settings_that_nobody_wants_are_no_difference() -> None:
+    unlike = replace(TUNNEL, settings=("disable_policy=1", "disable_xfrm=1", "rp_filter=1"))
+    assert tunnel_changes(replace(TUNNEL, settings=()), unlike, settled=True) == []
+    assert argv(tunnel_commands(replace(TUNNEL, settings=("disable_xfrm=1", "rp_filter=2")), unlike)) == [
+        "sysctl -q -w net/ipv4/conf/wg-wan/rp_filter=2"
+    ]
+
+
+def test_settings_of_a_new_interface_come_after_those_that_udev_gives_it() -> None:
+    lines = argv(tunnel_commands(TUNNEL, None))
+    settled = lines.index("udevadm settle --timeout=5")
+    assert lines.index("ip link add dev wg-wan type wireguard") < settled
+    assert lines[settled + 1 : settled + 4] == [f"sysctl -q -w net/ipv4/conf/wg-wan/{setting}" for setting in SETTINGS]
+    assert lines[1] == "nft -f -"
+    assert not any(line.startswith("udevadm") for line in argv(tunnel_commands(replace(TUNNEL, settings=()), None)))
 
 
 def test_a_preshared_key_goes_by_standard_input_and_is_taken_away_as_old_versions_of_wg_can() -> None:
@@ -230,6 +295,9 @@ def tunnels(draw: st.DrawFn) -> Tunnel:
         addresses=tuple(sorted(draw(st.sets(st.sampled_from(["10.99.0.1/24", "10.99.0.2/24", "fd00::1/64"]))))),
         peers=peers,
         routes=tuple(routes) if up else (),
+        clamp=draw(st.sampled_from([0, 1408, 1420])),
+        settings=tuple("%s=%d" % (name, draw(st.sampled_from([0, 1]))) for name in ("disable_xfrm", "rp_filter")),
+        rules=tuple(sorted(draw(st.sets(st.sampled_from(PREFIXES))))),
     )
 
 

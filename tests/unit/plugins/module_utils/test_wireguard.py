@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token, mask_keys, without_secrets
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
-from ansible_collections.netfleet.tcp.plugins.module_utils._wireguard import parse_dump, with_links
+from ansible_collections.netfleet.tcp.plugins.module_utils._wireguard import (
+    parse_dump,
+    with_links,
+    with_rules,
+)
 
 PRIVATE, PUBLIC, PRESHARED = "a" * 43 + "=", "b" * 43 + "=", "c" * 43 + "="
 NOW = 1_795_600_000.0
@@ -110,6 +115,29 @@ def test_what_ip_says_is_added() -> None:
         TunnelRoute("2001:db8::/48"),
     )
     assert (found["wg1"].up, found["wg1"].mtu, found["wg1"].routes) == (False, 1420, ())
+
+
+def test_a_rule_is_of_every_interface_that_carries_its_prefix() -> None:
+    entries = [
+        {"priority": 0, "src": "all", "table": "local"},
+        {"priority": 201, "src": "all", "dst": "10.20.0.0", "dstlen": 16, "table": "main", "suppress_prefixlen": 0},
+        {"priority": 201, "src": "all", "dst": "10.99.0.2", "table": "main", "suppress_prefixlen": 0},
+        # Nobody's here; somebody else's, of three kinds.
+        {"priority": 201, "src": "all", "dst": "10.77.0.0", "dstlen": 16, "table": "main", "suppress_prefixlen": 0},
+        {"priority": 200, "src": "all", "dst": "10.20.0.0", "dstlen": 16, "table": "main", "suppress_prefixlen": 0},
+        {"priority": 201, "src": "all", "dst": "10.20.0.0", "dstlen": 16, "table": "7"},
+        {"priority": 201, "src": "10.0.0.0", "srclen": 8, "table": "main", "suppress_prefixlen": 0},
+        {"priority": 220, "src": "all", "table": "220"},
+        {"priority": 32766, "src": "all", "table": "main"},
+    ]
+    tunnels = parse_dump(DUMP, NOW)
+    found = with_rules({**tunnels, "wg2": replace(tunnels["wg0"], name="wg2")}, json.dumps(entries))
+    assert {name: tunnel.rules for name, tunnel in found.items()} == {
+        "wg0": ("10.20.0.0/16", "10.99.0.2/32"),
+        "wg1": (),
+        "wg2": ("10.20.0.0/16", "10.99.0.2/32"),
+    }
+    assert with_rules(tunnels, json.dumps(entries[:1])) == tunnels
 
 
 @pytest.mark.parametrize("text", ["wg0\tx", f"wg0\t{PRIVATE}\t{PUBLIC}\tport\toff", "\t".join(["wg9"] * 9)])

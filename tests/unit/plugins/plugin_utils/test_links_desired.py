@@ -259,3 +259,24 @@ def test_a_host_keeps_its_key_while_somebody_would_not_learn_the_new_one() -> No
         "wg-wan peer west: would not learn the new key of gw1: this run does not change it"
         " (run again without -l, or with that host)"
     )
+
+
+def test_a_link_takes_over_from_ipsec_and_gives_back() -> None:
+    settings = LinkSettings(secret=SECRET, ipsec="moved")
+    found = links_of(settings=settings)
+    (tunnel,) = found.desired.tunnels
+    assert tunnel.rules == ("10.20.0.0/16", "10.30.0.0/16")
+    assert tunnel.settings == ("disable_policy=1", "disable_xfrm=1", "rp_filter=2")
+    assert tunnel.clamp == tunnel.mtu
+    live = replace(applied(found), tunnels={"wg-wan": replace(tunnel, private_key="")})
+    back = links_of(settings=replace(settings, ipsec="beside"), observed=live)
+    changes = {
+        change.key: change.want for change in make_plan(back.desired, live).changes if change.subject == "tunnel"
+    }
+    assert changes == {"wg-wan disable_xfrm": "0", "wg-wan rules": "none"}
+    over = links_of(settings=LinkSettings(secret=SECRET), observed=live)
+    changes = {
+        change.key: change.want for change in make_plan(over.desired, live).changes if change.subject == "tunnel"
+    }
+    assert changes == {"wg-wan disable_policy": "0", "wg-wan disable_xfrm": "0", "wg-wan rules": "none"}
+    assert not any(entry.path.startswith("/etc/sysctl.d/") for entry in over.desired.files)

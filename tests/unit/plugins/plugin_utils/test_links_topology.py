@@ -55,6 +55,23 @@ def test_both_ends_of_a_mesh_are_derived() -> None:
     assert peers_of(found, "east")["west"].keepalive == 0
 
 
+def test_segments_are_made_to_fit_the_tunnel_unless_that_is_not_wanted() -> None:
+    assert {interface.clamp for found in interfaces(declared(MESH)).values() for interface in found} == {1392}
+    (gw1,) = interfaces(declared({**MESH, "mtu": 1300}))["gw1"]
+    assert (gw1.mtu, gw1.clamp) == (1300, 1300)
+    (gw1,) = interfaces(declared({**MESH, "clamp_mss": False}))["gw1"]
+    assert (gw1.mtu, gw1.clamp) == (1392, 0)
+
+
+def test_where_a_way_back_may_be_another_one_the_kernel_is_told_so() -> None:
+    def loose(**more: Any) -> set[bool]:
+        return {each.loose for found in interfaces(declared({**MESH, **more})).values() for each in found}
+
+    assert loose() == {False}
+    assert loose(interface_per_peer=True) == {False}
+    assert loose(interface_per_peer=True, failover="metric") == {True}
+
+
 def test_a_spoke_reaches_all_others_by_its_hub() -> None:
     found = interfaces(declared(HUBS))
     assert "alice" not in found
