@@ -18,10 +18,14 @@ from dataclasses import replace
 from typing import Callable, Dict, Iterable, List, Optional
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import Checkpoint
-from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import is_over, read_pending
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import (
+    PENDING_PATH,
+    is_over,
+    read_pending,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_answers import Asked, answers
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_answers import DISCARD, Asked, answers
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import (
     hand_overs,
@@ -41,19 +45,29 @@ def needed(wanted: Iterable[Optional[Tunnel]]) -> bool:
 
 
 def watch(system: System, sleep: Callable[[float], None] = time.sleep) -> int:
-    """Hand over whatever is due, until all is, or the pending change has ended; how many interfaces were changed."""
-    changed = 0
-    pending = read_pending(system)
+    """Hand over whatever is due, until all is, or the pending change has ended; how many interfaces were changed.
+
+    What fails is tried again until then: an interface of somebody may go while all are read.
+    """
+    changed, failed = 0, ""
+    text, pending = system.read(PENDING_PATH), read_pending(system)
     while pending is not None and not is_over(system, pending):
-        seen = read_peers(system)
-        wanted = [(tunnel, seen.get(name)) for name, tunnel in pending.after.tunnels.items() if tunnel]
-        if not any(handing_over(want, have) for want, have in wanted):
-            break
-        due = [want for want, have in wanted if have and hand_overs(want, have)]
-        if due:
-            changed += _hand_over(system, pending.id, due)
+        try:
+            seen = read_peers(system)
+            wanted = [(tunnel, seen.get(name)) for name, tunnel in pending.after.tunnels.items() if tunnel]
+            if not any(handing_over(want, have) for want, have in wanted):
+                break
+            due = [want for want, have in wanted if have and hand_overs(want, have)]
+            changed += _hand_over(system, pending.id, due) if due else 0
+        except HostError as error:
+            if str(error) != failed:
+                failed = str(error)
+                system.log("keys could not be handed over, which is tried again: %s" % failed)
         sleep(_PAUSE)
-        pending = read_pending(system)
+        now = system.read(PENDING_PATH)
+        if now != text:
+            # With a thousand peers, to parse it takes longer than all else here.
+            text, pending = now, read_pending(system)
     return changed
 
 
@@ -87,14 +101,18 @@ def switch(system: System, identifier: str, seconds: float) -> Dict[str, List[st
         if pending is None or pending.id != identifier:
             raise host_error("change %s" % identifier, "is not pending any more", "run again")
         asked: List[Asked] = []
+        idle: List[str] = []
         seen = read_peers(system)
         for name, want in pending.after.tunnels.items():
             have = seen.get(name)
             if want is None or have is None or not want.former or have.public_key == want.public_key:
                 continue
-            asked += [
-                Asked(name, peer.public_key, peer.address) for peer in have.peers if peer.in_touch and peer.address
-            ]
+            there = [peer for peer in have.peers if peer.address]
+            asked += [Asked(name, peer.public_key, peer.address) for peer in there if peer.in_touch]
+            idle += [peer.address for peer in there if not peer.in_touch]
             own = replace(have, public_key=want.public_key, private_key=want.private_key)
             run_commands(system, tunnel_commands(own, have))
+    # Whom nobody has talked to of late would go on calling the former key. None of them has to answer.
+    for address in idle:
+        system.send_datagram(address, DISCARD)
     return answers(system, asked, seconds)

@@ -19,7 +19,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import 
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import read_peers
 
 # "discard": whatever the peer does with it is an answer, or nothing at all.
-_PORT = 9
+DISCARD = 9
 _PAUSE = 0.5
 # One datagram may be lost; a handshake is tried again each five seconds while there is something to send.
 _AGAIN = 2.0
@@ -52,7 +52,7 @@ def answers(
         if clock() - began - sent >= _AGAIN:
             sent = clock() - began
             for peer in waiting:
-                system.send_datagram(peer.address, _PORT)
+                system.send_datagram(peer.address, DISCARD)
         now = _received(read_peers(system))
         for peer in list(waiting):
             key = (peer.interface, peer.public_key)

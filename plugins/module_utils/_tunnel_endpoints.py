@@ -17,7 +17,8 @@ def resolved(tunnel: Tunnel, addresses: Mapping[str, Tuple[str, ...]], have: Opt
     for peer in tunnel.peers:
         host, _colon, port = peer.endpoint.rpartition(":")
         known = [endpoint_of(address, port) for address in addresses.get(host, ())]
-        now = there[peer.public_key].endpoint if peer.public_key in there else ""
+        running = there.get(peer.public_key) or there.get(peer.former)
+        now = running.endpoint if running else ""
         # Where the name resolves to nothing today, what is in use stays so.
         endpoint = now if now in known or (now and host in addresses and not known) else (known or [peer.endpoint])[0]
         peers.append(replace(peer, endpoint=endpoint))

@@ -40,6 +40,7 @@ NETWORKD_RUNS = "/run/systemd/netif/state"
 # Below net/ipv4/conf/<interface>: what is looked at of each.
 SETTINGS = ("disable_policy", "disable_xfrm", "rp_filter")
 _LOCK_SECONDS = 30.0
+_GENERATE = ("wg", "genkey")
 _INSTALL = "install wireguard-tools"
 _NO_NFT = "nft is not installed"
 
@@ -117,10 +118,10 @@ def _output(system: System, argv: Sequence[str]) -> str:
     return output
 
 
-def own_key(system: System, path: str = KEY_PATH) -> str:
+def own_key(system: System) -> str:
     """The public key of the host's key file; empty where it has none. HostError where the file holds no key."""
-    private = system.read(path)
-    return "" if private is None else public_key(system, private, path)
+    private = system.read(KEY_PATH)
+    return "" if private is None else public_key(system, private)
 
 
 def public_key(system: System, private: str, path: str = KEY_PATH) -> str:
@@ -132,10 +133,10 @@ def public_key(system: System, private: str, path: str = KEY_PATH) -> str:
     return output.strip()
 
 
-def key_is_right(system: System, path: str = KEY_PATH) -> bool:
+def key_is_right(system: System) -> bool:
     """Whether the host has a private key of its own, closed to all but those who have to read it."""
     mode, group = _closed_to(system)
-    state = system.file_state(path)
+    state = system.file_state(KEY_PATH)
     return (state.kind, state.mode, state.uid, state.gid) == ("file", mode, 0, group)
 
 
@@ -145,18 +146,30 @@ def _closed_to(system: System) -> Tuple[int, int]:
     return (0o640, group) if group else (0o600, 0)
 
 
-def keep_key(system: System, path: str = KEY_PATH) -> str:
+def keep_key(system: System) -> str:
     """The public key of the host, whose private one is made where there is none. HostError where it cannot be."""
+    _must_be_root(system)
+    if not key_is_right(system):
+        with system.lock(_LOCK_SECONDS):
+            _write_key(system, KEY_PATH, system.read(KEY_PATH) or _output(system, _GENERATE))
+    return own_key(system)
+
+
+def make_next_key(system: System) -> str:
+    """The public key of a new private one, which is to follow the host's. HostError where it cannot be made."""
+    _must_be_root(system)
+    private = _output(system, _GENERATE)
+    with system.lock(_LOCK_SECONDS):
+        _write_key(system, NEXT_KEY_PATH, private)
+    return public_key(system, private, NEXT_KEY_PATH)
+
+
+def _must_be_root(system: System) -> None:
     if not system.facts()["root"]:
         raise host_error("", "the key of a host is root's", "use become")
-    if not key_is_right(system, path):
-        with system.lock(_LOCK_SECONDS):
-            _make_key(system, path)
-    return own_key(system, path)
 
 
-def _make_key(system: System, path: str) -> None:
-    private = system.read(path) or _output(system, ("wg", "genkey"))
+def _write_key(system: System, path: str, private: str) -> None:
     mode, group = _closed_to(system)
     try:
         system.make_open_directory(KEY_DIRECTORY)

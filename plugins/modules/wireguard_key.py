@@ -16,7 +16,8 @@ description:
   - Makes a private key on the host, in C(/etc/netfleet-tcp/wireguard.key), and returns the public one. The private key
     is in no result and never leaves the host.
   - A key that is there already is kept; its file is closed to others, where it is not.
-  - A key is changed in steps. O(next=true) makes the one that is to follow, beside the present one. Once the host's
+  - A key is changed in steps. O(next=true) makes the one that is to follow, beside the present one, each time: one that
+    was left by a run that failed may be as old as what it is to replace. Once the host's
     peers know it, and a change of the host's links is pending that has it (see M(netfleet.tcp.wireguard_links)),
     O(switch) has its interfaces use it.
 extends_documentation_fragment:
@@ -58,7 +59,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 public_key:
-  description: The public key; empty in check mode, where the host has no key yet.
+  description: The public key; empty in check mode, where it would have to be made.
   returned: success
   type: str
   sample: xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=
@@ -73,8 +74,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._hand_over import switch
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_PATH, NEXT_KEY_PATH
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import keep_key, key_is_right, own_key
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import (
+    keep_key,
+    key_is_right,
+    make_next_key,
+    own_key,
+)
 
 
 def main() -> None:
@@ -91,13 +96,14 @@ def main() -> None:
 
     def work() -> dict:
         system = LinuxSystem()
-        path = NEXT_KEY_PATH if module.params["next"] else KEY_PATH
         identifier = module.params["switch"]
         if identifier:
             answered = {} if module.check_mode else switch(system, identifier, module.params["wait"])
             return {"changed": True, "public_key": own_key(system), "answered": answered}
-        made = not key_is_right(system, path)
-        found = own_key(system, path) if module.check_mode else keep_key(system, path)
+        if module.params["next"]:
+            return {"changed": True, "public_key": "" if module.check_mode else make_next_key(system)}
+        made = not key_is_right(system)
+        found = own_key(system) if module.check_mode else keep_key(system)
         return {"changed": made, "public_key": found}
 
     run_module(module, work)

@@ -26,7 +26,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_t
 from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply, inspect
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_PATH
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import keep_key
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import keep_key, read_tunnels
 from tests.unit.plugins.fake_system import FakeSystem
 from tests.unit.plugins.fake_wireguard import public_of, ruleset
 
@@ -418,6 +418,32 @@ def test_while_a_name_does_not_resolve_what_is_in_use_stays() -> None:
     apply(system, DESIRED, SECRETS)
     system.hosts["gw.example.net"] = []
     assert not apply(system, DESIRED, SECRETS).plan.changes
+
+
+ROTATED = replace(DESIRED, tunnels=(replace(WANTED, peers=(EAST, replace(WEST, public_key="W2", former="W"))),))
+
+
+@pytest.mark.parametrize("addresses", [["203.0.113.77", "203.0.113.1"], []])
+def test_a_peer_that_changes_its_key_is_reached_where_it_is(addresses: list[str]) -> None:
+    system = host()
+    apply(system, DESIRED, SECRETS)
+    # Its name has got another address by now, which comes first; or none, today.
+    system.hosts["gw.example.net"] = addresses
+    apply(system, ROTATED, SECRETS, TERMS)
+    assert system.tunnels[NAME].by_key["W2"].endpoint == "203.0.113.1:51820"
+
+
+def test_while_keys_are_handed_over_the_rest_of_the_tunnel_is_as_wanted() -> None:
+    system = host()
+    apply(system, OLDER, {})
+    pending = apply(system, ROTATED, SECRETS, TERMS).pending
+    assert pending is not None
+    for _moment in ("before", "after"):
+        there = read_tunnels(system)[NAME]
+        assert (there.clamp, there.settings, there.rules) == (WANTED.clamp, WANTED.settings, WANTED.rules)
+        assert (there.routes, there.port) == (WANTED.routes, WANTED.port)
+        if read_pending(system):
+            confirm(system, pending.id)
 
 
 def test_routes_that_are_not_ours_are_left_alone() -> None:
