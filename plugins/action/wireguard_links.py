@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any, Dict, List, Tuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Dict, List, Set, Tuple
 
 from ansible.errors import AnsibleError
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
-from ansible_collections.netfleet.tcp.plugins.module_utils._model import Observed, from_wire, to_wire
+from ansible_collections.netfleet.tcp.plugins.module_utils._hand_over import needed
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, Observed, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan, refusal
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import preshared_path
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import SUBJECT
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._change_action import ChangeAction, Look, LookError
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._confirmation import fresh
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_analysis import analysed
@@ -46,10 +49,11 @@ SWITCHED = "__wireguard_links_switched"
 CHECKED = "__wireguard_links_checked"
 # Seconds within which a peer answers: WireGuard tries a handshake each five, and has said something after ten.
 _PATIENCE = 16.0
+_NO_TIME = "%d s are left to confirm its change in, which are too few: give wireguard_links_confirm more"
 
 
 class ActionModule(ChangeAction):
-    """plan once; look at every host; ask those outside of the play; make the change; check the links; end it.
+    """plan once; look at every host; ask those outside of the play; make the change; check the links; judge; end it.
 
     Where keys change, each host switches to its own between make and check, once its peers have learnt it.
     """
@@ -65,6 +69,7 @@ class ActionModule(ChangeAction):
             "make": self._make,
             "switch": self._switch,
             "check": self._check,
+            "judge": self._judge,
             "end": self._end,
         }
         step = given.get("step")
@@ -100,7 +105,7 @@ class ActionModule(ChangeAction):
         request = {
             "tunnels": True,
             "interfaces": False,
-            "files": list(watched({interface.name for interface in wanted})),
+            "files": [*watched({interface.name for interface in wanted}), *_shared(wanted, settings)],
             "resolve": sorted({peer.endpoint for interface in wanted for peer in interface.peers if peer.endpoint}),
             "name": ROLE_DECLARATION,
         }
@@ -111,10 +116,11 @@ class ActionModule(ChangeAction):
             key, made = str(answer["public_key"]), bool(answer["changed"])
         seen = {"public_key": key, "observed": to_wire(observed)}
         rotates = rotating(settings, str(task_vars["inventory_hostname"]), task_vars["groups"])
-        if wanted and rotates and observed.tunnel_key:
-            following = str(self._key({"next": True}, task_vars)["public_key"])
+        # A key that was not as closed as it has to be is one all the same, and had better change.
+        has_key = observed.tunnel_key or key in {tunnel.public_key for tunnel in observed.tunnels.values()}
+        if wanted and rotates and has_key:
             # In check mode there is none yet: that there will be is the change.
-            seen.update({"next_key": following} if following else {})
+            seen["next_key"] = str(self._key({"next": True}, task_vars)["public_key"])
             made = True
         return {"changed": made, **seen}
 
@@ -147,20 +153,19 @@ class ActionModule(ChangeAction):
         if "observed" not in seen:
             raise input_error("look", "is no result of the step look", "use the role netfleet.tcp.wireguard_links")
         observed = from_wire(Observed, {**seen["observed"], "tunnel_key": seen["public_key"]})
-        host = str(task_vars["inventory_hostname"])
-        links = desired_links(
-            host,
-            _wanted(given, settings, task_vars),
-            observed,
-            _keys(given, settings, task_vars),
-            link_settings(settings),
-        )
+        host, wanted = str(task_vars["inventory_hostname"]), _wanted(given, settings, task_vars)
+        keys = _keys(given, settings, task_vars, {host, *(peer.node for entry in wanted for peer in entry.peers)})
+        links = desired_links(host, wanted, observed, keys, link_settings(settings))
         plan = make_plan(links.desired, observed)
-        refused = refusal([*links.findings, *plan.findings])
-        look = Look(None, observed, links.desired, plan, links.findings, refused, {})
+        findings = (*links.findings, *_registry_findings(host, settings["keys"], keys))
+        refused = refusal([*findings, *plan.findings])
+        look = Look(None, observed, links.desired, plan, findings, refused, {})
         if not look.to_change or self._task.check_mode:
             return self.seen(look)
         window, asked_at = int(settings["confirm"]), time.time()
+        if not window and needed(links.desired.tunnels):
+            text = "is 0 here, and a peer changes its key: that takes a change that waits to be confirmed"
+            raise input_error("wireguard_links_confirm", text, "give it its seconds")
         answer = self.logged(
             settings["log"],
             task_vars,
@@ -176,10 +181,15 @@ class ActionModule(ChangeAction):
         want = [from_wire(Tunnel, entry) for entry in made.get("wanted") or ()]
         if not any(tunnel.former for tunnel in want):
             return {"changed": False, "skipped": True, "skip_reason": "its key stays the same"}
+        here = set(task_vars["ansible_play_hosts"])
         peers = {peer.name for tunnel in want for peer in tunnel.peers}
-        held = sorted(peers - set(_changed_hosts(task_vars)))
+        # Of the hosts themselves alone: this is done by one after another, of which there may be many.
+        held = sorted(name for name in peers if name not in here or not _waits(task_vars["hostvars"][name]))
         if held:
             return {"changed": False, "held": held}
+        left = float(made["asked_at"]) + float(made["change"]["window"]) - time.time()
+        if left < _PATIENCE:
+            return {"changed": False, "failed_to_switch": _NO_TIME % left}
         fresh(self._connection)
         try:
             return self._key({"switch": made["change"]["id"], "wait": _PATIENCE}, task_vars)
@@ -209,33 +219,69 @@ class ActionModule(ChangeAction):
             return {"changed": False, "dead": [], "warnings": ["its links could not be asked: %s" % answer.get("msg")]}
         return {"changed": False, "dead": dead(before, want, answer["answered"])}
 
+    def _judge(self, _given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        """Why each host that does not keep its change takes it back. Once, for all of them: each depends on others."""
+        here = set(task_vars["ansible_play_hosts"])
+        hosts = _changed_hosts(task_vars)
+        switched = {host for host, variables in hosts.items() if "answered" in (variables.get(SWITCHED) or {})}
+        peers = {
+            host: [peer for tunnel in variables[MADE]["wanted"] for peer in tunnel["peers"]]
+            for host, variables in hosts.items()
+        }
+        reasons = {
+            host: _reason(variables, {peer["name"] for peer in peers[host] if peer["former"]} - switched)
+            if host in here
+            else "it was lost in this run"
+            for host, variables in hosts.items()
+        }
+        links = {host: [peer["name"] for peer in found] for host, found in peers.items()}
+        return {"changed": False, "why": not_kept(reasons, links)}
+
     def _end(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         """Make the change final over a new connection, or take it back where a link has died by it."""
         made = dict(given.get("made") or {})
         settings = checked(given.get("settings") or {})
-        hosts = _changed_hosts(task_vars)
-        links = {
-            host: [peer["name"] for tunnel in variables[MADE]["wanted"] for peer in tunnel["peers"]]
-            for host, variables in hosts.items()
-        }
-        why = not_kept({host: _reason(variables) for host, variables in hosts.items()}, links)
+        why = (given.get("verdict") or {}).get("why")
+        if why is None:
+            raise input_error("verdict", "is no result of the step judge", "use the role netfleet.tcp.wireguard_links")
         return self.end_of(made, task_vars, why.get(str(task_vars["inventory_hostname"]), ""), settings["log"])
 
 
+def _waits(variables: Mapping[str, Any]) -> bool:
+    """Whether a host has a change of this run."""
+    return "change" in (variables.get(MADE) or {})
+
+
 def _changed_hosts(task_vars: Mapping[str, Any]) -> Dict[str, Mapping[str, Any]]:
-    """The variables of each host whose change of this run waits to be confirmed."""
-    found = {host: task_vars["hostvars"][host] for host in task_vars["ansible_play_hosts_all"]}
-    return {host: variables for host, variables in found.items() if "change" in (variables.get(MADE) or {})}
+    """The variables of each host whose change of this run waits to be confirmed, or was never confirmed."""
+    # With `serial`: those of earlier batches who are still in the play have kept theirs.
+    kept = set(task_vars["ansible_play_hosts"]) - set(task_vars["ansible_play_batch"])
+    found = {host: task_vars["hostvars"][host] for host in task_vars["ansible_play_hosts_all"] if host not in kept}
+    return {host: variables for host, variables in found.items() if _waits(variables)}
 
 
-def _reason(variables: Mapping[str, Any]) -> str:
-    """Why a host takes its change back by itself; empty where it does not."""
+def _reason(variables: Mapping[str, Any], not_switched: Set[str]) -> str:
+    """Why a host takes its change back by itself; empty where it does not.
+
+    not_switched: the peers whose new keys it has learnt, and that still have the former ones.
+    """
     switched = variables.get(SWITCHED) or {}
     if switched.get("failed_to_switch"):
         return "it could not switch to its new key: %s" % switched["failed_to_switch"]
     if switched.get("held"):
         return "%s did not learn the new key" % ", ".join(switched["held"])
+    if not_switched:
+        return "%s did not change to the new key" % ", ".join(sorted(not_switched))
     return silent((variables.get(CHECKED) or {}).get("dead") or ())
+
+
+def _registry_findings(host: str, registry: Mapping[str, str], keys: Keys) -> List[Finding]:
+    """That the inventory names another key of a host than it has, or has from this run on."""
+    key = keys.public.get(host, "")
+    if registry.get(host, key) == key:
+        return []
+    text = "is another key than the host has: a run without this host would give it to its peers"
+    return [Finding(SUBJECT, "wireguard_links_keys.%s" % host, "warning", text, cure="change it to %s" % key)]
 
 
 def _wanted(
@@ -248,15 +294,23 @@ def _wanted(
     return tuple(from_wire(InterfaceWanted, entry) for entry in hosts.get(str(task_vars["inventory_hostname"]), ()))
 
 
-def _keys(given: Mapping[str, Any], settings: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Keys:
+def _shared(wanted: Iterable[InterfaceWanted], settings: Mapping[str, Any]) -> Iterator[str]:
+    """The paths of the keys that the host is to share with its peers."""
+    for interface in wanted if settings["secret"] else ():
+        yield from (preshared_path(interface.name, peer.node) for peer in interface.peers if peer.preshared)
+
+
+def _keys(given: Mapping[str, Any], settings: Mapping[str, Any], task_vars: Mapping[str, Any], nodes: Set[str]) -> Keys:
     """The public keys of nodes: by the registry of the inventory, and by what the hosts themselves said in this run."""
     former: Dict[str, str] = {}
-    keys = dict(settings["keys"])
+    keys = {host: key for host, key in settings["keys"].items() if host in nodes}
+    batch = set(task_vars["ansible_play_batch"])
     for answer in given.get("asked") or ():
         keys.update({str(answer["item"]): answer["public_key"]} if answer.get("public_key") else {})
-    for host in task_vars["ansible_play_hosts_all"]:
-        look = task_vars["hostvars"][host].get(LOOK) or {}
-        key, following = look.get("public_key"), look.get("next_key")
-        keys.update({host: str(following or key)} if key else {})
-        former.update({host: str(key)} if following else {})
-    return Keys(keys, former, set(task_vars["ansible_play_batch"]))
+    for host in sorted(nodes & set(task_vars["ansible_play_hosts_all"])):
+        # One that has failed since, or is of an earlier batch of `serial`, changes no key in step with this host.
+        look = (task_vars["hostvars"][host].get(LOOK) or {}) if host in batch else {}
+        key = look.get("public_key")
+        keys.update({host: str(look.get("next_key") or key)} if key else {})
+        former.update({host: str(key)} if key and "next_key" in look else {})
+    return Keys(keys, former, batch)

@@ -17,8 +17,9 @@ description:
     running kernel to what it has to have (V(make)), in place, so that what differs is all that is touched.
   - Where a host's key changes, its peers learn the new one beside the former; then it switches (V(switch)), and they
     hand over what it is allowed by the time it first speaks with it.
-  - The change is armed with a revert. Peers that answered before it are asked again (V(check)); then it is confirmed
-    over a new connection and written for the next boot, or taken back on both ends (V(end)). A host that cannot be
+  - The change is armed with a revert. Peers that answered before it are asked again (V(check)). From what all
+    hosts have said, it is worked out who keeps it (V(judge)); then it is confirmed over a new connection and written
+    for the next boot, or taken back on both ends (V(end)). A host that cannot be
     reached any more takes it back by itself.
   - The role P(netfleet.tcp.wireguard_links#role) uses it, and says what the variables mean.
 extends_documentation_fragment:
@@ -35,7 +36,7 @@ options:
   step:
     description: Which step.
     type: str
-    choices: [plan, look, ask, make, switch, check, end]
+    choices: [plan, look, ask, make, switch, check, judge, end]
     required: true
   declaration:
     description: C(sites), C(peers) and C(topologies). For O(step=plan) and O(step=look).
@@ -58,8 +59,13 @@ options:
     description: The result of O(step=make). For O(step=switch), O(step=check) and O(step=end).
     type: dict
     default: {}
+  verdict:
+    description: The result of O(step=judge). For O(step=end).
+    type: dict
+    default: {}
   settings:
-    description: The role's other variables, without their prefix. For all steps but V(ask), V(switch) and V(check).
+    description:
+      - The role's other variables, without their prefix. For O(step=plan), O(step=look), O(step=make) and O(step=end).
     type: dict
     default: {}
 seealso:
@@ -105,7 +111,7 @@ changes:
   type: list
   elements: dict
 next_key:
-  description: The public key that is to follow.
+  description: The public key that is to follow; empty in check mode, where it is not made yet.
   returned: by O(step=look), of a host that gets another one
   type: str
 held:

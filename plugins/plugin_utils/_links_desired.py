@@ -76,6 +76,7 @@ class DesiredLinks:
 class Keys:
     """Public keys, by node, as far as this run knows them; former: of those nodes that are about to change theirs.
 
+    In check mode the next one of these is not made yet, and the public one is still the former.
     together: the nodes that this run changes too.
     """
 
@@ -226,6 +227,9 @@ def _key_findings(
 
 def _rotation_findings(host: str, wanted: InterfaceWanted, keys: Keys) -> Iterator[Finding]:
     """Who keeps a host from changing its key: everybody has to learn the new one first."""
+    if host in keys.former and keys.former[host] == keys.public[host]:
+        text = "its key changes, and its peers learn the new one: as that is yet to be made, neither is shown"
+        yield Finding(SUBJECT, wanted.name, "warning", text)
     for peer in wanted.peers if host in keys.former else ():
         if not peer.managed:
             text = "would not learn the new key of %s: somebody else configures it" % host
