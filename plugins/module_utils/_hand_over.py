@@ -108,7 +108,7 @@ def switch(system: System, identifier: str, seconds: float) -> Dict[str, List[st
             if want is None or have is None or not want.former or have.public_key == want.public_key:
                 continue
             there = [peer for peer in have.peers if peer.address]
-            asked += [Asked(name, peer.public_key, peer.address) for peer in there if peer.in_touch]
+            asked += [Asked(name, peer.public_key, peer.address, anew=True) for peer in there if peer.in_touch]
             idle += [peer.address for peer in there if not peer.in_touch]
             own = replace(have, public_key=want.public_key, private_key=want.private_key)
             run_commands(system, tunnel_commands(own, have))

@@ -15,7 +15,7 @@ from typing import Callable, Dict, Iterable, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import NO_HANDSHAKE, Tunnel, TunnelPeer
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import read_peers
 
 # "discard": whatever the peer does with it is an answer, or nothing at all.
@@ -27,11 +27,15 @@ _AGAIN = 2.0
 
 @dataclass(frozen=True)
 class Asked:
-    """A peer that is to answer. address: one that is reached by it."""
+    """A peer that is to answer. address: one that is reached by it.
+
+    anew: in a session that has begun since. What still comes by one from before says nothing of the keys of now.
+    """
 
     interface: str
     public_key: str
     address: str
+    anew: bool = False
 
 
 def answers(
@@ -45,7 +49,7 @@ def answers(
     waiting = list(asked)
     if not waiting:
         return {}
-    before = _received(read_peers(system))
+    before = _by_key(read_peers(system))
     began, sent = clock(), -_AGAIN
     found: Dict[str, List[str]] = {peer.interface: [] for peer in waiting}
     while waiting:
@@ -53,10 +57,14 @@ def answers(
             sent = clock() - began
             for peer in waiting:
                 system.send_datagram(peer.address, DISCARD)
-        now = _received(read_peers(system))
+        now = _by_key(read_peers(system))
         for peer in list(waiting):
             key = (peer.interface, peer.public_key)
-            if now.get(key, 0) > before.get(key, 0):
+            nobody = TunnelPeer(peer.public_key)
+            there = now.get(key, nobody)
+            # The kernel gives the time of a handshake in whole seconds.
+            in_time = not peer.anew or NO_HANDSHAKE < there.handshake <= clock() - began + 1
+            if in_time and there.received > before.get(key, nobody).received:
                 found[peer.interface].append(peer.public_key)
                 waiting.remove(peer)
         if clock() - began >= seconds:
@@ -66,5 +74,5 @@ def answers(
     return found
 
 
-def _received(tunnels: Dict[str, Tunnel]) -> Dict[Tuple[str, str], int]:
-    return {(name, peer.public_key): peer.received for name, tunnel in tunnels.items() for peer in tunnel.peers}
+def _by_key(tunnels: Dict[str, Tunnel]) -> Dict[Tuple[str, str], TunnelPeer]:
+    return {(name, peer.public_key): peer for name, tunnel in tunnels.items() for peer in tunnel.peers}

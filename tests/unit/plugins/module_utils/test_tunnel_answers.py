@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_answers import Asked, answers
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer
 from tests.unit.plugins.fake_system import FakeSystem
@@ -30,6 +32,16 @@ def host() -> FakeSystem:
     )
     system.tunnels["wg-wan"] = Tunnel("wg-wan", peers=peers)
     return system
+
+
+def test_what_comes_by_the_session_from_before_is_no_answer_where_keys_have_changed() -> None:
+    system = host()
+    system.answering = {"E": 148, "W": 148}
+    tunnel = system.tunnels["wg-wan"]
+    east, west = tunnel.peers
+    system.tunnels["wg-wan"] = replace(tunnel, peers=(replace(east, handshake=100), replace(west, handshake=1)))
+    assert ask(system, replace(EAST, anew=True), replace(WEST, anew=True), seconds=2.0)[0] == {"wg-wan": ["W"]}
+    assert ask(system, EAST, WEST, seconds=2.0)[0] == {"wg-wan": ["E", "W"]}
 
 
 def ask(system: FakeSystem, *asked: Asked, seconds: float = 10.0) -> tuple[dict[str, list[str]], float]:
