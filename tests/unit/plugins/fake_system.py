@@ -86,6 +86,7 @@ class FakeSystem:
         self.tunnels: dict[str, Tunnel] = {}
         self.datagrams: list[tuple[str, int]] = []
         self.answering: dict[str, int] = {}  # bytes that a peer answers a datagram with, by its public key
+        self.new_key = "a new key"  # what the next one is
         self.wireguard = True  # whether wireguard-tools is installed
         self.nftables = True  # the same of nftables
         self.nft_error = ""  # what it says, where it fails
@@ -332,7 +333,7 @@ class FakeSystem:
         if line == ["wg", "pubkey"]:
             return 0, fake_wireguard.public_of(stdin.strip()) + "\n", ""
         if line == ["wg", "genkey"]:
-            return 0, "a new key\n", ""
+            return 0, self.new_key + "\n", ""
         if line == ["ip", "-j", "address", "show"]:
             return 0, fake_wireguard.addresses(tunnels), ""
         if line == ["ip", "-j", "-4", "rule", "show"]:

@@ -66,6 +66,7 @@ class AFleet:
         self.systems = {name: FakeSystem() for name in ALL}
         for name, system in self.systems.items():
             system.put(KEY_PATH, "the key of %s\n" % name, 0o600)
+            system.new_key = "the next key of %s" % name
         self.settings: dict[str, Any] = {"secret": "a long secret, as a vault keeps it"}
         self.lost: set[str] = set()
         self.broken: dict[tuple[str, str], dict[str, Any]] = {}

@@ -13,9 +13,10 @@ from ansible_collections.netfleet.tcp.plugins.action.wireguard_links import CHEC
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import read_pending
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_PATH, NEXT_KEY_PATH
 from tests.unit.plugins.fake_wireguard import public_of
-from tests.unit.plugins.plugin_utils.a_fleet import ALL, NAME, AFleet
+from tests.unit.plugins.plugin_utils.a_fleet import ALL, AFleet
 
-NEW = public_of("a new key")
+NEXT = {host: public_of("the next key of %s" % host) for host in ALL}
+NEW = NEXT["gw1"]
 
 
 @pytest.fixture
@@ -184,12 +185,58 @@ def test_a_key_changes_on_all_of_them(rotating: AFleet) -> None:
     )
 
 
+def test_all_keys_change(linked: AFleet) -> None:
+    linked.settings["rotate"] = ["all"]
+    ended = linked.run()
+    assert not any(answer.get("failed") for answer in ended.values()), ended
+    assert keys(linked) == NEXT
+    assert linked.consistent()
+
+
+@pytest.mark.parametrize("how_many", [0, 1, 2])
+def test_one_of_several_that_cannot_switch_has_all_of_them_keep_their_keys(linked: AFleet, how_many: int) -> None:
+    linked.settings["rotate"] = ["all"]
+    linked.make()
+    linked.broken[ALL[how_many], "wireguard_key"] = {"failed": True, "msg": "no such device"}
+    linked.switch()
+    linked.end()
+    assert keys(linked) == FORMER
+    assert linked.consistent()
+
+
+class Counted(dict[str, Any]):
+    """Variables of hosts; asked: whose were looked up, which takes a millisecond each."""
+
+    def __init__(self, variables: dict[str, Any]) -> None:
+        super().__init__(variables)
+        self.asked: list[str] = []
+
+    def __getitem__(self, host: str) -> Any:
+        self.asked.append(host)
+        return super().__getitem__(host)
+
+
+def test_steps_of_a_host_look_at_those_that_it_is_linked_to_alone(rotating: AFleet) -> None:
+    rotating.look()
+    others = ("w1", "w2")
+    rotating.hosts = rotating.batch = (*ALL, *others)
+    counted: Any = Counted({**rotating.variables, **{name: {} for name in others}})
+    rotating.variables = counted
+    for step in ("make", "switch", "check", "end"):
+        rotating.verdict = {"why": {}}
+        for host in ALL:
+            rotating.step(host, step)
+    assert set(counted.asked) == set(ALL)
+    rotating.step("gw1", "judge")
+    assert set(counted.asked) == {*ALL, *others}
+
+
 def test_the_next_key_is_new_each_time(rotating: AFleet) -> None:
     rotating.systems["gw1"].put(NEXT_KEY_PATH, "of a run that failed a year ago\n", 0o644)
     rotating.look()
     assert rotating.variables["gw1"][LOOK]["next_key"] == NEW
     made = rotating.systems["gw1"].files[NEXT_KEY_PATH]
-    assert (made.text, made.mode) == ("a new key\n", 0o600)
+    assert (made.text, made.mode) == ("the next key of gw1\n", 0o600)
 
 
 def test_a_key_that_others_could_read_changes_too(rotating: AFleet) -> None:
@@ -287,5 +334,5 @@ def test_a_registry_that_names_the_former_key_is_called_out_of_date(rotating: AF
 def test_what_is_registered_holds_no_secret(rotating: AFleet) -> None:
     rotating.run()
     shown: Any = str(rotating.variables)
-    assert "the key of" not in shown.replace("the key of %s" % NAME, "")
-    assert "a new key" not in shown
+    assert "the key of" not in shown
+    assert "the next key of" not in shown
