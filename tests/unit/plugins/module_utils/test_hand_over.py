@@ -15,7 +15,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store imp
 from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import confirm, take_back
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
 from ansible_collections.netfleet.tcp.plugins.module_utils._hand_over import switch, watch
-from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired, DesiredFile
+from ansible_collections.netfleet.tcp.plugins.module_utils._revert_main import take_back as clock_ends
 from ansible_collections.netfleet.tcp.plugins.module_utils._rollback import LAST, rollback
 from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_PATH, NEXT_KEY_PATH
@@ -212,6 +213,79 @@ def test_rolled_back_it_has_its_former_key_in_the_kernel_and_at_the_next_boot() 
     rollback(system, LAST, Terms())
     assert system.tunnels[NAME].private_key == OLD
     assert system.files[KEY_PATH].text == OLD + "\n"
+
+
+CONF = DesiredFile("/etc/wireguard/wg-wan.conf", 0o600, "# Managed by netfleet.tcp\nPublicKey = E\n")
+
+
+def whole(system: FakeSystem, wanted: Desired) -> None:
+    """A change of keys from its beginning to its end."""
+    pending = apply(system, wanted, {}, TERMS).pending
+    assert pending is not None
+    switch(system, pending.id, 0.0)
+    if "E2" in allowed(system):
+        speaks(system, "E2")
+        watch(system, then(lambda: None))
+    confirm(system, pending.id)
+
+
+def cut(wanted: Desired, after_it: Callable[[FakeSystem], object]) -> list[tuple[FakeSystem, str]]:
+    """The host after its process or its power has gone at each step of a change; and whether that was late enough."""
+    found = []
+    for late in (False, True):
+        for step in range(1, 1000):
+            system = running()
+            apply(system, replace(desired(TUNNEL), files=(CONF,)), {})
+            system.steps.clear()
+            system.fail_at, system.fail_late, system.deadly, system.exception = step, late, True, KeyboardInterrupt()
+            try:
+                whole(system, wanted)
+            except BaseException:  # noqa: BLE001 - whatever the way out makes of it
+                system.dead, system.fail_at, system.lock_held = False, 0, False
+            else:
+                break
+            after_it(system)
+            found.append((system, "%s step %d: %s" % ("after" if late else "before", step, system.steps[step - 1])))
+    return found
+
+
+@pytest.mark.parametrize("wanted", [LEARNS, SWITCHES], ids=["learns", "switches"])
+def test_killed_at_any_step_the_clock_leaves_keys_that_agree(wanted: Desired) -> None:
+    text = CONF.text.replace("E\n", "E2\n") if wanted is LEARNS else CONF.text
+
+    def time_is_over(system: FakeSystem) -> None:
+        system.uptime += 200
+        clock_ends(system)
+
+    ended = set()
+    cuts = cut(replace(wanted, files=(replace(CONF, text=text),)), time_is_over)
+    for system, what in cuts:
+        tunnel = system.tunnels[NAME]
+        assert tunnel.private_key + "\n" == system.files[KEY_PATH].text, what
+        assert len(tunnel.peers) == 2, what
+        assert next(peer.allowed for key, peer in tunnel.by_key.items() if key != "W") == ALLOWED, what
+        assert (system.files[CONF.path].text == text) is (wanted is SWITCHES or "E2" in tunnel.by_key), what
+        ended.add((tunnel.private_key, "E2" in tunnel.by_key))
+    assert len(ended) == 2, "some are as before, some as after"
+    assert len(cuts) > 20
+
+
+@pytest.mark.parametrize("wanted", [LEARNS, SWITCHES], ids=["learns", "switches"])
+def test_without_power_at_any_step_a_boot_has_keys_that_agree(wanted: Desired) -> None:
+    text = CONF.text.replace("E\n", "E2\n") if wanted is LEARNS else CONF.text
+
+    def booted(system: FakeSystem) -> None:
+        system.boot("another boot", 30.0)
+        system.tunnels = {}
+        clock_ends(system, early=True)
+
+    seen = set()
+    for system, what in cut(replace(wanted, files=(replace(CONF, text=text),)), booted):
+        found = (system.files[KEY_PATH].text, system.files[CONF.path].text, NEXT_KEY_PATH in system.files)
+        former = (OLD + "\n", CONF.text, True)
+        assert found in (former, (OLD + "\n", text, True) if wanted is LEARNS else (NEW + "\n", text, False)), what
+        seen.add(found)
+    assert len(seen) == 2
 
 
 def test_only_a_change_that_is_pending_can_switch() -> None:
