@@ -14,7 +14,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STAT
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import PROGRAM, RECOVER_LINK
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._restore import put
-from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import System, systemd_runs
 
 UNIT = "/etc/systemd/system/netfleet-tcp-recover.service"
 LINK = RECOVER_LINK
@@ -40,7 +40,7 @@ WantedBy=sysinit.target
 
 def arm_boot(system: System) -> None:
     """Have the next boot take the pending change back. HostError where that cannot be written."""
-    if system.file_state("/run/systemd/system").kind == "absent":
+    if not systemd_runs(system):
         return
     text = _TEXT % (PROGRAM, STATE_DIRECTORY, sys.executable, PROGRAM)
     put(system, FileState(UNIT, "file", 0o644, text))

@@ -14,7 +14,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STAT
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import UNREADABLE, Checkpoint, dump, load
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import ChangeSummary
-from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import System, systemd_runs
 
 PENDING_PATH = STATE_DIRECTORY + "/pending.json"
 HISTORY = STATE_DIRECTORY + "/history"
@@ -58,8 +58,7 @@ def never_begun(system: System) -> bool:
 
     Where there is no systemd, that cannot be told. Whoever asks holds the lock, or but looks.
     """
-    has_systemd = system.file_state("/run/systemd/system").kind != "absent"
-    return has_systemd and system.file_state(RECOVER_LINK).kind == "absent"
+    return systemd_runs(system) and system.file_state(RECOVER_LINK).kind == "absent"
 
 
 def waiting(system: System, pending: Checkpoint) -> ChangeSummary:

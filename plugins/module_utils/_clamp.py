@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._programs import printed_json
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import CHANGED
 
 # Without the elements of sets, of which a firewall may have very many.
@@ -69,10 +69,8 @@ def parse_clamps(text: str) -> Dict[str, int]:
 
     HostError where the output is not JSON.
     """
-    try:
-        entries: List[Dict[str, Any]] = json.loads(text or "{}").get("nftables", [])
-    except ValueError as error:
-        raise host_error(" ".join(LIST), "its output is not JSON: %s" % error) from error
+    printed = printed_json(text, " ".join(LIST))
+    entries: List[Dict[str, Any]] = printed.get("nftables", []) if printed else []
     # What else there is in a table, such as a set without a rule that asks it, does nothing.
     found: Dict[str, Dict[str, List[Dict[str, Any]]]] = {}
     for entry in entries:

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from typing import Iterable, List
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import System, systemd_runs
 
-_SYSTEMD_RUNS = "/run/systemd/system"
 _OF_NFTABLES = "/etc/systemd/system/nftables.service.d/"
 _RELOAD = ["systemctl", "daemon-reload"]
 
 
 def announce(system: System, written: Iterable[str]) -> List[str]:
     """Have systemd read its units again where such a file was written or removed; returns warnings."""
-    if not any(path.startswith(_OF_NFTABLES) for path in written) or system.file_state(_SYSTEMD_RUNS).kind == "absent":
+    if not any(path.startswith(_OF_NFTABLES) for path in written) or not systemd_runs(system):
         return []
     status, _output, error = system.run(_RELOAD)
     if status == 0:

@@ -11,7 +11,6 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import summaries
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Baseline,
     FileState,
@@ -28,10 +27,11 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._observe_boot import 
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe_modules import observe_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._owners import authors, owners
+from ansible_collections.netfleet.tcp.plugins.module_utils._programs import must_run
 from ansible_collections.netfleet.tcp.plugins.module_utils._qdisc import parse_tc
 from ansible_collections.netfleet.tcp.plugins.module_utils._routes import parse_routes
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
-from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import System, systemd_runs
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_path
 
 CONGESTION_CONTROL_KEY = "net.ipv4.tcp_congestion_control"
@@ -86,7 +86,7 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
         kernel=facts["kernel"],
         memory=_memory(system),
         root=bool(facts["root"]),
-        systemd=system.file_state("/run/systemd/system").kind != "absent",
+        systemd=systemd_runs(system),
         reader=reader,
         child_netns=system.read("/proc/sys/" + key_path(_ONLY_IN_INIT_NETNS)) is None,
         keys=_keys(system, names, boot, vault),
@@ -158,10 +158,7 @@ def _keys(system: System, names: Sequence[str], boot: BootFiles, vault: Vault) -
 
 
 def _interfaces(system: System) -> Tuple[Interface, ...]:
-    status, output, error = system.run(["tc", "-j", "qdisc", "show"])
-    if status != 0:
-        raise host_error("tc -j qdisc show", error.strip() or "exit status %d" % status, "is iproute2 installed?")
-    roots = parse_tc(output)
+    roots = parse_tc(must_run(system, ["tc", "-j", "qdisc", "show"], cure="is iproute2 installed?"))
     found: List[Interface] = []
     for name in system.names("/sys/class/net"):
         base = "/sys/class/net/" + name

@@ -23,7 +23,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import (
     files_in_order,
     parse,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import System, systemd_runs
 
 _SYSTEMD_READERS = ("/usr/lib/systemd/systemd-sysctl", "/lib/systemd/systemd-sysctl")
 # A file of sysctl.d has some dozen lines. In one that has many more, and no end of patterns, looking takes minutes.
@@ -50,8 +50,7 @@ class BootFiles:
 
 def boot_reader(system: System) -> str:
     """Who applies sysctl.d at boot: SYSTEMD, PROCPS or NOBODY."""
-    booted = system.file_state("/run/systemd/system").kind != "absent"
-    if booted and any(system.file_state(path).kind != "absent" for path in _SYSTEMD_READERS):
+    if systemd_runs(system) and any(system.file_state(path).kind != "absent" for path in _SYSTEMD_READERS):
         return NOBODY if held_off_by(system, SYSTEMD) else SYSTEMD
     return PROCPS if system.file_state("/etc/init.d/procps").kind != "absent" else NOBODY
 

@@ -13,7 +13,7 @@ from typing import Dict, Iterable, Iterator, List, Mapping, Sequence, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot_units import COMMAND_LINE, held_off_by
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import ModuleState
-from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import System, systemd_runs
 
 # Highest precedence first, in both.
 _MODPROBE_DIRECTORIES = (
@@ -57,7 +57,7 @@ def observe_modules(system: System, names: Sequence[str], facts: Mapping[str, st
     loadable = _mentioned(missing, system.read(directory + "/modules.dep") or "") if missing and may_load else set()
     rules = list(_lines(system, _MODPROBE_DIRECTORIES))
     at_boot = boot_modules(system, names)
-    held_off = held_off_by(system, _LOADER) if system.file_state("/run/systemd/system").kind != "absent" else ""
+    held_off = held_off_by(system, _LOADER) if systemd_runs(system) else ""
     forbidden = {name: _forbidden_by(system, name, rules) for name in names}
 
     def blocker(name: str) -> str:

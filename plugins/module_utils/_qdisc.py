@@ -8,12 +8,11 @@ funnel all queues into one, so mq stays and its leaves change.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Interface
+from ansible_collections.netfleet.tcp.plugins.module_utils._programs import IPROUTE2, printed_json
 
 MQ = "mq"
 NOQUEUE = "noqueue"
@@ -25,12 +24,7 @@ KINDS = ("fq", "fq_codel", "pfifo_fast", "sfq", "cake")
 
 def parse_tc(text: str) -> Dict[str, Tuple[str, str, Tuple[str, ...]]]:
     """From the output of ``tc -j qdisc show``: interface -> (root kind, root handle, kinds of mq's leaves by queue)."""
-    try:
-        entries: List[Dict[str, Any]] = json.loads(text) if text.strip() else []
-    except ValueError as error:
-        raise host_error(
-            "tc -j qdisc show", "its output is not JSON: %s" % error, "is iproute2 older than 4.17?"
-        ) from error
+    entries: List[Dict[str, Any]] = printed_json(text, "tc -j qdisc show", IPROUTE2)
     roots: Dict[str, Tuple[str, str]] = {}
     leaves: Dict[str, List[Tuple[str, str, str]]] = {}
     for entry in entries:

@@ -15,6 +15,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import Proble
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline, FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, observe
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import same_file
+from ansible_collections.netfleet.tcp.plugins.module_utils._programs import must_run
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import change_tunnel, free_ports
@@ -75,13 +76,6 @@ def put(system: System, state: FileState) -> None:
         # A full disk, a read-only mount, chattr +i: the error of a write does not name its file.
         text = "cannot be changed: %s" % (error.strerror or error)
         raise host_error(state.path, text, "mend that on the host, then run again") from error
-
-
-def must_run(system: System, argv: List[str], stdin: str = "") -> None:
-    """Run a program; HostError with what it says where it fails."""
-    status, _output, error = system.run(argv, stdin)
-    if status != 0:
-        raise host_error(" ".join(argv), error.strip() or "exit status %d" % status)
 
 
 def raw_key(system: System, name: str) -> Optional[str]:

@@ -21,7 +21,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils import _revert_main
 from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STATE_DIRECTORY
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import PROGRAM
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
-from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import System, systemd_runs
 
 TIMER = "netfleet-tcp-revert"
 HAND_OVER = "netfleet-tcp-hand-over"
@@ -40,7 +40,7 @@ def arm(system: System, seconds: float) -> str:
     """
     _install(system)
     argv = [sys.executable, "-I", PROGRAM, "--wait"]
-    if _has_systemd(system):
+    if systemd_runs(system):
         disarm(system)
         status, _output, _error = system.run(
             [
@@ -70,7 +70,7 @@ def start_hand_over(system: System) -> None:
     argv = [sys.executable, "-I", PROGRAM, "--hand-over"]
     # Outside of the session that makes the change, which ends before this does.
     unit = ["systemd-run", "--quiet", "--collect", "--unit=" + HAND_OVER, "--", *argv]
-    if not _has_systemd(system) or system.run(unit)[0] != 0:
+    if not systemd_runs(system) or system.run(unit)[0] != 0:
         _detach(system, argv, "nothing hands the keys over")
 
 
@@ -81,16 +81,12 @@ def _detach(system: System, argv: List[str], otherwise: str) -> None:
         raise host_error("", "%s: %s" % (otherwise, error), "see the host's journal") from error
 
 
-def _has_systemd(system: System) -> bool:
-    return system.file_state("/run/systemd/system").kind != "absent"
-
-
 def disarm(system: System) -> None:
     """Stop the clock, and its program if that waits already: we hold the lock, so it does no more than that.
 
     A process of its own finds by itself that nothing is pending.
     """
-    if _has_systemd(system):
+    if systemd_runs(system):
         system.run(["systemctl", "stop", "--quiet", *_UNITS])
 
 

@@ -4,23 +4,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Dict, List, Tuple
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Route
+from ansible_collections.netfleet.tcp.plugins.module_utils._programs import IPROUTE2, printed_json
 
 
 def parse_routes(text: str) -> Tuple[Route, ...]:
     """From the output of ``ip -j route show table all``: the routes with a congctl metric."""
     if '"congestion"' not in text:
         return ()
-    try:
-        entries: List[Dict[str, Any]] = json.loads(text)
-    except ValueError as error:
-        raise host_error(
-            "ip -j route show", "its output is not JSON: %s" % error, "is iproute2 older than 4.17?"
-        ) from error
+    entries: List[Dict[str, Any]] = printed_json(text, "ip -j route show", IPROUTE2)
     found = []
     for entry in entries:
         for metrics in entry.get("metrics") or ():

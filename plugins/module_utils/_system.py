@@ -113,6 +113,11 @@ class System(Protocol):
         """A line in the host's journal or syslog."""
 
 
+def systemd_runs(system: System) -> bool:
+    """Whether systemd has booted the host."""
+    return system.file_state("/run/systemd/system").kind != "absent"
+
+
 def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 

@@ -60,7 +60,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._plan import (
     refusal,
     same_file,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._restore import must_run, raw_key
+from ansible_collections.netfleet.tcp.plugins.module_utils._programs import must_run
+from ansible_collections.netfleet.tcp.plugins.module_utils._restore import raw_key
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert import clean_up, revert, utc
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import arm, disarm, start_hand_over
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault

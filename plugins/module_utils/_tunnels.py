@@ -14,6 +14,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._clamp import LIST, N
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
+from ansible_collections.netfleet.tcp.plugins.module_utils._programs import must_run
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import (
@@ -111,11 +112,7 @@ def _routes(system: System) -> Tuple[str, str]:
 
 
 def _output(system: System, argv: Sequence[str]) -> str:
-    status, output, error = system.run(list(argv))
-    if status != 0:
-        # What it has printed by then may hold keys.
-        raise host_error(" ".join(argv), error.strip() or "exit status %d" % status, _INSTALL)
-    return output
+    return must_run(system, argv, cure=_INSTALL)
 
 
 def own_key(system: System) -> str:

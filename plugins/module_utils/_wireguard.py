@@ -8,12 +8,12 @@ The dump holds private keys. It is read on the host, in one run, and what leaves
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any, Dict, Iterable, Iterator, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._programs import IPROUTE2, printed_json
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import (
     NO_HANDSHAKE,
     PROTOCOL,
@@ -75,7 +75,7 @@ def _value(text: str) -> str:
 def with_links(tunnels: Dict[str, Tunnel], addresses: str, routes: Tuple[str, str]) -> Dict[str, Tunnel]:
     """The interfaces with what ip says of them. addresses, routes (IPv4, IPv6): the outputs of ADDRESSES and ROUTES."""
     found = dict(tunnels)
-    for entry in _json(addresses, "ip -j address show"):
+    for entry in printed_json(addresses, "ip -j address show", IPROUTE2):
         tunnel = found.get(str(entry.get("ifname")))
         if tunnel:
             own = sorted(
@@ -98,7 +98,7 @@ def with_rules(tunnels: Dict[str, Tunnel], text: str) -> Dict[str, Tunnel]:
     """The interfaces with the rules for prefixes that they carry. text: the output of RULES."""
     prefixes = {
         "%s/%s" % (entry["dst"], entry.get("dstlen", 32))
-        for entry in _json(text, " ".join(RULES))
+        for entry in printed_json(text, " ".join(RULES), IPROUTE2)
         if (entry.get("priority"), entry.get("table"), entry.get("suppress_prefixlen")) == (RULE_PRIORITY, "main", 0)
         and "dst" in entry
     }
@@ -152,7 +152,7 @@ class _Entry:
 def _entries(routes: Tuple[str, str]) -> Iterator[_Entry]:
     """All routes. routes: as with_links takes them."""
     for family, text in zip("46", routes):
-        for entry in _json(text, "ip -j -%s route show" % family):
+        for entry in printed_json(text, "ip -j -%s route show" % family, IPROUTE2):
             metric = int(entry.get("metric", 0))
             yield _Entry(
                 device=str(entry.get("dev", "")),
@@ -167,11 +167,3 @@ def _prefix(text: str, family: str) -> str:
         return "0.0.0.0/0" if family == "4" else "::/0"
     # A single host is shown without its length.
     return text if "/" in text else "%s/%s" % (text, "32" if family == "4" else "128")
-
-
-def _json(text: str, what: str) -> List[Dict[str, Any]]:
-    try:
-        entries: List[Dict[str, Any]] = json.loads(text or "[]")
-    except ValueError as error:
-        raise host_error(what, "its output is not JSON: %s" % error, "is iproute2 older than 4.17?") from error
-    return entries

@@ -244,7 +244,7 @@ def test_what_is_no_interface_is_passed_over(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_without_tc_the_cure_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     system = FakeSystem()
-    monkeypatch.setattr(system, "run", lambda _argv: (127, "", "tc is not installed"))
+    monkeypatch.setattr(system, "run", lambda _argv, _stdin="": (127, "", "tc is not installed"))
     with pytest.raises(HostError, match=r"tc -j qdisc show: tc is not installed \(is iproute2 installed\?\)"):
         faked(system, qdiscs=True)
 
