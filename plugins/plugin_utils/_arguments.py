@@ -5,13 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Dict
+from typing import Any, Dict, Iterator
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
 
 PREFIX = "tcp_tuning_"
+# Seconds to confirm a change in.
+_LONGEST_WINDOW = 3600
 
 
 def typed(
@@ -26,3 +28,16 @@ def typed(
     if checked.error_messages:
         raise InputError(Problem("", message) for message in checked.error_messages)
     return {name: checked.validated_parameters[prefix + name] for name in specification}
+
+
+def range_problems(name: str, number: int, lowest: int, highest: int, meaning: str = "%s") -> Iterator[Problem]:
+    """That a number is out of its range. name: of the variable, with its prefix; meaning: of what %s is the range."""
+    if not lowest <= number <= highest:
+        yield Problem(name, "%d is out of range" % number, meaning % ("%d to %d" % (lowest, highest)))
+
+
+def window_problems(name: str, seconds: int, shortest: int) -> Iterator[Problem]:
+    """The same of the seconds in which a change is to be confirmed."""
+    if seconds != 0:
+        meaning = "seconds, %s; 0: a change is final at once"
+        yield from range_problems(name, seconds, shortest, _LONGEST_WINDOW, meaning)

@@ -20,7 +20,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
     build,
     watched_paths,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired, Finding, Observed
 from ansible_collections.netfleet.tcp.plugins.module_utils._policy import (
     FAST_OPEN_KEY,
@@ -37,7 +37,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._resolve import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import DECLARATION
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, fast_open_key
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import PREFIX, typed
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import PREFIX, typed, window_problems
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._run_settings import SETTINGS
 
 OWN_TEMPLATE = os.path.realpath(
@@ -68,7 +68,6 @@ ARGUMENTS: Dict[str, Dict[str, Any]] = {
 }
 # Seconds: a fresh connection and a visit have to fit in, on a slow host too; and a host that waits is nobody's.
 _SHORTEST_WINDOW = 20
-_LONGEST_WINDOW = 3600
 # Variables of the role that concern the run and not the host.
 RUN_VARIABLES = tuple(SETTINGS)
 # The variables of the playbooks that check and render, which stand beside the role's.
@@ -147,11 +146,9 @@ class Declaration:
 def validated(given: Mapping[str, Any]) -> Dict[str, Any]:
     """The arguments in their types, with defaults; InputError with every problem, named as the role's variables are."""
     arguments = typed(ARGUMENTS, given)
-    window = arguments["confirm"]
-    if window != 0 and not _SHORTEST_WINDOW <= window <= _LONGEST_WINDOW:
-        text = "%d is out of range" % window
-        cure = "seconds, %d to %d; 0: a change is final at once" % (_SHORTEST_WINDOW, _LONGEST_WINDOW)
-        raise InputError([Problem(PREFIX + "confirm", text, cure)])
+    problems = list(window_problems(PREFIX + "confirm", arguments["confirm"], _SHORTEST_WINDOW))
+    if problems:
+        raise InputError(problems)
     return arguments
 
 

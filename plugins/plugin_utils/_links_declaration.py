@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import typed
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import range_problems, typed
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import (
     DEFAULT_PORT,
     FAILOVER,
@@ -184,8 +184,7 @@ class _Parser:
         )
 
     def _range(self, place: str, number: int, lowest: int, highest: int, unit: str = "") -> None:
-        if not lowest <= number <= highest:
-            self._problem(place, "%d is out of range" % number, ("%d to %d %s" % (lowest, highest, unit)).strip())
+        self._problems += range_problems(place, number, lowest, highest, ("%s " + unit).strip())
 
     def _networks(self, given: Sequence[str], place: str) -> Tuple[Network, ...]:
         found: List[Network] = []

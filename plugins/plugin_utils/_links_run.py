@@ -12,7 +12,7 @@ from typing import Any, Dict, List
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem, input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._policy import ALGORITHM
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import BACKENDS
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import typed
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import range_problems, typed, window_problems
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_declaration import OF_A_HOST, PREFIX, is_key, parse
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import AUTO, LinkSettings
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_ipsec import IPSEC, NO_IPSEC
@@ -35,7 +35,7 @@ SETTINGS: Dict[str, Dict[str, Any]] = {
 # Of a guess at a secret a key's token would tell whether it is right: it has to be too long to be guessed.
 _SHORTEST_SECRET = 32
 _MOST_SEGMENTS = 1000
-_SHORTEST_WINDOW, _LONGEST_WINDOW = 30, 3600
+_SHORTEST_WINDOW = 30
 
 
 def checked(given: Mapping[str, Any]) -> Dict[str, Any]:
@@ -53,16 +53,11 @@ def checked(given: Mapping[str, Any]) -> Dict[str, Any]:
         text = "%r is no name of a congestion control" % found["congestion_control"]
         problems.append(Problem(PREFIX + "congestion_control", text, "such as bbr"))
     for name in ("initcwnd", "initrwnd"):
-        if not 0 <= found[name] <= _MOST_SEGMENTS:
-            cure = "segments, 1 to %d; 0: the kernel's own" % _MOST_SEGMENTS
-            problems.append(Problem(PREFIX + name, "%d is out of range" % found[name], cure))
+        problems += range_problems(PREFIX + name, found[name], 0, _MOST_SEGMENTS, "segments, %s; 0: the kernel's own")
     if found["rotate"] and not found["confirm"]:
         cure = "give %sconfirm its seconds" % PREFIX
         problems.append(Problem(PREFIX + "rotate", "keys change only in a change that waits to be confirmed", cure))
-    window = found["confirm"]
-    if window and not _SHORTEST_WINDOW <= window <= _LONGEST_WINDOW:
-        cure = "seconds, %d to %d; 0: a change is final at once" % (_SHORTEST_WINDOW, _LONGEST_WINDOW)
-        problems.append(Problem(PREFIX + "confirm", "%d is out of range" % window, cure))
+    problems += window_problems(PREFIX + "confirm", found["confirm"], _SHORTEST_WINDOW)
     if problems:
         raise InputError(problems)
     return found
