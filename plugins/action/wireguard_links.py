@@ -117,8 +117,8 @@ class ActionModule(ChangeAction):
         seen = {"public_key": key, "observed": to_wire(observed)}
         rotates = rotating(settings, str(task_vars["inventory_hostname"]), task_vars["groups"])
         # A key that was not as closed as it has to be is one all the same, and had better change.
-        has_key = observed.tunnel_key or key in {tunnel.public_key for tunnel in observed.tunnels.values()}
-        if wanted and rotates and has_key:
+        in_use = {observed.tunnel_key, *(tunnel.public_key for tunnel in observed.tunnels.values())}
+        if wanted and rotates and key and key in in_use:
             # In check mode there is none yet: that there will be is the change.
             seen["next_key"] = str(self._key({"next": True}, task_vars)["public_key"])
             made = True
