@@ -16,10 +16,10 @@ description:
   - Makes a private key on the host, in C(/etc/netfleet-tcp/wireguard.key), and returns the public one. The private key
     is in no result and never leaves the host.
   - A key that is there already is kept; its file is closed to others, where it is not.
-  - A key is changed in steps. O(next=true) makes the one that is to follow, beside the present one, each time: one that
-    was left by a run that failed may be as old as what it is to replace. Once the host's
-    peers know it, and a change of the host's links is pending that has it (see M(netfleet.tcp.wireguard_links)),
-    O(switch) has its interfaces use it.
+  - A key is changed in steps. O(next=true) makes the one that is to follow, beside the present one; each time, as one
+    that was left by a run that failed may be as old as what it is to replace. Once the host's peers know it, and a
+    change of the host's links is pending that has it (see M(netfleet.tcp.wireguard_links)), O(switch) has its
+    interfaces use it.
 extends_documentation_fragment:
   - netfleet.tcp.attributes
 options:
