@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Iterable, Iterator, List, Optional, Set
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot import effective, own_assignments, rival, rival_cure
@@ -32,6 +33,8 @@ LOADED = "loaded"
 UNLOADED = "unloaded"
 BLOCKED_CURE = "take that away, or do not declare what needs the module"
 _SYSCTL_D = "/etc/sysctl.d/"
+# A peer in one of our files, of either backend (see _tunnel_files): its name, and its endpoint.
+_ENDPOINT = re.compile(r"^# (\S+)\nPublicKey[^\[]*?^Endpoint ?= ?(\S+)$", re.MULTILINE)
 
 
 def make_plan(desired: Desired, observed: Observed, settled: Optional[bool] = None) -> Plan:
@@ -44,8 +47,7 @@ def make_plan(desired: Desired, observed: Observed, settled: Optional[bool] = No
     findings = [finding for key in desired.keys for finding in _key_findings(key, own.get(key.name), desired, observed)]
     files = list(_file_changes(desired, observed))
     if settled is None:
-        # While the files name other endpoints than are wanted, somebody has changed the declaration.
-        settled = not files
+        settled = names_endpoints(desired, observed)
     changes: List[Change] = []
     changes += _load_changes(desired, observed)
     changes += [change for key in desired.keys for change in _key_changes(key, observed)]
@@ -179,9 +181,19 @@ def _qdisc_changes(desired: Desired, observed: Observed) -> Iterator[Change]:
             yield Change("qdisc", name, before, state_name(interfaces[name]), reason=BEFORE)
 
 
-def names_endpoints(plan: Plan) -> bool:
-    """Whether the host's files name the endpoints that are wanted already."""
-    return not any(change.subject == "file" for change in plan.changes)
+def names_endpoints(desired: Desired, observed: Observed) -> bool:
+    """Whether the host's files name the endpoints that are wanted already; else somebody has changed the declaration.
+
+    What else of a file differs does not matter: a peer that has moved stays where it is while a key changes.
+    """
+    wanted, named = (
+        {pair for text in texts for pair in _ENDPOINT.findall(text)}
+        for texts in (
+            [target.text for target in file_targets(desired, observed)],
+            [state.text for state in observed.files.values()],
+        )
+    )
+    return wanted <= named
 
 
 def _tunnel_changes(desired: Desired, observed: Observed, settled: bool) -> Iterator[Change]:

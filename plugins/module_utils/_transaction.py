@@ -251,7 +251,7 @@ class _Transaction:
     def run(self, plan: Plan, terms: Terms) -> Outcome:
         """Record, arm, change, verify; without a window also finish."""
         steps = {"module": self._module, "sysctl": self._sysctl, "qdisc": self._qdisc, "tunnel": self._tunnel}
-        self._settled, self._window = names_endpoints(plan), terms.window
+        self._settled, self._window = names_endpoints(self._desired, self._observed), terms.window
         pending = self._checkpoint(plan, terms)
         warnings: List[str] = []
         try:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -336,3 +337,14 @@ def test_what_is_registered_holds_no_secret(rotating: AFleet) -> None:
     shown: Any = str(rotating.variables)
     assert "the key of" not in shown
     assert "the next key of" not in shown
+
+
+@pytest.mark.parametrize("given", [{"rotate": ["gw1"]}, {"generation": 1}], ids=["key", "preshared keys"])
+def test_a_peer_that_has_moved_stays_where_it_is_while_keys_change(linked: AFleet, given: dict[str, Any]) -> None:
+    tunnel = linked.tunnel("east")
+    moved = replace(tunnel.by_key[FORMER["west"]], endpoint="192.0.2.99:4000")
+    peers = tuple(moved if peer.public_key == moved.public_key else peer for peer in tunnel.peers)
+    linked.systems["east"].tunnels[tunnel.name] = replace(tunnel, peers=peers)
+    linked.settings.update(given)
+    assert not any(answer.get("failed") for answer in linked.run().values())
+    assert linked.tunnel("east").by_key[FORMER["west"]].endpoint == "192.0.2.99:4000"
