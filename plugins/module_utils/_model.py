@@ -189,7 +189,8 @@ class Observed:
     pending: a change that waits to be confirmed. last_change: the latest that has ended, whatever became of it.
     tunnels: all WireGuard interfaces. tunnel_key: the public key of the host's key file. tunnel_limit: why WireGuard
     cannot be looked at, in words. resolved: the addresses of names, by name. networkd: whether systemd-networkd runs.
-    foreign_routes: the interface of each route that is no tunnel's, by its prefix and metric.
+    foreign_routes: the interface of each route that is no tunnel's, by its prefix and metric. tunnel_baseline: that of
+    the declaration of tunnels, where it is looked at beside another one.
     """
 
     kernel: str
@@ -223,6 +224,7 @@ class Observed:
     resolved: Dict[str, Tuple[str, ...]] = field(default_factory=dict)
     networkd: bool = False
     foreign_routes: Dict[str, str] = field(default_factory=dict)
+    tunnel_baseline: Baseline = field(default_factory=Baseline)
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,9 @@ class Request:
     listeners: bool = False
     blame: bool = False
     routes: bool = False
-    # Whether WireGuard matters; the names to be resolved.
+    # Whether WireGuard matters; of which declaration the interfaces are; the names to be resolved.
     tunnels: bool = False
+    tunnels_of: str = ""
     resolve: Tuple[str, ...] = ()
 
 
@@ -73,7 +74,8 @@ def load_vault(system: System, name: str, wanted: Dict[str, str]) -> Tuple[Basel
 def observe(system: System, request: Request, baseline: Baseline, vault: Vault) -> Observed:
     """The host's state, with secrets masked. baseline: the unmasked one, from load_vault."""
     names = sorted(set(request.keys) | set(baseline.keys))
-    paths = sorted(set(request.files) | set(baseline.files))
+    before = load_vault(system, request.tunnels_of, {})[0] if request.tunnels_of else baseline
+    paths = sorted({*request.files, *baseline.files, *before.files})
     reader = boot_reader(system)
     facts = system.facts()
     modules = sorted(set(request.modules) | set(baseline.modules))
@@ -107,12 +109,13 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
         pending=pending,
         last_change=last_change,
         resolved={name: tuple(system.resolve(name)) for name in request.resolve},
-        **_tunnels(system, request, baseline),
+        tunnel_baseline=_baseline.masked(before, vault) if request.tunnels_of else Baseline(),
+        **_tunnels(system, request, before),
     )
 
 
 def _tunnels(system: System, request: Request, baseline: Baseline) -> Dict[str, Any]:
-    """What is observed of WireGuard, by the names of Observed's fields."""
+    """What is observed of WireGuard, by the names of Observed's fields. baseline: of the declaration of tunnels."""
     if not request.tunnels and not baseline.tunnels:
         return {}
     # Most looks are not about tunnels, and do not wait until the code for them is loaded.

@@ -67,6 +67,12 @@ options:
         returned; tokens stand for the latter.
     type: bool
     default: false
+  tunnels_of:
+    description:
+      - Name of the declaration of WireGuard interfaces whose recorded state from before is returned as
+        C(tunnel_baseline), where it is another one than O(name). Where it has any, they are read as with O(tunnels).
+    type: str
+    default: ""
   resolve:
     description: Names of which to return the addresses, as the host resolves them.
     type: list
@@ -211,6 +217,7 @@ def main() -> None:
             name=dict(type="str", default="role:tcp_tuning"),
             counters=dict(type="bool", default=False),
             tunnels=dict(type="bool", default=False),
+            tunnels_of=dict(type="str", default=""),
             resolve=dict(type="list", elements="str", default=[]),
             secrets=dict(type="dict", default={}, no_log=True),
         ),
@@ -233,6 +240,7 @@ def main() -> None:
             blame=wanted["blame"],
             routes=wanted["routes"],
             tunnels=wanted["tunnels"],
+            tunnels_of=wanted["tunnels_of"],
             resolve=tuple(wanted["resolve"]),
         )
         baseline, vault = load_vault(system, wanted["name"], wanted["secrets"])
