@@ -20,6 +20,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import 
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import route_words
 
+# The name of the declaration of all interfaces that the role has made on a host.
+LINKS_DECLARATION = "role:wireguard_links"
 NETWORKD, WG_QUICK = "systemd-networkd", "wg-quick"
 BACKENDS = (NETWORKD, WG_QUICK)
 # Private and preshared keys, whatever brings the interface up. All may enter; the files are closed.

@@ -19,6 +19,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_endpoints import endpoint_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import (
+    LINKS_DECLARATION,
     NETWORKD,
     WG_QUICK,
     tunnel_files,
@@ -33,7 +34,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology impor
     pair_name,
 )
 
-ROLE_DECLARATION = "role:wireguard_links"
+ROLE_DECLARATION = LINKS_DECLARATION
 AUTO = "auto"
 # A peer in one of our files, of either backend: its name, then its key.
 _RECORDED = re.compile(r"^# (\S+)\nPublicKey ?= ?(\S+)$", re.MULTILINE)
