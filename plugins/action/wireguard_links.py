@@ -18,6 +18,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import 
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._change_action import ChangeAction, Look
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._confirmation import fresh
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_analysis import analysed
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_declaration import OF_A_HOST, PREFIX
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import (
     ROLE_DECLARATION,
     desired_links,
@@ -87,6 +88,8 @@ class ActionModule(ChangeAction):
             "resolve": sorted({peer.endpoint for interface in wanted for peer in interface.peers if peer.endpoint}),
             "name": ROLE_DECLARATION,
         }
+        if settings["probe_mtu"]:
+            request.update(probe=request["resolve"], probe_limit=_outer_mtu(task_vars))
         observed, _answer = self.observe(request, task_vars)
         key, made = observed.tunnel_key, False
         if wanted and not key and not observed.tunnel_limit:
@@ -176,6 +179,12 @@ class ActionModule(ChangeAction):
         # Shown and counted when it was made.
         answer.update(changed=False)
         return {key: value for key, value in answer.items() if key not in ("diff", "asked_at", "wanted")}
+
+
+def _outer_mtu(task_vars: Mapping[str, Any]) -> int:
+    """What the host says that gets through to it; checked with the plan."""
+    own = task_vars["hostvars"][task_vars["inventory_hostname"]]
+    return int(own.get(PREFIX + "outer_mtu", OF_A_HOST["outer_mtu"]["default"]))
 
 
 def _address(peer: TunnelPeer) -> str:

@@ -17,6 +17,10 @@ LONGEST_NAME = 15
 HIGHEST_PORT = 65535
 # Below it IPv6 does not work, and few paths are that narrow.
 LOWEST_MTU, HIGHEST_MTU = 1280, 65535
+# Bytes that WireGuard adds: the outer IP header, 8 of UDP, 32 of its own. A name may resolve to either family.
+OVERHEAD = {4: 60, 6: 80}
+# The kernel pads what it encrypts to this; where its own cap does not apply, a packet grows by up to 15 bytes.
+PADDING = 16
 # Below it IPv4 itself does not work.
 LOWEST_IPV4_MTU = 576
 HIGHEST_METRIC = 1 << 24

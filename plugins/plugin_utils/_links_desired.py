@@ -28,6 +28,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import 
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import SUBJECT
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_declaration import is_key
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_path import on_the_path
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology import (
     InterfaceWanted,
     PeerWanted,
@@ -45,7 +46,8 @@ _OF_PRESHARED_KEYS = b"netfleet.tcp wireguard preshared key"
 class LinkSettings:
     """What the role's variables say of all links of a host. congestion_control, initcwnd, initrwnd: of their routes.
 
-    backend: AUTO, or what brings them up at boot. secret: all preshared keys are made of it; empty: there are none.
+    probe_mtu: whether the MTU is that of the path, where it is narrower than declared. backend: AUTO, or what brings
+    them up at boot. secret: all preshared keys are made of it; empty: there are none.
     generation: another one makes other keys.
     """
 
@@ -55,6 +57,7 @@ class LinkSettings:
     initrwnd: int = 0
     secret: str = ""
     generation: int = 0
+    probe_mtu: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ def desired_links(
         backend = NETWORKD if observed.networkd else WG_QUICK
     made = [_tunnel(host, wanted, observed, keys, settings, together) for wanted in interfaces]
     tunnels = tuple(tunnel for tunnel, _secrets, _findings in made)
+    measured = [on_the_path(tunnel, observed) for tunnel in tunnels] if settings.probe_mtu else []
+    tunnels = tuple(entry.tunnel for entry in measured) if settings.probe_mtu else tunnels
     names = {*(tunnel.name for tunnel in tunnels), *observed.baseline.tunnels}
     return DesiredLinks(
         Desired(
@@ -91,9 +96,14 @@ def desired_links(
             tunnels=tunnels,
             files=tuple(entry for tunnel in tunnels for entry in tunnel_files(tunnel, backend)),
             watched=watched(names),
+            reasons={key: reason for entry in measured for key, reason in entry.reasons.items()},
         ),
         {token: secret for _tunnel, secrets, _findings in made for token, secret in secrets.items()},
-        tuple(finding for _tunnel, _secrets, findings in made for finding in findings),
+        tuple(
+            finding
+            for findings in (*(entry[2] for entry in made), *(entry.findings for entry in measured))
+            for finding in findings
+        ),
     )
 
 

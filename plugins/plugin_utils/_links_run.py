@@ -25,6 +25,7 @@ SETTINGS: Dict[str, Dict[str, Any]] = {
     "congestion_control": {"type": "str", "default": ""},
     "initcwnd": {"type": "int", "default": 0},
     "initrwnd": {"type": "int", "default": 0},
+    "probe_mtu": {"type": "bool", "default": False},
     "confirm": {"type": "int", "default": 120},
     "log": {"type": "str", "default": ""},
 }
@@ -70,6 +71,7 @@ def link_settings(found: Mapping[str, Any]) -> LinkSettings:
         initrwnd=found["initrwnd"],
         secret=found["secret"],
         generation=found["generation"],
+        probe_mtu=found["probe_mtu"],
     )
 
 

@@ -296,6 +296,14 @@ def test_what_links_would_refuse_is_said(gateway: Gateway) -> None:
     assert "port 51820 is that of theirs" in finding.reason
 
 
+def test_an_mtu_that_was_found_on_the_path_is_as_declared(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path, topologies=[{**MESH, "mtu": 1328}]).link()
+    gateway.links = {**GIVEN, "probe_mtu": True}
+    assert gateway.found() == ()
+    gateway.set(mtu=1300)
+    assert [(finding.key, finding.intended) for finding in gateway.found()] == [("wg-wan MTU", "1328")]
+
+
 def test_what_is_declared_no_longer_is_a_leftover_on_a_host_without_links(gateway: Gateway) -> None:
     gateway.links = {**gateway.links, "topologies": []}
     found = gateway.found()
