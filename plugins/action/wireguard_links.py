@@ -18,6 +18,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import 
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._change_action import ChangeAction, Look, LookError
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._confirmation import fresh
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_analysis import analysed
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_declaration import OF_A_HOST, PREFIX
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import (
     ROLE_DECLARATION,
     Keys,
@@ -104,6 +105,8 @@ class ActionModule(ChangeAction):
             "resolve": sorted({peer.endpoint for interface in wanted for peer in interface.peers if peer.endpoint}),
             "name": ROLE_DECLARATION,
         }
+        if settings["probe_mtu"]:
+            request.update(probe=request["resolve"], probe_limit=_outer_mtu(task_vars))
         observed, _answer = self.observe(request, task_vars)
         key, made = observed.tunnel_key, False
         if wanted and not key and not observed.tunnel_limit:
@@ -226,6 +229,12 @@ def _changed_hosts(task_vars: Mapping[str, Any]) -> Dict[str, Mapping[str, Any]]
     """The variables of each host whose change of this run waits to be confirmed."""
     found = {host: task_vars["hostvars"][host] for host in task_vars["ansible_play_hosts_all"]}
     return {host: variables for host, variables in found.items() if "change" in (variables.get(MADE) or {})}
+
+
+def _outer_mtu(task_vars: Mapping[str, Any]) -> int:
+    """What the host says that gets through to it; checked with the plan."""
+    own = task_vars["hostvars"][task_vars["inventory_hostname"]]
+    return int(own.get(PREFIX + "outer_mtu", OF_A_HOST["outer_mtu"]["default"]))
 
 
 def _reason(variables: Mapping[str, Any]) -> str:

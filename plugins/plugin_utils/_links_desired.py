@@ -19,6 +19,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_endpoints import endpoint_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import (
+    LINKS_DECLARATION,
     NETWORKD,
     WG_QUICK,
     tunnel_files,
@@ -33,13 +34,14 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_ipsec import (
     ipsec_rules,
     ipsec_settings,
 )
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_path import on_the_path
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology import (
     InterfaceWanted,
     PeerWanted,
     pair_name,
 )
 
-ROLE_DECLARATION = "role:wireguard_links"
+ROLE_DECLARATION = LINKS_DECLARATION
 AUTO = "auto"
 # A peer in one of our files, of either backend: its name, then its key.
 _RECORDED = re.compile(r"^# (\S+)\nPublicKey ?= ?(\S+)$", re.MULTILINE)
@@ -50,7 +52,8 @@ _OF_PRESHARED_KEYS = b"netfleet.tcp wireguard preshared key"
 class LinkSettings:
     """What the role's variables say of all links of a host. congestion_control, initcwnd, initrwnd: of their routes.
 
-    backend: AUTO, or what brings them up at boot. secret: all preshared keys are made of it; empty: there are none.
+    probe_mtu: whether the MTU is that of the path, where it is narrower than declared. backend: AUTO, or what brings
+    them up at boot. secret: all preshared keys are made of it; empty: there are none.
     generation: another one makes other keys. ipsec: how far the links have taken over from it (see _links_ipsec).
     """
 
@@ -61,6 +64,7 @@ class LinkSettings:
     ipsec: str = NO_IPSEC
     secret: str = ""
     generation: int = 0
+    probe_mtu: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,8 @@ def desired_links(
         backend = NETWORKD if observed.networkd else WG_QUICK
     made = [_tunnel(host, wanted, observed, keys, settings) for wanted in interfaces]
     tunnels = tuple(tunnel for tunnel, _secrets, _findings in made)
+    measured = [on_the_path(tunnel, observed) for tunnel in tunnels] if settings.probe_mtu else []
+    tunnels = tuple(entry.tunnel for entry in measured) if settings.probe_mtu else tunnels
     names = {*(tunnel.name for tunnel in tunnels), *observed.baseline.tunnels}
     return DesiredLinks(
         Desired(
@@ -108,9 +114,14 @@ def desired_links(
             tunnels=tunnels,
             files=tuple(entry for tunnel in tunnels for entry in tunnel_files(tunnel, backend)),
             watched=watched(names),
+            reasons={key: reason for entry in measured for key, reason in entry.reasons.items()},
         ),
         {token: secret for _tunnel, secrets, _findings in made for token, secret in secrets.items()},
-        tuple(finding for _tunnel, _secrets, findings in made for finding in findings),
+        tuple(
+            finding
+            for findings in (*(entry[2] for entry in made), *(entry.findings for entry in measured))
+            for finding in findings
+        ),
     )
 
 

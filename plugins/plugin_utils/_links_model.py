@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Dict, Mapping, Tuple, Union
 
-Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
-Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_values import Address, Network, literal
+
 SITE_TO_SITE, HUB_AND_SPOKE, MESH = "site_to_site", "hub_and_spoke", "mesh"
 KINDS = (SITE_TO_SITE, HUB_AND_SPOKE, MESH)
 # How traffic is given another link: not at all, or by routes of different metric.
@@ -115,11 +114,3 @@ class Links:
     def _sites_by_node(self) -> Dict[str, Site]:
         # Asked for each end of each link, of which a fleet has thousands.
         return {node: site for site in self.sites.values() for node in site.gateways}
-
-
-def literal(text: str) -> Union[Address, None]:
-    """The address that a text is; None where it is a name. An address with a zone is none: it is one host's alone."""
-    try:
-        return None if "%" in text else ipaddress.ip_address(text)
-    except ValueError:
-        return None

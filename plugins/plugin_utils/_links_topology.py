@@ -14,21 +14,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Set, Tuple
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_values import (
+    OVERHEAD,
+    PADDING,
+    Network,
+    holds,
+    literal,
+)
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import (
     HUB_AND_SPOKE,
     METRIC,
     NONE,
     Links,
-    Network,
     Node,
     Topology,
-    literal,
 )
 
-# Bytes that WireGuard adds: the outer IP header, 8 of UDP, 32 of its own. A name may resolve to either family.
-OVERHEAD = {4: 60, 6: 80}
-# The kernel pads what it encrypts to this; where its own cap does not apply, a packet grows by up to 15 bytes.
-PADDING = 16
 # By how much less each gateway is preferred that follows another; and a way that leads through a hub.
 NEXT_METRIC, DETOUR = 1, 100
 # Larger networks than this hold no more numbers than it: a number is also added to ports.
@@ -262,11 +263,6 @@ def _outermost(prefixes: Iterable[Network]) -> List[Network]:
 def _passes_on(topology: Topology, node: str, peer: str) -> bool:
     """Whether a peer leads on to the rest of its topology: a hub does; from hub to hub, where there is a way round."""
     return peer in topology.hubs and (node not in topology.hubs or topology.failover != NONE)
-
-
-def holds(larger: Network, smaller: Network) -> bool:
-    """Whether a prefix is within another one, or the same."""
-    return larger.version == smaller.version and smaller.subnet_of(larger)  # type: ignore[arg-type]
 
 
 def _whole(address: str) -> Network:
