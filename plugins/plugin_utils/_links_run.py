@@ -25,6 +25,7 @@ SETTINGS: Dict[str, Dict[str, Any]] = {
     "congestion_control": {"type": "str", "default": ""},
     "initcwnd": {"type": "int", "default": 0},
     "initrwnd": {"type": "int", "default": 0},
+    "replace_frr": {"type": "bool", "default": False},
     "confirm": {"type": "int", "default": 120},
     "log": {"type": "str", "default": ""},
 }
