@@ -26,6 +26,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_values import
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import typed
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import (
+    BFD_INTERVAL,
+    BFD_MULTIPLIER,
     DEFAULT_PORT,
     FAILOVER,
     FIRST_METRIC,
@@ -47,6 +49,7 @@ OF_A_HOST: Dict[str, Dict[str, Any]] = {
     "nat": {"type": "bool"},
     "families": {"type": "list", "elements": "int", "default": []},
     "outer_mtu": {"type": "int", "default": 1500},
+    "as_number": {"type": "int", "default": 0},
 }
 # What the inventory says of a peer that somebody else configures.
 _PEER: Dict[str, Dict[str, Any]] = {
@@ -75,6 +78,8 @@ _TOPOLOGY: Dict[str, Dict[str, Any]] = {
     "preshared_keys": {"type": "bool", "default": True},
     "mtu": {"type": "int", "default": 0},
     "metric": {"type": "int", "default": FIRST_METRIC},
+    "bfd_interval": {"type": "int", "default": BFD_INTERVAL},
+    "bfd_multiplier": {"type": "int", "default": BFD_MULTIPLIER},
     "inside": {"type": "list", "elements": "str", "default": []},
     "clamp_mss": {"type": "bool", "default": True},
 }
@@ -166,6 +171,8 @@ class _Parser:
         if wrong:
             self._problem(at + "families", "%s: IP has the families 4 and 6" % wrong)
         self._range(at + "outer_mtu", found["outer_mtu"], LOWEST_IPV4_MTU, HIGHEST_MTU, "bytes")
+        if found["as_number"]:
+            self._range(at + "as_number", found["as_number"], 1, 4294967294)
         if found.get("port"):
             self._range(at + "port", found["port"], 1, 65535)
         prefixes = self._networks(found.get("prefixes") or (), at + "prefixes")
@@ -180,6 +187,7 @@ class _Parser:
             outer_mtu=found["outer_mtu"],
             public_key=found.get("public_key", ""),
             port=found.get("port", 0),
+            as_number=found["as_number"],
             prefixes=prefixes,
             place=at.rstrip("."),
         )
@@ -281,6 +289,8 @@ class _Parser:
         if found["mtu"]:
             self._range(place + ".mtu", found["mtu"], LOWEST_MTU, HIGHEST_MTU, "bytes; 0: derived")
         self._range(place + ".metric", found["metric"], 1, 1 << 24)
+        self._range(place + ".bfd_interval", found["bfd_interval"], 50, 5000, "milliseconds")
+        self._range(place + ".bfd_multiplier", found["bfd_multiplier"], 2, 50)
         for name in found["inside"]:
             if name not in self._sites:
                 self._problem(place + ".inside", "%r is no site" % name)
@@ -305,6 +315,8 @@ class _Parser:
             preshared_keys=found["preshared_keys"],
             mtu=found["mtu"],
             metric=found["metric"],
+            bfd_interval=found["bfd_interval"],
+            bfd_multiplier=found["bfd_multiplier"],
             inside=tuple(found["inside"]),
             clamp_mss=found["clamp_mss"],
             place=place,

@@ -30,6 +30,7 @@ SETTINGS: Dict[str, Dict[str, Any]] = {
     "initrwnd": {"type": "int", "default": 0},
     "ipsec": {"type": "str", "choices": list(IPSEC), "default": NO_IPSEC},
     "probe_mtu": {"type": "bool", "default": False},
+    "replace_frr": {"type": "bool", "default": False},
     "confirm": {"type": "int", "default": 120},
     "log": {"type": "str", "default": ""},
 }
