@@ -63,6 +63,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._frr_change import configure, deconfigure
+from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
 
 
@@ -88,8 +89,9 @@ def main() -> None:
             {
                 "before_header": before.path,
                 "after_header": after.path,
-                "before": before.text,
-                "after": after.text,
+                # Somebody else's may have passwords of neighbors in it.
+                "before": Vault().mask_file(before.path, before.text),
+                "after": Vault().mask_file(after.path, after.text),
             }
             for before, after in zip(outcome.before, outcome.after)
             if before != after

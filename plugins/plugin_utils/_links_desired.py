@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import ipaddress
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_path import on
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology import (
     InterfaceWanted,
     PeerWanted,
+    holds,
     pair_name,
 )
 
@@ -170,7 +172,7 @@ def _tunnel(
         )
     findings += _key_findings(wanted, observed, peers, live)
     routes = tuple(sorted(_routes(known, settings), key=str))
-    prefixes = [route.prefix for route in routes]
+    prefixes = _behind(wanted, known)
     findings += ipsec_findings(wanted, settings.ipsec, prefixes)
     findings += _rotation_findings(host, wanted, keys)
     former = keys.former.get(host, "")
@@ -254,6 +256,13 @@ def preshared_key(settings: LinkSettings, topology: str, one: str, other: str) -
     words = (topology, *pair_name(one, other), str(settings.generation))
     message = b"\0".join([_OF_PRESHARED_KEYS, *(word.encode() for word in words)])
     return base64.b64encode(hmac.new(settings.secret.encode(), message, hashlib.sha256).digest()).decode()
+
+
+def _behind(wanted: InterfaceWanted, peers: List[PeerWanted]) -> List[str]:
+    """What is reached by an interface, whoever makes the routes, but for the tunnel's own network."""
+    own = [ipaddress.ip_interface(address).network for address in wanted.addresses]
+    found = (ipaddress.ip_network(prefix) for peer in peers for prefix in peer.allowed)
+    return sorted({str(prefix) for prefix in found if not any(holds(network, prefix) for network in own)})
 
 
 def _routes(peers: List[PeerWanted], settings: LinkSettings) -> Iterator[TunnelRoute]:
