@@ -165,18 +165,19 @@ def bring_up(hosts: Namespaces, topology: dict[str, object]) -> None:
     private = {name: hosts.run(name, "wg", "genkey").strip() for name in HOSTS}
     keys = {name: hosts.run(name, "wg", "pubkey", stdin=key).strip() for name, key in private.items()}
     interfaces, routed = analysed(declared), routing(declared)
+    # In the role's order, and that of a boot: FRR runs before its links and addresses are there.
+    for name in HOSTS:
+        hosts.run(name, "sh", "-c", "cat > /etc/frr/frr.conf && touch /etc/frr/vtysh.conf", stdin=routed[name].text)
+        for daemon in DAEMONS:
+            hosts.run(name, f"/usr/lib/frr/{daemon}", "-d", "-A", "127.0.0.1")
+        hosts.run(name, "vtysh", "-b")
     for name in HOSTS:
         for wanted in interfaces[name]:
             for command in tunnel_commands(tunnel_of(wanted, private[name], keys), None):
                 argv = ("wireguard-go", wanted.name) if "wireguard" in command.argv else command.argv
                 hosts.run(name, *argv, stdin=command.stdin)
-        for addresses in (ASKED,) if name in GATEWAYS else (ASKING,):
-            for address in addresses.values():
-                hosts.run(name, "ip", "address", "add", address, "dev", "lo")
-        hosts.run(name, "sh", "-c", "cat > /etc/frr/frr.conf && touch /etc/frr/vtysh.conf", stdin=routed[name].text)
-        for daemon in DAEMONS:
-            hosts.run(name, f"/usr/lib/frr/{daemon}", "-d", "-A", "127.0.0.1")
-        hosts.run(name, "vtysh", "-b")
+        for address in (ASKED if name in GATEWAYS else ASKING).values():
+            hosts.run(name, "ip", "address", "add", address, "dev", "lo")
 
 
 def wait_for_sessions(hosts: Namespaces, count: int, seconds: float) -> float:
@@ -228,6 +229,7 @@ def main() -> int:
     missing = [name for name in TOOLS if shutil.which(name) is None]
     if missing or os.geteuid():
         raise ToolError(f"needs root, and these programs: {', '.join(missing or TOOLS)}")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same tidy end as after Ctrl-C
     topology: dict[str, object] = {
         "name": "wan",
         "kind": "site_to_site",

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""FRR's files and answers; the latter are those of FRR 8.4 in `python -m tools.failover`."""
+"""FRR's files and answers; the latter are those of FRR 8.4 and 10.3 in `python -m tools.failover`."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ def _recorded(name: str) -> str:
     return (FIXTURES / name).read_text(encoding="utf-8")
 
 
-def test_sessions_are_those_that_frr_has() -> None:
-    found = parse_sessions(_recorded("bgp-summary.json"), _recorded("bfd-peers.json"))
+@pytest.mark.parametrize("version", ["", "-10"])
+def test_sessions_are_those_that_frr_has(version: str) -> None:
+    found = parse_sessions(_recorded("bgp-summary%s.json" % version), _recorded("bfd-peers%s.json" % version))
     assert [session.neighbor for session in found] == ["10.99.0.1", "10.99.0.2", "fd00:99::1", "fd00:99::2"]
     first = found[0]
     assert (first.as_number, first.description, first.prefixes) == (4292482684, "gw1", 1)
