@@ -47,7 +47,7 @@ lock: venv ## Lock requirements/*.in anew
 	@$(RUN) tools.lock
 
 ##@ Use
-.PHONY: demo lab-up lab-down lab-restore bench scale
+.PHONY: demo lab-up lab-down lab-restore bench bench-links scale
 demo: deps venv collection-link ## Start the lab fleet and tune it
 	@$(RUN) lab up
 	@ansible-playbook tune.yml -l cloud
@@ -65,6 +65,9 @@ lab-restore: venv ## Put the lab fleet back to its clean state
 
 bench: venv collection-link ## Measure us, ping and our peers on the same hosts
 	@$(RUN) tools.bench
+
+bench-links: deps venv collection-link ## Measure WireGuard and IPsec beside plain TCP, between two virtual machines
+	@$(RUN) tools.bench_links
 
 scale: venv collection-link ## Measure that the cost per host does not grow with the fleet (10, 100, 300 hosts)
 	@$(RUN) tools.scale

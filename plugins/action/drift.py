@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import datetime
 import time
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set, Tuple
 
+from ansible import constants
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
@@ -23,8 +24,15 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import FAILED
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._template import renderer
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waivers import read_waivers, waived
 
+if TYPE_CHECKING:
+    from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_links import LinksCheck
+
 # Known only once the report weighs the findings against its threshold.
 ASKED = "asked"
+_TUNNEL = "tunnel"
+# The role's variables that concern links; where this one is not declared, there are none.
+_LINKS = "wireguard_links_"
+_TOPOLOGIES = _LINKS + "topologies"
 _SPECIFICATION = {
     "tcp_tuning": {"type": "dict", "required": True, "options": ARGUMENTS},
     "waivers": {"type": "raw", "default": []},
@@ -60,20 +68,27 @@ class ActionModule(ActionBase):
         _validated, arguments = self.validate_argument_spec(argument_spec=_SPECIFICATION)
         waivers = read_waivers(arguments["waivers"], "tcp_drift_waivers")
         declaration = declare(arguments["tcp_tuning"])
+        links = self._links(task_vars) if _TUNNEL in subjects and _TOPOLOGIES in task_vars else None
+        request = {**declaration.request(), "routes": True}
         seen = self._execute_module(
             module_name="netfleet.tcp.tcp_facts",
-            module_args={**declaration.request(), "routes": True},
+            module_args=links.request(request) if links else request,
             task_vars=task_vars,
         )
         if seen.get("failed") or "ansible_facts" not in seen:
             text = "%s %s" % (seen.get("msg", "the module did not run"), seen.get("module_stderr", ""))
             return _not_asked(FAILED, HOST_FAILED, " ".join(text.split()), "mend that, then run the check again")
         observed = from_wire(Observed, seen["ansible_facts"]["netfleet_tcp"])
+        observed, tunnels = links.split(observed) if links else (observed, observed)
         resolved = declaration.resolve(observed)
         template = arguments["tcp_tuning"].get("template")
         desired = declaration.desired(observed, resolved, renderer(self, template, task_vars))
         remarks = [*unknown_variables(task_vars), *resolved.findings]
         findings = drift(desired, observed, remarks, declaration.intent.file_name, subjects)
+        compared = checked(desired, observed)
+        if links:
+            findings = (*findings, *links.findings(tunnels))
+            compared.update({_TUNNEL: links.count()} if links.count() else {})
         host = str(task_vars["inventory_hostname"])
         groups = [str(name) for name in task_vars.get("group_names") or []]
         kept = waived(
@@ -89,9 +104,19 @@ class ActionModule(ActionBase):
             "profile": declaration.intent.profile,
             "kernel": observed.kernel,
             "subjects": list(subjects),
-            "checked": {name: count for name, count in checked(desired, observed).items() if name in subjects},
+            "checked": {name: count for name, count in compared.items() if name in subjects},
             "findings": [to_wire(finding) for finding in kept],
         }
+
+    def _links(self, task_vars: Dict[str, Any]) -> LinksCheck:
+        """What is declared of the host's links."""
+        # Most fleets have none, and do not wait until the code for them is loaded.
+        from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_links import NAMES, links_check
+
+        named = ["'%s': %s%s" % (name, _LINKS, name) for name in NAMES if _LINKS + name in task_vars]
+        given = self._templar.template(trust_as_template("{{ {%s} }}" % ", ".join(named)))
+        host, task = str(task_vars["inventory_hostname"]), str(self._task._uuid)
+        return links_check(host, given, task_vars, constants.DEFAULT_LOCAL_TMP, task)
 
     def _fill_in(self, task_vars: Dict[str, Any]) -> None:
         """Replace names of variables by their values.

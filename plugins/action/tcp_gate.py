@@ -42,7 +42,7 @@ _COLOURS = {FINE: "green", WORSE: "red", TOO_LITTLE: "yellow"}
 
 
 class ActionModule(ActionBase):
-    """before the change, wait after it, judge."""
+    """before the change, wait after it, judge; after all waves."""
 
     _supports_check_mode = True
     _requires_connection = False
@@ -50,7 +50,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Optional[str] = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
         """The task's result; that of judge says in not_kept why the change goes, if it does."""
         answer: Dict[str, Any] = super().run(tmp, task_vars)
-        steps = {"before": self._before, "wait": self._wait, "judge": self._judge}
+        steps = {"before": self._before, "wait": self._wait, "judge": self._judge, "after": self._after}
         try:
             step = self._task.args.get("step")
             if step not in steps:
@@ -59,7 +59,7 @@ class ActionModule(ActionBase):
         except NetfleetError as error:
             answer.update(failed=True, **failure(error))
         except Exception as error:
-            if step == "before":
+            if step in ("before", "after"):
                 raise
             broken = "the health gate came to no verdict: %r" % error
             none = {"sample": [], "until": 0.0, "failed_hosts": [], "broken": broken}
@@ -88,6 +88,17 @@ class ActionModule(ActionBase):
         self._sleep(looked + seconds - time.time(), "for traffic before the change, to compare with")
         wave = {"number": number, "of": len(plan["waves"]), "hosts": hosts, "others": others, "seconds": seconds}
         return {"wave": wave, "settings": {**settings, "watched": seconds}, "stopped": False}
+
+    def _after(self, task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        """Whether what follows the waves is to begin. Where nothing was changed, there is nothing that failed."""
+        hostvars = task_vars["hostvars"]
+        plan = hostvars["localhost"]["ansible_facts"][SCHEDULE]
+        for wave in plan["waves"] if not self._task.check_mode else ():
+            stopped = self._stopped(hostvars, wave, hostvars[wave[0]][LOOK]["to_change"]["settings"])
+            if stopped:
+                self._say("links are left as they are: %s" % stopped, WORSE)
+                return {"stopped": True, "msg": stopped}
+        return {"stopped": False}
 
     @staticmethod
     def _stopped(hostvars: Any, earlier: List[str], settings: Mapping[str, Any]) -> str:

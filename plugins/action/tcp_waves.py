@@ -23,6 +23,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import (
 )
 
 _SHOWN = 6
+# Whoever declares it has links, for the plays that follow the waves.
+_LINKS = "wireguard_links_topologies"
 
 
 class ActionModule(ActionBase):
@@ -42,7 +44,13 @@ class ActionModule(ActionBase):
 
     def _plan(self, task_vars: Dict[str, Any]) -> Dict[str, Any]:
         hostvars = task_vars["hostvars"]
-        looks = {name: hostvars[name].get(LOOK) or {} for name in task_vars["ansible_play_hosts_all"]}
+        looks: Dict[str, Any] = {}
+        linked: List[str] = []
+        for name in task_vars["ansible_play_hosts_all"]:
+            # Once each: a host's variables take Ansible milliseconds to put together.
+            variables = hostvars[name]
+            looks[name] = variables.get(LOOK) or {}
+            linked += [name] if _LINKS in variables else []
         planned = {name: look["to_change"] for name, look in looks.items() if look.get("to_change")}
         # A host that was lost, or that refused, is no measure for others.
         unchanged = [name for name, look in looks.items() if name not in planned and "after" in look]
@@ -67,6 +75,7 @@ class ActionModule(ActionBase):
             "sizes": [len(wave) for wave in waves],
             "waves": waves,
             "unchanged": unchanged,
+            "linked": linked,
             "run": str(self._task._uuid),
         }
         said = "; ".join(lines) or "nothing to change"

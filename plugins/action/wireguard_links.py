@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Set, Tuple
 from ansible.errors import AnsibleError
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._frr import CONFIGURATION, DAEMONS_FILE
 from ansible_collections.netfleet.tcp.plugins.module_utils._hand_over import needed
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, Observed, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan, refusal
@@ -21,6 +22,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import S
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._change_action import ChangeAction, Look, LookError
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._confirmation import fresh
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_analysis import analysed
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_bgp import of_routes, routing, routing_seen
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_declaration import OF_A_HOST, PREFIX
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import (
     ROLE_DECLARATION,
     Keys,
@@ -80,7 +83,8 @@ class ActionModule(ChangeAction):
     def _plan(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         settings = checked(given.get("settings") or {})
         declaration = given.get("declaration") or {}
-        wanted = analysed(declared(declaration, task_vars))
+        links = declared(declaration, task_vars)
+        wanted = analysed(links)
         # With `serial`, those of other batches are asked as those outside of the play are.
         here = set(task_vars["ansible_play_batch"])
         needed = {
@@ -93,7 +97,14 @@ class ActionModule(ChangeAction):
         }
         outside = sorted(needed - here - set(settings["keys"]))
         hosts = {host: [to_wire(interface) for interface in found] for host, found in wanted.items()}
-        return {"changed": False, "hosts": hosts, "outside": outside, "digest": digest(declaration)}
+        routed = {host: to_wire(found) for host, found in routing(links).items()}
+        return {
+            "changed": False,
+            "hosts": hosts,
+            "routing": routed,
+            "outside": outside,
+            "digest": digest(declaration),
+        }
 
     def _look(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         settings = checked(given.get("settings") or {})
@@ -105,24 +116,36 @@ class ActionModule(ChangeAction):
         request = {
             "tunnels": True,
             "interfaces": False,
-            "files": [*watched({interface.name for interface in wanted}), *_shared(wanted, settings)],
+            "files": [
+                *watched({interface.name for interface in wanted}),
+                *_shared(wanted, settings),
+                CONFIGURATION,
+                DAEMONS_FILE,
+            ],
             "resolve": sorted({peer.endpoint for interface in wanted for peer in interface.peers if peer.endpoint}),
             "name": ROLE_DECLARATION,
         }
+        if settings["probe_mtu"]:
+            request.update(probe=request["resolve"], probe_limit=_outer_mtu(task_vars))
+        routed = _routing(given, settings, task_vars)
+        refused = refusal(list(of_routes(settings))) if routed else None
+        if refused:
+            raise refused
         observed, _answer = self.observe(request, task_vars)
+        seen = routing_seen(routed, observed.files, observed.tunnels)
         key, made = observed.tunnel_key, False
         if wanted and not key and not observed.tunnel_limit:
             answer = self._key({}, task_vars)
             key, made = str(answer["public_key"]), bool(answer["changed"])
-        seen = {"public_key": key, "observed": to_wire(observed)}
+        answer = {"public_key": key, "observed": to_wire(observed), "routing": seen}
         rotates = rotating(settings, str(task_vars["inventory_hostname"]), task_vars["groups"])
         # A key that was not as closed as it has to be is one all the same, and had better change.
         in_use = {observed.tunnel_key, *(tunnel.public_key for tunnel in observed.tunnels.values())}
         if wanted and rotates and key and key in in_use:
             # In check mode there is none yet: that there will be is the change.
-            seen["next_key"] = str(self._key({"next": True}, task_vars)["public_key"])
+            answer["next_key"] = str(self._key({"next": True}, task_vars)["public_key"])
             made = True
-        return {"changed": made, **seen}
+        return {"changed": made, **answer}
 
     def _key(self, arguments: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         """What wireguard_key answers; LookError where it fails."""
@@ -260,6 +283,12 @@ def _changed_hosts(task_vars: Mapping[str, Any]) -> Dict[str, Mapping[str, Any]]
     return {host: variables for host, variables in found.items() if _waits(variables)}
 
 
+def _outer_mtu(task_vars: Mapping[str, Any]) -> int:
+    """What the host says that gets through to it; checked with the plan."""
+    own = task_vars["hostvars"][task_vars["inventory_hostname"]]
+    return int(own.get(PREFIX + "outer_mtu", OF_A_HOST["outer_mtu"]["default"]))
+
+
 def _reason(variables: Mapping[str, Any], not_switched: Set[str]) -> str:
     """Why a host takes its change back by itself; empty where it does not.
 
@@ -298,6 +327,14 @@ def _shared(wanted: Iterable[InterfaceWanted], settings: Mapping[str, Any]) -> I
     """The paths of the keys that the host is to share with its peers."""
     for interface in wanted if settings["secret"] else ():
         yield from (preshared_path(interface.name, peer.node) for peer in interface.peers if peer.preshared)
+
+
+def _routing(given: Mapping[str, Any], settings: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Dict[str, Any]:
+    """What the routing daemon of the host has to have, by the plan; empty where it needs none."""
+    if settings["state"] == "absent":
+        return {}
+    routed: Mapping[str, Any] = (given.get("plan") or {}).get("routing") or {}
+    return dict(routed.get(str(task_vars["inventory_hostname"])) or {})
 
 
 def _keys(given: Mapping[str, Any], settings: Mapping[str, Any], task_vars: Mapping[str, Any], nodes: Set[str]) -> Keys:

@@ -10,6 +10,7 @@ not be there. The kernel only ever lowers a segment's size by them. Sources: nft
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._programs import printed_json
@@ -27,6 +28,7 @@ _PRIORITY_NAME, _PRIORITY = "mangle", -150
 _HEADERS = {"ipv4": 40, "ipv6": 60}
 # What is passed on, in both directions; and what the host itself sends.
 _MATCHES = {"forward": ("iifname", "oifname"), "output": ("oifname",)}
+_SIZE = re.compile(r"maxseg size set (\d+)")
 _FLAGS = frozenset(["fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"])
 
 # Chain, direction, family, and the segment's size.
@@ -55,6 +57,13 @@ def clamp_script(interface: str, mtu: int) -> str:
             lines.append("\t}")
         lines.append("}")
     return "\n".join(lines) + "\n"
+
+
+def script_mtu(interface: str, text: str) -> int:
+    """The MTU that the text of a file clamps for; CHANGED where it is not as clamp_script and our mark make it."""
+    sizes = [int(size) for size in _SIZE.findall(text)]
+    mtu = max(sizes, default=0) + _HEADERS["ipv4"]
+    return mtu if sizes and text.endswith("\n" + clamp_script(interface, mtu)) else CHANGED
 
 
 def _rules(mtu: int) -> Iterator[_Rule]:

@@ -191,7 +191,9 @@ class Observed:
     tunnels: all WireGuard interfaces. tunnel_key: the public key of the host's key file. tunnel_limit: why WireGuard
     cannot be looked at, in words. resolved: the addresses of names, by name. networkd: whether systemd-networkd runs.
     foreign_routes: the interface of each route that is no tunnel's, by its prefix and metric. clamp_limit: why nothing
-    can be clamped, in words.
+    can be clamped, in words. tunnel_baseline: that of the declaration of tunnels, where it is looked at beside another
+    one. path_mtu: bytes of the largest packet that gets through to an address, where that was asked for; 0: it does not
+    answer.
     """
 
     kernel: str
@@ -226,6 +228,8 @@ class Observed:
     networkd: bool = False
     foreign_routes: Dict[str, str] = field(default_factory=dict)
     clamp_limit: str = ""
+    tunnel_baseline: Baseline = field(default_factory=Baseline)
+    path_mtu: Dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -267,7 +271,8 @@ class Desired:
     """All that one declaration wants on a host; name identifies the declaration (and its baseline) there.
 
     An empty Desired of the same name takes the declaration back. watched: further paths whose state decides the plan
-    (see _desired.watched_paths). boot_conflict: override, fail or warn.
+    (see _desired.watched_paths). boot_conflict: override, fail or warn. reasons: why, by the key of a change, where
+    there is more to say of a tunnel than that it is declared so.
     """
 
     name: str
@@ -279,6 +284,7 @@ class Desired:
     congestion_control: str = ""
     boot_conflict: str = "fail"
     tunnels: Tuple[Tunnel, ...] = ()
+    reasons: Dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -59,9 +59,13 @@ class Request:
     listeners: bool = False
     blame: bool = False
     routes: bool = False
-    # Whether WireGuard matters; the names to be resolved.
+    # Whether WireGuard matters; of which declaration the interfaces are; the names to be resolved.
     tunnels: bool = False
+    tunnels_of: str = ""
     resolve: Tuple[str, ...] = ()
+    # Addresses or names to which to find out how large packets may be, and how large they are at most; 0: not at all.
+    probe: Tuple[str, ...] = ()
+    probe_limit: int = 0
 
 
 def load_vault(system: System, name: str, wanted: Dict[str, str]) -> Tuple[Baseline, Vault]:
@@ -74,13 +78,15 @@ def load_vault(system: System, name: str, wanted: Dict[str, str]) -> Tuple[Basel
 def observe(system: System, request: Request, baseline: Baseline, vault: Vault) -> Observed:
     """The host's state, with secrets masked. baseline: the unmasked one, from load_vault."""
     names = sorted(set(request.keys) | set(baseline.keys))
-    paths = sorted(set(request.files) | set(baseline.files))
+    before = load_vault(system, request.tunnels_of, {})[0] if request.tunnels_of else baseline
+    paths = sorted({*request.files, *baseline.files, *before.files})
     reader = boot_reader(system)
     facts = system.facts()
     modules = sorted(set(request.modules) | set(baseline.modules))
     boot = boot_files(system, names, reader, vault)
     routes = _routes(system) if request.routes else ()
     pending, last_change = summaries(system) if facts["root"] else (None, None)
+    resolved = {name: tuple(system.resolve(name)) for name in request.resolve}
     foreign = {path: text for path, text in boot.texts.items() if path not in request.files}
     return Observed(
         kernel=facts["kernel"],
@@ -107,19 +113,26 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
         unread=boot.unread,
         pending=pending,
         last_change=last_change,
-        resolved={name: tuple(system.resolve(name)) for name in request.resolve},
-        **_tunnels(system, request, baseline),
+        resolved=resolved,
+        tunnel_baseline=_baseline.masked(before, vault) if request.tunnels_of else Baseline(),
+        **_tunnels(system, request, before, resolved),
     )
 
 
-def _tunnels(system: System, request: Request, baseline: Baseline) -> Dict[str, Any]:
-    """What is observed of WireGuard, by the names of Observed's fields."""
+def _tunnels(
+    system: System, request: Request, baseline: Baseline, resolved: Dict[str, Tuple[str, ...]]
+) -> Dict[str, Any]:
+    """What is observed of WireGuard, by the names of Observed's fields. baseline: of the declaration of tunnels."""
     if not request.tunnels and not baseline.tunnels:
         return {}
     # Most looks are not about tunnels, and do not wait until the code for them is loaded.
-    from ansible_collections.netfleet.tcp.plugins.module_utils._observe_tunnels import observe_tunnels
+    from ansible_collections.netfleet.tcp.plugins.module_utils._observe_tunnels import observe_paths, observe_tunnels
 
-    return observe_tunnels(system)
+    found = observe_tunnels(system)
+    if request.probe_limit:
+        ours = [tunnel for name, tunnel in found.get("tunnels", {}).items() if name in baseline.tunnels]
+        found["path_mtu"] = observe_paths(system, request.probe, request.probe_limit, resolved, ours)
+    return found
 
 
 def _baseline_known(system: System) -> bool:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Iterable, Iterator, List, Optional, Set
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot import effective, own_assignments, rival, rival_cure
@@ -207,7 +208,8 @@ def _tunnel_changes(desired: Desired, observed: Observed, settled: bool) -> Iter
     for wanted in desired.tunnels:
         have = observed.tunnels.get(wanted.name)
         want = resolved(wanted, observed.resolved, have)
-        yield from tunnel_changes(want, have, settled, reason="declared")
+        for change in tunnel_changes(want, have, settled, reason="declared"):
+            yield replace(change, reason=desired.reasons.get(change.key, change.reason))
 
 
 def _tunnel_findings(desired: Desired, observed: Observed) -> Iterator[Finding]:

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import field
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+from dataclasses import field, replace
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 
@@ -68,6 +68,14 @@ class HostResult:
     changes: Tuple[Tuple[str, str, str, str], ...] = ()
     running: Mapping[str, Any] = field(default_factory=dict)
     problems: Tuple[str, ...] = ()
+
+
+def with_links(found: HostResult, links: Optional[HostResult]) -> HostResult:
+    """What became of a host, with what became of its links in the same run (None: nothing)."""
+    # What has failed before says more than what went well after it.
+    if links is None or found.status not in ("ok", "changed"):
+        return found
+    return replace(found, status=links.status, changes=(*found.changes, *links.changes))
 
 
 def recap_lines(results: Mapping[str, HostResult], check_mode: bool) -> Iterator[Tuple[str, str]]:

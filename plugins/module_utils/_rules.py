@@ -26,13 +26,18 @@ UNSUPPORTED = "unsupported"
 DECLARATION = "declaration"
 CHANGE_REVERTED = "change-reverted"
 CHANGE_PENDING = "change-pending"
+TUNNEL_RUNNING = "tunnel-running"
+TUNNEL_BOOT = "tunnel-boot"
+TUNNEL_CONFLICT = "tunnel-conflict"
+TUNNEL_SILENT = "tunnel-silent"
+TUNNEL_ONE_WAY = "tunnel-one-way"
 WAIVER_EXPIRED = "waiver-expired"
 HOST_UNREACHABLE = "host-unreachable"
 HOST_FAILED = "host-failed"
 
 SEVERITIES = ("note", "warning", "error")
 # What --tags selects, and the columns of a report's map. The subject host stands for the host as a whole.
-SUBJECTS = ("sysctl", "congestion_control", "module", "qdisc", "route", "file", "owner", "host")
+SUBJECTS = ("sysctl", "congestion_control", "module", "qdisc", "route", "file", "owner", "tunnel", "host")
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,35 @@ RULES: Tuple[Rule, ...] = (
         OWNER_ACTIVE,
         "something else on the host sets what is declared",
         "Another service (tuned, bpftune, kube-proxy, NetworkManager) is active and changes what is declared here.",
+    ),
+    Rule(
+        TUNNEL_RUNNING,
+        "a link is not as declared",
+        "What runs of a WireGuard link (interface, key, addresses, peers, routes) is not what the inventory declares. "
+        "Somebody changed it, or the declaration has changed since the last run of the playbook links.",
+    ),
+    Rule(
+        TUNNEL_BOOT,
+        "the next boot would bring a link up otherwise",
+        "A WireGuard link runs as declared, but the files that bring it up at boot say something else, or are gone.",
+    ),
+    Rule(
+        TUNNEL_CONFLICT,
+        "something stands in the way of a link",
+        "The playbook links would refuse, or leave a peer out: an interface, port or route is somebody else's, a name "
+        "does not resolve, or the key of a peer is not known.",
+    ),
+    Rule(
+        TUNNEL_SILENT,
+        "the other end of a link does not answer",
+        "There is no session with a peer. Where one of the two ends keeps the link alive there always is one: the peer "
+        "is down, or the way to it is closed.",
+    ),
+    Rule(
+        TUNNEL_ONE_WAY,
+        "a link has only sent and heard nothing",
+        "Packets went to a peer and none came back: a firewall, a wrong endpoint, or a peer that does not know this "
+        "host's key.",
     ),
     Rule(UNSUPPORTED, "the host cannot do what is declared", "A declared key or feature does not exist on the host."),
     Rule(DECLARATION, "the declaration has a fault", "A variable or value of the inventory cannot be meant."),

@@ -25,6 +25,10 @@ _KEY_TOKEN = re.compile(r"<key [0-9a-f]{8}>")
 _OF_WIREGUARD = ("/etc/wireguard/", "/etc/systemd/network/", "/etc/netfleet-tcp/", "/etc/systemd/system/wg-quick@")
 # A key of WireGuard: 32 bytes in base64. Public ones look the same, so what stands before it decides.
 _WIREGUARD_KEY = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{43}=(?![A-Za-z0-9+/=])")
+# Of FRR's neighbors, areas and key chains.
+_OF_FRR = re.compile(
+    r"(?m)^(.*\b(?:password|secret|key-string|message-digest-key \d+ md5|authentication-key)(?: \d+)?) .+$"
+)
 _PUBLIC = re.compile(r"(?i)(public-?key\s*=|\bpeer)\s*\Z")
 
 
@@ -86,7 +90,7 @@ class Vault:
 
     def mask_file(self, path: str, text: str) -> str:
         """A file's text without secrets: in one about WireGuard its keys, in others those of fast open too."""
-        text = mask_keys(text)
+        text = _OF_FRR.sub(r"\1 <secret>", text) if path.startswith("/etc/frr/") else mask_keys(text)
         return text if path.startswith(_OF_WIREGUARD) else self.mask_text(text)
 
     def mask_text(self, text: str) -> str:

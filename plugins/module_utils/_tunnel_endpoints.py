@@ -30,6 +30,11 @@ def endpoint_of(host: str, port: str) -> str:
     return "%s:%s" % ("[%s]" % host if ":" in host else host, port)
 
 
+def address_of(endpoint: str) -> str:
+    """The host of an endpoint, without its port and brackets; empty where there is no endpoint."""
+    return endpoint.rpartition(":")[0].strip("[]")
+
+
 def names_of(tunnels: Iterable[Tunnel]) -> List[str]:
     """The names among the endpoints, to be resolved."""
     hosts = (peer.endpoint.rpartition(":")[0] for tunnel in tunnels for peer in tunnel.peers if peer.endpoint)

@@ -22,6 +22,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import 
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import added_rule, route_words
 
+# The name of the declaration of all interfaces that the role has made on a host.
+LINKS_DECLARATION = "role:wireguard_links"
 NETWORKD, WG_QUICK = "systemd-networkd", "wg-quick"
 BACKENDS = (NETWORKD, WG_QUICK)
 # Private and preshared keys, whatever brings the interface up. All may enter; the files are closed.
@@ -51,15 +53,17 @@ def preshared_path(name: str, peer: str) -> str:
 
 def tunnel_paths(name: str) -> Tuple[str, ...]:
     """Where files of an interface may stand, whichever backend it has or had; keys apart."""
-    return (*_networkd_paths(name), *_wg_quick_paths(name), _settings_path(name), *clamp_paths(name))
+    return (*networkd_paths(name), *wg_quick_paths(name), settings_path(name), *clamp_paths(name))
 
 
-def _networkd_paths(name: str) -> Tuple[str, str]:
+def networkd_paths(name: str) -> Tuple[str, str]:
+    """The device, and what it gets."""
     stem = "%s/%s%s" % (_NETWORKD_DIRECTORY, _ORDER, name)
     return stem + ".netdev", stem + ".network"
 
 
-def _wg_quick_paths(name: str) -> Tuple[str, str, str]:
+def wg_quick_paths(name: str) -> Tuple[str, str, str]:
+    """The interface, what its unit does beside, and its unit's link."""
     unit = "wg-quick@%s.service" % name
     return (
         "%s/%s.conf" % (_WG_QUICK_DIRECTORY, name),
@@ -68,7 +72,8 @@ def _wg_quick_paths(name: str) -> Tuple[str, str, str]:
     )
 
 
-def _settings_path(name: str) -> str:
+def settings_path(name: str) -> str:
+    """The settings that an interface gets when it appears."""
     # For each interface that appears, udev applies what sysctl.d says of it.
     return "/etc/sysctl.d/90-netfleet-tcp-%s.conf" % name
 
@@ -117,7 +122,7 @@ def _settings(tunnel: Tunnel) -> Iterator[DesiredFile]:
         # Slashes: a name may have dots in it.
         text = "".join("net/ipv4/conf/%s/%s = %s\n" % (tunnel.name, name, value) for name, value in lines)
         reason = "gives the tunnel its settings at boot"
-        yield DesiredFile(_settings_path(tunnel.name), 0o644, "%s\n%s" % (MANAGED, text), reason=reason)
+        yield DesiredFile(settings_path(tunnel.name), 0o644, "%s\n%s" % (MANAGED, text), reason=reason)
 
 
 def _clamp(tunnel: Tunnel) -> List[DesiredFile]:
@@ -142,7 +147,7 @@ def _clamp(tunnel: Tunnel) -> List[DesiredFile]:
 
 
 def _networkd(tunnel: Tunnel) -> List[DesiredFile]:
-    netdev, network = _networkd_paths(tunnel.name)
+    netdev, network = networkd_paths(tunnel.name)
     return [
         DesiredFile(netdev, 0o644, _text(_netdev_sections(tunnel)), reason=_BRINGS_UP),
         DesiredFile(network, 0o644, _text(_network_sections(tunnel)), reason="gives the tunnel its addresses at boot"),
@@ -196,7 +201,7 @@ def _networkd_route(route: TunnelRoute) -> Iterator[str]:
 
 
 def _wg_quick(tunnel: Tunnel) -> List[DesiredFile]:
-    conf, drop_in, link = _wg_quick_paths(tunnel.name)
+    conf, drop_in, link = wg_quick_paths(tunnel.name)
     adopt = [
         "# The interface may run already, made by netfleet.tcp: it is made anew, by the same file as at boot.",
         "ExecStartPre=-/sbin/ip link del dev %i",

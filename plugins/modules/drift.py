@@ -14,6 +14,8 @@ author:
 description:
   - Visits the host once, with M(netfleet.tcp.tcp_facts), changes nothing, and needs no more rights than to read
     /proc/sys. What only root may read is said to be not judged.
+  - Where the inventory declares WireGuard links (C(wireguard_links_topologies)), these are compared too, in the same
+    visit, as root.
   - Never fails a host; one that cannot be asked is a finding too. M(netfleet.tcp.drift_report) weighs the findings.
   - The playbook P(netfleet.tcp.tcp_tuning#role) C(netfleet.tcp.drift) runs both.
 extends_documentation_fragment:

@@ -28,9 +28,9 @@ attributes:
 options:
   step:
     description: V(before) says which wave this is, and waits until there is a before to compare with. V(wait) waits for
-      traffic since the change. V(judge) decides.
+      traffic since the change. V(judge) decides. V(after) says, when all waves are over, whether one had failed.
     type: str
-    choices: [before, wait, judge]
+    choices: [before, wait, judge, after]
     required: true
   hosts:
     description: The hosts of the wave.
@@ -92,8 +92,8 @@ wave:
   returned: by O(step=before)
   type: dict
 stopped:
-  description: Whether no further wave is to begin, since too much of the one before has failed.
-  returned: by O(step=before)
+  description: Whether nothing further is to begin, since too much of a wave has failed.
+  returned: by O(step=before) and O(step=after)
   type: bool
 settings:
   description: How the run goes over the fleet.

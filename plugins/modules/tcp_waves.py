@@ -46,7 +46,8 @@ ansible_facts:
   contains:
     netfleet_tcp_waves:
       description: The C(hosts) in their order (none in check mode), the C(sizes) of the waves, the C(waves) themselves,
-        hosts that stay C(unchanged), and C(run), which all changes of the run are known by.
+        hosts that stay C(unchanged), hosts that declare WireGuard links (C(linked)), and C(run), which all changes of
+        the run are known by.
       returned: success
       type: dict
 """

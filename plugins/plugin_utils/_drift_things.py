@@ -164,7 +164,7 @@ def _file_findings(desired: Desired, observed: Observed, file_name: str) -> Iter
                 text = "is readable by root alone"
                 yield Finding("file", wanted.path, "note", text, rule=rules.FILE_UNJUDGED, cure=AS_ROOT)
             continue
-        reason, line, ours, theirs = _file_difference(present, target)
+        reason, line, ours, theirs = file_difference(present, target)
         if wanted.path == secrets_path(file_name):
             # Whatever was written there, by hand or long ago, may be a secret.
             ours = theirs = None
@@ -185,7 +185,7 @@ def _file_findings(desired: Desired, observed: Observed, file_name: str) -> Iter
         )
 
 
-def _file_difference(present: FileState, target: FileState) -> Tuple[str, int, Optional[str], Optional[str]]:
+def file_difference(present: FileState, target: FileState) -> Tuple[str, int, Optional[str], Optional[str]]:
     """What is wrong with a file of ours: reason, line (0: none), our line, the one that stands there."""
     if present.kind == "absent":
         return "is missing", 0, None, None

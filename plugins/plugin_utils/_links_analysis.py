@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Dict, List, Mapping, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_bgp import routing_problems
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import (
     NONE,
     Links,
@@ -50,6 +51,7 @@ def analysed(declared: Links) -> Dict[str, Tuple[InterfaceWanted, ...]]:
             *_same_routes(declared, wanted),
             *_listeners(declared, wanted),
             *_into_itself(declared, wanted),
+            *routing_problems(declared, wanted),
         ]
         if not problems:
             return wanted

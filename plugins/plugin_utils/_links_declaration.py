@@ -7,16 +7,27 @@ What is wrong with a single value is refused here, all of it at once; how the va
 
 from __future__ import annotations
 
-import base64
-import binascii
-import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_values import (
+    A_KEY,
+    HIGHEST_MTU,
+    LOWEST_IPV4_MTU,
+    LOWEST_MTU,
+    Network,
+    is_host_name,
+    is_key,
+    is_node,
+    literal,
+    prefix_of,
+)
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import range_problems, typed
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import (
+    BFD_INTERVAL,
+    BFD_MULTIPLIER,
     DEFAULT_PORT,
     FAILOVER,
     FIRST_METRIC,
@@ -26,11 +37,9 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import (
     NONE,
     SITE_TO_SITE,
     Links,
-    Network,
     Node,
     Site,
     Topology,
-    literal,
 )
 
 PREFIX = "wireguard_links_"
@@ -40,6 +49,7 @@ OF_A_HOST: Dict[str, Dict[str, Any]] = {
     "nat": {"type": "bool"},
     "families": {"type": "list", "elements": "int", "default": []},
     "outer_mtu": {"type": "int", "default": 1500},
+    "as_number": {"type": "int", "default": 0},
 }
 # What the inventory says of a peer that somebody else configures.
 _PEER: Dict[str, Dict[str, Any]] = {
@@ -68,18 +78,14 @@ _TOPOLOGY: Dict[str, Dict[str, Any]] = {
     "preshared_keys": {"type": "bool", "default": True},
     "mtu": {"type": "int", "default": 0},
     "metric": {"type": "int", "default": FIRST_METRIC},
+    "bfd_interval": {"type": "int", "default": BFD_INTERVAL},
+    "bfd_multiplier": {"type": "int", "default": BFD_MULTIPLIER},
     "inside": {"type": "list", "elements": "str", "default": []},
     "clamp_mss": {"type": "bool", "default": True},
 }
 # wg-quick and the kernel would take more; these need no quoting anywhere.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,11}\Z")
-# Of hosts and peers: they stand in files, and in names of files.
-_NODE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}\Z")
-_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")
 _POSITIVE = re.compile(r"[1-9][0-9]{0,9}\Z")
-_LOWEST_MTU, _HIGHEST_MTU = 1280, 65535
-# Below 576 IPv4 itself does not work; a tunnel over it would be below what IPv6 asks for.
-_LOWEST_OUTER_MTU = 576
 
 
 def parse(
@@ -147,24 +153,26 @@ class _Parser:
             return
         key = found["public_key"]
         if not is_key(key):
-            self._problem(place + ".public_key", "is no WireGuard key", "44 characters, as `wg pubkey` prints them")
+            self._problem(place + ".public_key", "is no WireGuard key", A_KEY)
         self._nodes[name] = self._node(name, found, place + ".", managed=False)
 
     def _node(self, name: str, found: Mapping[str, Any], at: str, managed: bool) -> Node:
-        if not _NODE.match(name):
+        if not is_node(name):
             self._problem(at.rstrip("."), "%r is no name of a node" % name, "letters, digits, and _ . - within")
         endpoint = found["endpoint"].strip()
         address = literal(endpoint)
         if address:
             # As WireGuard prints it.
             endpoint = str(address)
-        elif endpoint and not _is_name(endpoint):
+        elif endpoint and not is_host_name(endpoint):
             text = "%r is neither an address nor a name" % endpoint
             self._problem(at + "endpoint", text, "without a port, which is derived")
         wrong = [family for family in found["families"] if family not in (4, 6)]
         if wrong:
             self._problem(at + "families", "%s: IP has the families 4 and 6" % wrong)
-        self._range(at + "outer_mtu", found["outer_mtu"], _LOWEST_OUTER_MTU, _HIGHEST_MTU, "bytes")
+        self._range(at + "outer_mtu", found["outer_mtu"], LOWEST_IPV4_MTU, HIGHEST_MTU, "bytes")
+        if found["as_number"]:
+            self._range(at + "as_number", found["as_number"], 1, 4294967294)
         if found.get("port"):
             self._range(at + "port", found["port"], 1, 65535)
         prefixes = self._networks(found.get("prefixes") or (), at + "prefixes")
@@ -179,6 +187,7 @@ class _Parser:
             outer_mtu=found["outer_mtu"],
             public_key=found.get("public_key", ""),
             port=found.get("port", 0),
+            as_number=found["as_number"],
             prefixes=prefixes,
             place=at.rstrip("."),
         )
@@ -191,18 +200,16 @@ class _Parser:
         for index, text in enumerate(given):
             here = "%s[%d]" % (place, index)
             try:
-                if "%" in text:
-                    raise ValueError("a zone is of a host, not of a prefix")
-                network = ipaddress.ip_network(text.strip())
+                prefix = prefix_of(text)
             except ValueError as error:
                 self._problem(here, "%r is no prefix: %s" % (text, error), "such as 10.10.0.0/16 or 2001:db8::/48")
                 continue
-            if network.prefixlen == 0:
-                problem = "%s would send everything into the tunnel, its own packets too" % network
+            if prefix.prefixlen == 0:
+                problem = "%s would send everything into the tunnel, its own packets too" % prefix
                 self._problem(here, problem, "name the prefixes that are behind the site")
-            elif network.is_multicast or network.is_loopback or network.is_link_local:
-                self._problem(here, "%s is not routed between sites" % network)
-            found.append(network)
+            elif prefix.is_multicast or prefix.is_loopback or prefix.is_link_local:
+                self._problem(here, "%s is not routed between sites" % prefix)
+            found.append(prefix)
         return tuple(found)
 
     def _site(self, name: str, given: Any) -> None:
@@ -279,8 +286,10 @@ class _Parser:
         self._range(place + ".port", found["port"], 1, 65535)
         self._range(place + ".keepalive", found["keepalive"], 1, 65535, "seconds")
         if found["mtu"]:
-            self._range(place + ".mtu", found["mtu"], _LOWEST_MTU, _HIGHEST_MTU, "bytes; 0: derived")
+            self._range(place + ".mtu", found["mtu"], LOWEST_MTU, HIGHEST_MTU, "bytes; 0: derived")
         self._range(place + ".metric", found["metric"], 1, 1 << 24)
+        self._range(place + ".bfd_interval", found["bfd_interval"], 50, 5000, "milliseconds")
+        self._range(place + ".bfd_multiplier", found["bfd_multiplier"], 2, 50)
         for name in found["inside"]:
             if name not in self._sites:
                 self._problem(place + ".inside", "%r is no site" % name)
@@ -305,6 +314,8 @@ class _Parser:
             preshared_keys=found["preshared_keys"],
             mtu=found["mtu"],
             metric=found["metric"],
+            bfd_interval=found["bfd_interval"],
+            bfd_multiplier=found["bfd_multiplier"],
             inside=tuple(found["inside"]),
             clamp_mss=found["clamp_mss"],
             place=place,
@@ -350,17 +361,3 @@ class _Parser:
             else:
                 found[str(name)] = int(number)
         return found
-
-
-def is_key(text: str) -> bool:
-    """Whether a text is a WireGuard key: 32 bytes in base64."""
-    try:
-        return len(text) == 44 and len(base64.b64decode(text, validate=True)) == 32
-    except (binascii.Error, ValueError):
-        return False
-
-
-def _is_name(text: str) -> bool:
-    labels = text.rstrip(".").split(".")
-    # All digits at the end: somebody's mistyped address, which a resolver would take for another.
-    return len(text) <= 253 and all(_LABEL.match(label) for label in labels) and not labels[-1].isdigit()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import ipaddress
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_endpoints import endpoint_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import (
+    LINKS_DECLARATION,
     NETWORKD,
     WG_QUICK,
     tunnel_files,
@@ -33,13 +35,15 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_ipsec import (
     ipsec_rules,
     ipsec_settings,
 )
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_path import on_the_path
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology import (
     InterfaceWanted,
     PeerWanted,
+    holds,
     pair_name,
 )
 
-ROLE_DECLARATION = "role:wireguard_links"
+ROLE_DECLARATION = LINKS_DECLARATION
 AUTO = "auto"
 # A peer in one of our files, of either backend: its name, then its key.
 _RECORDED = re.compile(r"^# (\S+)\nPublicKey ?= ?(\S+)$", re.MULTILINE)
@@ -50,7 +54,8 @@ _OF_PRESHARED_KEYS = b"netfleet.tcp wireguard preshared key"
 class LinkSettings:
     """What the role's variables say of all links of a host. congestion_control, initcwnd, initrwnd: of their routes.
 
-    backend: AUTO, or what brings them up at boot. secret: all preshared keys are made of it; empty: there are none.
+    probe_mtu: whether the MTU is that of the path, where it is narrower than declared. backend: AUTO, or what brings
+    them up at boot. secret: all preshared keys are made of it; empty: there are none.
     generation: another one makes other keys. ipsec: how far the links have taken over from it (see _links_ipsec).
     """
 
@@ -61,6 +66,7 @@ class LinkSettings:
     ipsec: str = NO_IPSEC
     secret: str = ""
     generation: int = 0
+    probe_mtu: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,8 @@ def desired_links(
         backend = NETWORKD if observed.networkd else WG_QUICK
     made = [_tunnel(host, wanted, observed, keys, settings) for wanted in interfaces]
     tunnels = tuple(tunnel for tunnel, _secrets, _findings in made)
+    measured = [on_the_path(tunnel, observed) for tunnel in tunnels] if settings.probe_mtu else []
+    tunnels = tuple(entry.tunnel for entry in measured) if settings.probe_mtu else tunnels
     names = {*(tunnel.name for tunnel in tunnels), *observed.baseline.tunnels}
     return DesiredLinks(
         Desired(
@@ -109,9 +117,14 @@ def desired_links(
             tunnels=tunnels,
             files=tuple(entry for tunnel in tunnels for entry in tunnel_files(tunnel, backend)),
             watched=watched(names),
+            reasons={key: reason for entry in measured for key, reason in entry.reasons.items()},
         ),
         {token: secret for _tunnel, secrets, _findings in made for token, secret in secrets.items()},
-        tuple(finding for _tunnel, _secrets, findings in made for finding in findings),
+        tuple(
+            finding
+            for findings in (*(entry[2] for entry in made), *(entry.findings for entry in measured))
+            for finding in findings
+        ),
     )
 
 
@@ -160,7 +173,7 @@ def _tunnel(
         )
     findings += _key_findings(wanted, observed, peers, live)
     routes = tuple(sorted(_routes(known, settings), key=str))
-    prefixes = [route.prefix for route in routes]
+    prefixes = _behind(wanted, known)
     findings += ipsec_findings(wanted, settings.ipsec, prefixes)
     findings += _rotation_findings(host, wanted, keys)
     former = keys.former.get(host, "")
@@ -247,6 +260,13 @@ def preshared_key(settings: LinkSettings, topology: str, one: str, other: str) -
     words = (topology, *pair_name(one, other), str(settings.generation))
     message = b"\0".join([_OF_PRESHARED_KEYS, *(word.encode() for word in words)])
     return base64.b64encode(hmac.new(settings.secret.encode(), message, hashlib.sha256).digest()).decode()
+
+
+def _behind(wanted: InterfaceWanted, peers: List[PeerWanted]) -> List[str]:
+    """What is reached by an interface, whoever makes the routes, but for the tunnel's own network."""
+    own = [ipaddress.ip_interface(address).network for address in wanted.addresses]
+    found = (ipaddress.ip_network(prefix) for peer in peers for prefix in peer.allowed)
+    return sorted({str(prefix) for prefix in found if not any(holds(network, prefix) for network in own)})
 
 
 def _routes(peers: List[PeerWanted], settings: LinkSettings) -> Iterator[TunnelRoute]:

@@ -4,22 +4,23 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Dict, Mapping, Tuple, Union
 
-Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
-Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_values import Address, Network, literal
+
 SITE_TO_SITE, HUB_AND_SPOKE, MESH = "site_to_site", "hub_and_spoke", "mesh"
 KINDS = (SITE_TO_SITE, HUB_AND_SPOKE, MESH)
-# How traffic is given another link: not at all, or by routes of different metric.
-NONE, METRIC = "none", "metric"
-FAILOVER = (NONE, METRIC)
+# How traffic is given another link: not at all, by routes of different metric, or by a routing daemon.
+NONE, METRIC, BGP = "none", "metric", "bgp"
+FAILOVER = (NONE, METRIC, BGP)
 # What wg-quick and most guides use.
 DEFAULT_PORT = 51820
 # Below those that hosts get from DHCP and the like.
 FIRST_METRIC = 50
+# Milliseconds, and how many of them: a dead link is noticed within a second.
+BFD_INTERVAL, BFD_MULTIPLIER = 300, 3
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Node:
     endpoint: the address or name that others reach it at, empty where they cannot. nat: something on the way forgets
     its connections, so that it must keep them alive. families: of IP (4, 6) that it has outside of the tunnels; empty:
     not known. outer_mtu: bytes of an IP packet that get through to it. prefixes: its own, beside those of its site.
-    place: where it is declared, for errors.
+    as_number: of its autonomous system, with failover bgp; 0: derived, or none, where it is not managed. place: where
+    it is declared, for errors.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Node:
     outer_mtu: int = 1500
     public_key: str = ""
     port: int = 0
+    as_number: int = 0
     prefixes: Tuple[Network, ...] = ()
     place: str = ""
 
@@ -67,7 +70,8 @@ class Topology:
     networks: of the tunnels' own addresses, at most one a family. numbers: of nodes within these networks, where the
     derived one is not wanted. interface_per_peer: each link has an interface of its own, so that several may carry the
     same prefixes. mtu: of the tunnel; 0: derived. keepalive: seconds. metric: of the routes that are preferred, with
-    failover. inside: sites of whose prefixes the networks may be a part. clamp_mss: whether TCP's segments are made to
+    failover. bfd_interval: milliseconds; a link is dead, with failover bgp, when nothing comes for bfd_multiplier of
+    them. inside: sites of whose prefixes the networks may be a part. clamp_mss: whether TCP's segments are made to
     fit the MTU, whatever the two ends of a connection think that fits.
     """
 
@@ -84,6 +88,8 @@ class Topology:
     preshared_keys: bool = True
     mtu: int = 0
     metric: int = FIRST_METRIC
+    bfd_interval: int = BFD_INTERVAL
+    bfd_multiplier: int = BFD_MULTIPLIER
     inside: Tuple[str, ...] = ()
     clamp_mss: bool = True
     place: str = ""
@@ -115,11 +121,3 @@ class Links:
     def _sites_by_node(self) -> Dict[str, Site]:
         # Asked for each end of each link, of which a fleet has thousands.
         return {node: site for site in self.sites.values() for node in site.gateways}
-
-
-def literal(text: str) -> Union[Address, None]:
-    """The address that a text is; None where it is a name. An address with a zone is none: it is one host's alone."""
-    try:
-        return None if "%" in text else ipaddress.ip_address(text)
-    except ValueError:
-        return None

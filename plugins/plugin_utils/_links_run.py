@@ -29,6 +29,8 @@ SETTINGS: Dict[str, Dict[str, Any]] = {
     "initcwnd": {"type": "int", "default": 0},
     "initrwnd": {"type": "int", "default": 0},
     "ipsec": {"type": "str", "choices": list(IPSEC), "default": NO_IPSEC},
+    "probe_mtu": {"type": "bool", "default": False},
+    "replace_frr": {"type": "bool", "default": False},
     "confirm": {"type": "int", "default": 120},
     "log": {"type": "str", "default": ""},
 }
@@ -81,6 +83,7 @@ def link_settings(found: Mapping[str, Any]) -> LinkSettings:
         ipsec=found["ipsec"],
         secret=found["secret"],
         generation=found["generation"],
+        probe_mtu=found["probe_mtu"],
     )
 
 

@@ -14,21 +14,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Set, Tuple
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_values import (
+    OVERHEAD,
+    PADDING,
+    Network,
+    holds,
+    literal,
+)
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import (
+    BGP,
     HUB_AND_SPOKE,
     METRIC,
     NONE,
     Links,
-    Network,
     Node,
     Topology,
-    literal,
 )
 
-# Bytes that WireGuard adds: the outer IP header, 8 of UDP, 32 of its own. A name may resolve to either family.
-OVERHEAD = {4: 60, 6: 80}
-# The kernel pads what it encrypts to this; where its own cap does not apply, a packet grows by up to 15 bytes.
-PADDING = 16
 # By how much less each gateway is preferred that follows another; and a way that leads through a hub.
 NEXT_METRIC, DETOUR = 1, 100
 # Larger networks than this hold no more numbers than it: a number is also added to ports.
@@ -225,13 +227,21 @@ def _routes(declared: Links, topology: Topology, peer: str, carried: Iterable[Ne
         if not topology.interface_per_peer and any(holds(network, prefix) for network in topology.networks):
             continue
         metric = 0
+        if topology.failover == BGP and speaks_bgp(declared, peer) and prefix not in own:
+            # The routing daemon routes it, as long as the link lives.
+            continue
         if topology.failover == METRIC and prefix not in own:
-            metric = _metric(declared, topology, peer) + (0 if prefix in behind else DETOUR)
+            metric = preference(declared, topology, peer) + (0 if prefix in behind else DETOUR)
         yield RouteWanted(str(prefix), metric)
 
 
-def _metric(declared: Links, topology: Topology, peer: str) -> int:
-    """Gateways are preferred in the order in which their site, or the hubs, name them."""
+def speaks_bgp(declared: Links, node: str) -> bool:
+    """Whether a node takes part where a routing daemon decides. A peer of others does where its number is given."""
+    return declared.nodes[node].managed or declared.nodes[node].as_number > 0
+
+
+def preference(declared: Links, topology: Topology, peer: str) -> int:
+    """The metric of a peer: gateways are preferred in the order in which their site, or the hubs, name them."""
     site = declared.site_of(peer)
     order = topology.hubs if peer in topology.hubs else site.gateways if site else (peer,)
     return topology.metric + NEXT_METRIC * order.index(peer)
@@ -241,7 +251,7 @@ def allowed(declared: Links, topology: Topology, node: str, peer: str) -> Tuple[
     """What is reached by a peer: itself, what is behind it, and by a hub the rest of its topology too."""
     own = [_whole(address) for address in addresses_of(topology, peer)]
     found = dict.fromkeys(declared.behind(peer))
-    if _passes_on(topology, node, peer):
+    if passes_on(topology, node, peer):
         found.update(dict.fromkeys(topology.networks))
         for other in topology.nodes:
             found.update(dict.fromkeys(declared.behind(other)))
@@ -259,14 +269,9 @@ def _outermost(prefixes: Iterable[Network]) -> List[Network]:
     return found
 
 
-def _passes_on(topology: Topology, node: str, peer: str) -> bool:
+def passes_on(topology: Topology, node: str, peer: str) -> bool:
     """Whether a peer leads on to the rest of its topology: a hub does; from hub to hub, where there is a way round."""
     return peer in topology.hubs and (node not in topology.hubs or topology.failover != NONE)
-
-
-def holds(larger: Network, smaller: Network) -> bool:
-    """Whether a prefix is within another one, or the same."""
-    return larger.version == smaller.version and smaller.subnet_of(larger)  # type: ignore[arg-type]
 
 
 def _whole(address: str) -> Network:

@@ -287,13 +287,3 @@ def test_archived_suites_do_without_security_updates() -> None:
     argv = mmdebstrap_argv(KNOWN["trixie"], Path("t.tar"))
     assert not [word for word in argv if word.startswith("--setup-hook")]
     assert argv[-2:] == ["trixie", "t.tar"]
-
-
-@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
-def test_tuned_is_in_the_tree_and_does_not_start_by_itself(suite: str) -> None:
-    argv = mmdebstrap_argv(KNOWN[suite], Path("t.tar"))
-    packages = next(word for word in argv if word.startswith("--include="))
-    assert "tuned" in packages.removeprefix("--include=").split(",")
-    hooks = [word for word in argv if word.startswith("--customize-hook=")]
-    assert len(hooks) == 1
-    assert hooks[0].endswith("disable tuned")

@@ -95,6 +95,9 @@ class FakeSystem:
         self.reloads = 0  # how often systemd was to read its units again
         self.reload_fails = False
         self.hosts: dict[str, list[str]] = {}  # the addresses of names
+        self.paths: dict[str, int] = {}  # bytes of the largest packet that gets through, by address
+        self.lost: Callable[[], bool] = lambda: False  # whether an echo is lost, whatever its size
+        self.rounds: list[tuple[list[tuple[str, int]], float]] = []  # of echoes
         self.routes: list[dict[str, Any]] = []  # as ip -j prints them
         self.sockets: dict[bytes, list[bytes]] = {}  # the kernel's answers, by request
         self.limits: dict[str, str] = {}
@@ -353,6 +356,10 @@ class FakeSystem:
                 for peer in tunnel.peers
             ]
             self.tunnels[name] = replace(tunnel, peers=tuple(peers))
+
+    def echo(self, asked: Sequence[tuple[str, int]], seconds: float) -> dict[tuple[str, int], float]:
+        self.rounds.append((list(asked), seconds))
+        return {entry: 0.01 for entry in asked if entry[1] <= self.paths.get(entry[0], 0) and not self.lost()}
 
     def resolve(self, name: str) -> list[str]:
         return self.hosts.get(name, [])

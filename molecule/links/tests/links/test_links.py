@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from testinfra.host import Host as Connection
 
+from lab.fleet import Fleet
 from lab.paths import REPOSITORY
 from tests.molecule.hosts import look
 from tests.molecule.links import GATEWAYS, INTERFACE, KEY, Link, Live, ping, run_links
@@ -21,9 +22,9 @@ ADDRESSES = {"local1": "10.199.0.1", "cloud1": "10.199.0.2", "cloud2": "10.199.0
 # 1500 less 60 of IPv4 and WireGuard; of ping's packet, 28 are headers.
 MTU, DATA = 1440, 1412
 REBOOT = REPOSITORY / "molecule" / "shared" / "reboot.yml"
-# A laptop that nobody here manages joins.
+# Somebody whom nobody here manages joins.
+ALICE = {"public_key": "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="}
 WITH_ALICE = {
-    "wireguard_links_peers": {"alice": {"public_key": "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="}},
     "wireguard_links_topologies": [
         {
             "name": "wan",
@@ -164,13 +165,20 @@ def test_drift_of_the_live_state_is_mended_in_place(
 
 
 def test_keys_change_and_peers_come_and_go_and_a_connection_through_the_link_hardly_notices(
-    up: Run, live: dict[str, Live], link: Link, connections: dict[str, Connection], capfd: pytest.CaptureFixture[str]
+    up: Run,
+    live: dict[str, Live],
+    link: Link,
+    fleet: Fleet,
+    connections: dict[str, Connection],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     assert up.status == 0
     gateway, east = connections["local1"], connections["cloud1"]
+    # Where nothing answers; still a host of ours.
+    endpoint = next(host.address for host in fleet.hosts if host.name == "local2")
     events = {
         "a run that changes nothing": {},
-        "a peer is added": WITH_ALICE,
+        "a peer is added": {**WITH_ALICE, "wireguard_links_peers": {"alice": {**ALICE, "endpoint": endpoint}}},
         "it is removed": {},
         "a key changes": {"wireguard_links_rotate": ["local1"]},
         "all keys change": {"wireguard_links_rotate": ["all"]},

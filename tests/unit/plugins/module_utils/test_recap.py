@@ -9,10 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._recap import (
+    PENDING,
+    WAITING,
     HostResult,
     headline_state,
     host_status,
     recap_lines,
+    with_links,
 )
 
 CC = "net.ipv4.tcp_congestion_control"
@@ -223,3 +226,22 @@ def test_a_run_that_stopped_says_which_hosts_are_new_old_and_reverted() -> None:
         "back: as before: the change was taken back",
         "    the health gate failed: RTT",
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "links", "became"),
+    [
+        ("ok", None, "ok"),
+        ("ok", "changed", "changed"),
+        ("changed", "changed", "changed"),
+        ("ok", PENDING, PENDING),
+        ("failed", "changed", "failed"),
+        (WAITING, "changed", WAITING),
+    ],
+)
+def test_links_of_the_same_run_are_a_part_of_what_became_of_a_host(status: str, links: str | None, became: str) -> None:
+    tcp = (("sysctl", "net.ipv4.tcp_fin_timeout", "60", "30"),) if status == "changed" else ()
+    tunnel = (("tunnel", "wg-wan MTU", "1440", "1328"),)
+    found = with_links(HostResult(status, changes=tcp), HostResult(links, changes=tunnel) if links else None)
+    assert found.status == became
+    assert found.changes == (*tcp, *(tunnel if links and status in ("ok", "changed") else ()))

@@ -83,3 +83,19 @@ def test_text_without_secrets_stays_as_it_is(text: str) -> None:
 def test_a_secret_that_nobody_gave_is_asked_for(text: str) -> None:
     with pytest.raises(HostError, match=r"its value did not come with this run \(give tcp_tuning_fast_open_key\)"):
         Vault().reveal(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "masked"),
+    [
+        (" neighbor 10.0.0.1 password hunter2", " neighbor 10.0.0.1 password <secret>"),
+        ("password 8 WuN0UOEsh./0U", "password 8 <secret>"),
+        ("  key-string hunter2", "  key-string <secret>"),
+        (" ip ospf message-digest-key 1 md5 hunter2", " ip ospf message-digest-key 1 md5 <secret>"),
+        (" neighbor 10.0.0.1 bfd", " neighbor 10.0.0.1 bfd"),
+    ],
+)
+def test_what_frr_keeps_secret_stays_so(line: str, masked: str) -> None:
+    assert VAULT.mask_file("/etc/frr/frr.conf", "hostname gw\n%s\nline vty\n" % line) == (
+        "hostname gw\n%s\nline vty\n" % masked
+    )
