@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Dict, List, Tuple
 
 from ansible.errors import AnsibleError
@@ -24,6 +25,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import
     desired_links,
     watched,
 )
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_path import addresses_to_probe
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_run import checked, declared, digest, link_settings
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology import InterfaceWanted
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_verdict import dead, lived, not_kept
@@ -88,9 +90,9 @@ class ActionModule(ChangeAction):
             "resolve": sorted({peer.endpoint for interface in wanted for peer in interface.peers if peer.endpoint}),
             "name": ROLE_DECLARATION,
         }
-        if settings["probe_mtu"]:
-            request.update(probe=request["resolve"], probe_limit=_outer_mtu(task_vars))
         observed, _answer = self.observe(request, task_vars)
+        if settings["probe_mtu"]:
+            observed = self._probed(wanted, observed, task_vars)
         key, made = observed.tunnel_key, False
         if wanted and not key and not observed.tunnel_limit:
             answer = self._execute_module(module_name="netfleet.tcp.wireguard_key", module_args={}, task_vars=task_vars)
@@ -98,6 +100,17 @@ class ActionModule(ChangeAction):
                 return dict(answer)
             key, made = str(answer["public_key"]), bool(answer["changed"])
         return {"changed": made, "public_key": key, "observed": to_wire(observed)}
+
+    def _probed(self, wanted: Tuple[InterfaceWanted, ...], observed: Observed, task_vars: Dict[str, Any]) -> Observed:
+        """What was observed, with how large packets may be on the way to each peer; nothing of it where that fails."""
+        addresses = addresses_to_probe(wanted, observed)
+        if not addresses or observed.tunnel_limit:
+            return observed
+        request = {"probe": addresses, "probe_limit": _outer_mtu(task_vars)}
+        answer: Dict[str, Any] = self._execute_module(
+            module_name="netfleet.tcp.wireguard_info", module_args=request, task_vars=task_vars
+        )
+        return replace(observed, path_mtu=answer.get("path_mtu") or {})
 
     def _ask(self, _given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         """One task asks many hosts: none of them may make it fail."""
