@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Dict, List, Set, Tuple
 
 from ansible.errors import AnsibleError
@@ -30,6 +31,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import
     desired_links,
     watched,
 )
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_path import addresses_to_probe
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_run import (
     checked,
     declared,
@@ -125,13 +127,13 @@ class ActionModule(ChangeAction):
             "resolve": sorted({peer.endpoint for interface in wanted for peer in interface.peers if peer.endpoint}),
             "name": ROLE_DECLARATION,
         }
-        if settings["probe_mtu"]:
-            request.update(probe=request["resolve"], probe_limit=_outer_mtu(task_vars))
         routed = _routing(given, settings, task_vars)
         refused = refusal(list(of_routes(settings))) if routed else None
         if refused:
             raise refused
         observed, _answer = self.observe(request, task_vars)
+        if settings["probe_mtu"]:
+            observed = self._probed(wanted, observed, task_vars)
         seen = routing_seen(routed, observed.files, observed.tunnels)
         key, made = observed.tunnel_key, False
         if wanted and not key and not observed.tunnel_limit:
@@ -156,6 +158,17 @@ class ActionModule(ChangeAction):
         if answer.get("failed"):
             raise LookError(answer)
         return answer
+
+    def _probed(self, wanted: Tuple[InterfaceWanted, ...], observed: Observed, task_vars: Dict[str, Any]) -> Observed:
+        """What was observed, with how large packets may be on the way to each peer; nothing of it where that fails."""
+        addresses = addresses_to_probe(wanted, observed)
+        if not addresses or observed.tunnel_limit:
+            return observed
+        request = {"probe": addresses, "probe_limit": _outer_mtu(task_vars)}
+        answer: Dict[str, Any] = self._execute_module(
+            module_name="netfleet.tcp.wireguard_info", module_args=request, task_vars=task_vars
+        )
+        return replace(observed, path_mtu=answer.get("path_mtu") or {})
 
     def _ask(self, _given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         """One task asks many hosts: none of them may make it fail."""

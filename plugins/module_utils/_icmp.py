@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""ICMP echo in packets of a given size that nobody may fragment. I/O: only _system uses it.
+"""ICMP echo in packets of a given size that nobody may fragment. I/O, apart from _system: it is seldom wanted.
 
 The sockets ignore what the kernel believes of a path: a router that drops in silence has taught it nothing, and what it
 once learned may be long over. Sources: icmp(7), ip(7), ipv6(7), RFC 792, RFC 4443.

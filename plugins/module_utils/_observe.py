@@ -63,9 +63,6 @@ class Request:
     tunnels: bool = False
     tunnels_of: str = ""
     resolve: Tuple[str, ...] = ()
-    # Addresses or names to which to find out how large packets may be, and how large they are at most; 0: not at all.
-    probe: Tuple[str, ...] = ()
-    probe_limit: int = 0
 
 
 def load_vault(system: System, name: str, wanted: Dict[str, str]) -> Tuple[Baseline, Vault]:
@@ -86,7 +83,6 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
     boot = boot_files(system, names, reader, vault)
     routes = _routes(system) if request.routes else ()
     pending, last_change = summaries(system) if facts["root"] else (None, None)
-    resolved = {name: tuple(system.resolve(name)) for name in request.resolve}
     foreign = {path: text for path, text in boot.texts.items() if path not in request.files}
     return Observed(
         kernel=facts["kernel"],
@@ -113,26 +109,20 @@ def observe(system: System, request: Request, baseline: Baseline, vault: Vault) 
         unread=boot.unread,
         pending=pending,
         last_change=last_change,
-        resolved=resolved,
+        resolved={name: tuple(system.resolve(name)) for name in request.resolve},
         tunnel_baseline=_baseline.masked(before, vault) if request.tunnels_of else Baseline(),
-        **_tunnels(system, request, before, resolved),
+        **_tunnels(system, request, before),
     )
 
 
-def _tunnels(
-    system: System, request: Request, baseline: Baseline, resolved: Dict[str, Tuple[str, ...]]
-) -> Dict[str, Any]:
+def _tunnels(system: System, request: Request, baseline: Baseline) -> Dict[str, Any]:
     """What is observed of WireGuard, by the names of Observed's fields. baseline: of the declaration of tunnels."""
     if not request.tunnels and not baseline.tunnels:
         return {}
     # Most looks are not about tunnels, and do not wait until the code for them is loaded.
-    from ansible_collections.netfleet.tcp.plugins.module_utils._observe_tunnels import observe_paths, observe_tunnels
+    from ansible_collections.netfleet.tcp.plugins.module_utils._observe_tunnels import observe_tunnels
 
-    found = observe_tunnels(system)
-    if request.probe_limit:
-        ours = [tunnel for name, tunnel in found.get("tunnels", {}).items() if name in baseline.tunnels]
-        found["path_mtu"] = observe_paths(system, request.probe, request.probe_limit, resolved, ours)
-    return found
+    return observe_tunnels(system)
 
 
 def _baseline_known(system: System) -> bool:

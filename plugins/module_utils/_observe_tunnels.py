@@ -7,13 +7,11 @@ Apart from the rest of a visit, so that a look at TCP does not load it. Pure but
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, Mapping, Sequence, Tuple
+from typing import Any, Dict
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import without_secrets
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_endpoints import address_of
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import (
     NETWORKD_RUNS,
     key_is_right,
@@ -37,19 +35,3 @@ def observe_tunnels(system: System) -> Dict[str, Any]:
         "foreign_routes": links.elsewhere,
         "clamp_limit": links.clamp_limit,
     }
-
-
-def observe_paths(
-    system: System,
-    probe: Sequence[str],
-    highest: int,
-    resolved: Mapping[str, Tuple[str, ...]],
-    tunnels: Iterable[Tunnel],
-) -> Dict[str, int]:
-    """How large packets may be on the way to endpoints (see _path_mtu). tunnels: whose peers are asked too."""
-    from ansible_collections.netfleet.tcp.plugins.module_utils._path_mtu import path_mtus
-
-    # Of a name the first address, which a new tunnel would use; one that is in use is that of a peer.
-    named = [(resolved.get(entry) or ("",))[0] if entry in resolved else entry for entry in probe]
-    live = [address_of(peer.endpoint) for tunnel in tunnels for peer in tunnel.peers]
-    return path_mtus(system, [address for address in (*named, *live) if address], highest)

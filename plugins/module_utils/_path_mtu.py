@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How large the packets are that get through to an address. Pure but for the System that is handed in.
+"""How large the packets are that get through to an address. Pure but for the echoes that are handed in (see _icmp).
 
 Asked by echoes that nobody may fragment, so a router that drops what is too large and says nothing of it is found too.
 Sizes are tried at which the MTU of a tunnel would be another one, and no others: what lies between makes no difference,
@@ -10,11 +10,13 @@ and cannot make one from run to run.
 from __future__ import annotations
 
 import time
-from typing import Callable, Dict, Iterable, List, Tuple
+from typing import Callable, Dict, Iterable, List, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
-from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_values import OVERHEAD, PADDING
+
+# Which (address, bytes of an IP packet) are answered within so many seconds, and in how many each.
+Echo = Callable[[Sequence[Tuple[str, int]], float], Dict[Tuple[str, int], float]]
 
 # Bytes of the smallest packet that is tried, but for the one that shows whether anybody answers.
 LOWEST = 1280
@@ -68,7 +70,7 @@ def sizes(address: str, highest: int) -> Tuple[int, ...]:
 
 
 def path_mtus(
-    system: System, addresses: Iterable[str], highest: int, clock: Callable[[], float] = time.monotonic
+    echo: Echo, addresses: Iterable[str], highest: int, clock: Callable[[], float] = time.monotonic
 ) -> Dict[str, int]:
     """By address, the bytes of the largest packet of a tunnel that gets through; 0 where nobody answers.
 
@@ -76,7 +78,7 @@ def path_mtus(
     """
     asked = list(dict.fromkeys(addresses))[:MOST_ADDRESSES]
     ends = clock() + _SECONDS
-    first = system.echo([(address, _SMALL) for address in asked], _FIRST) if asked else {}
+    first = echo([(address, _SMALL) for address in asked], _FIRST) if asked else {}
     answering = [address for address in asked if (address, _SMALL) in first]
     paths = {address: _Path(sizes(address, highest)) for address in answering}
     for path in paths.values():
@@ -88,7 +90,7 @@ def path_mtus(
         wanted = [(address, paths[address].sizes[index]) for address, tried in rounds.items() for index in tried]
         if not wanted or ends - clock() < seconds:
             break
-        answers = system.echo(wanted, seconds)
+        answers = echo(wanted, seconds)
         for address, tried in rounds.items():
             path = paths[address]
             if tried:

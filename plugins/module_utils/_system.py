@@ -97,9 +97,6 @@ class System(Protocol):
     def send_datagram(self, address: str, port: int) -> None:
         """Send an empty UDP datagram. Where it cannot be sent, nothing happens."""
 
-    def echo(self, asked: Sequence[Tuple[str, int]], seconds: float) -> Dict[Tuple[str, int], float]:
-        """Which (address, bytes of an IP packet) are answered by ICMP echo, unfragmented, and in how many seconds."""
-
     def resolve(self, name: str) -> List[str]:
         """The addresses of a name, as this host resolves it; none where it does not."""
 
@@ -344,12 +341,6 @@ class LinuxSystem:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"", (address, port))
-
-    def echo(self, asked: Sequence[Tuple[str, int]], seconds: float) -> Dict[Tuple[str, int], float]:
-        # Asked for seldom, and not loaded with the rest.
-        from ansible_collections.netfleet.tcp.plugins.module_utils import _icmp
-
-        return _icmp.echo(asked, seconds)
 
     def resolve(self, name: str) -> List[str]:
         try:

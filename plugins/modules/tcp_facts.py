@@ -78,17 +78,6 @@ options:
     type: list
     elements: str
     default: []
-  probe:
-    description:
-      - With O(tunnels), addresses, or names of O(resolve), to which to look how large packets may be. Where the peers
-        of interfaces of the declaration are found is looked at too. It takes up to three seconds.
-    type: list
-    elements: str
-    default: []
-  probe_limit:
-    description: Bytes of the largest packets to try; V(0) for none.
-    type: int
-    default: 0
   counters:
     description: Whether to read what the host's TCP has counted, and the RTT of its connections.
     type: bool
@@ -196,11 +185,6 @@ ansible_facts:
           description: Public key of the host for its WireGuard interfaces; empty where none was made yet.
           returned: always
           type: str
-        path_mtu:
-          description: With O(probe_limit), bytes of the largest packet of a tunnel that gets through, by address; V(0)
-            where nobody answers.
-          returned: always
-          type: dict
         unread:
           description: Why a file that decides the next boot could not be read, by path.
           returned: always
@@ -241,8 +225,6 @@ def main() -> None:
             tunnels=dict(type="bool", default=False),
             tunnels_of=dict(type="str", default=""),
             resolve=dict(type="list", elements="str", default=[]),
-            probe=dict(type="list", elements="str", default=[]),
-            probe_limit=dict(type="int", default=0),
             secrets=dict(type="dict", default={}, no_log=True),
         ),
         supports_check_mode=True,
@@ -266,8 +248,6 @@ def main() -> None:
             tunnels=wanted["tunnels"],
             tunnels_of=wanted["tunnels_of"],
             resolve=tuple(wanted["resolve"]),
-            probe=tuple(wanted["probe"]),
-            probe_limit=wanted["probe_limit"],
         )
         baseline, vault = load_vault(system, wanted["name"], wanted["secrets"])
         state = observe(system, request, baseline, vault)

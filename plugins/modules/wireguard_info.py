@@ -44,6 +44,17 @@ options:
     description: Seconds to wait for their answers.
     type: float
     default: 0
+  probe:
+    description:
+      - Addresses of endpoints to which to look how large packets may be, by ICMP echoes that nobody may fragment.
+      - It takes up to three seconds for all of them.
+    type: list
+    elements: str
+    default: []
+  probe_limit:
+    description: Bytes of the largest packets to try.
+    type: int
+    default: 1500
 requirements:
   - wireguard-tools on the host
 seealso:
@@ -70,6 +81,10 @@ tunnels:
     - Of a peer, C(handshake) is seconds since the latest (-1 where there was none), C(received) and C(sent) are bytes.
   returned: success
   type: dict
+path_mtu:
+  description: Bytes of the largest packet of a tunnel that gets through, by address of O(probe); V(0) for no answer.
+  returned: success
+  type: dict
 answered:
   description: The public keys of the peers of O(ask) that have answered, by interface.
   returned: success
@@ -79,7 +94,9 @@ answered:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
+from ansible_collections.netfleet.tcp.plugins.module_utils._icmp import echo
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import to_wire
+from ansible_collections.netfleet.tcp.plugins.module_utils._path_mtu import path_mtus
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import without_secrets
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_answers import Asked, answers
@@ -97,6 +114,8 @@ def main() -> None:
         argument_spec=dict(
             ask=dict(type="list", elements="dict", default=[], options=peer),
             wait=dict(type="float", default=0),
+            probe=dict(type="list", elements="str", default=[]),
+            probe_limit=dict(type="int", default=1500),
         ),
         supports_check_mode=True,
     )
@@ -106,7 +125,8 @@ def main() -> None:
         asked = [Asked(entry["interface"], entry["public_key"], entry["address"]) for entry in module.params["ask"]]
         answered = answers(system, asked, module.params["wait"])
         tunnels = {name: to_wire(without_secrets(tunnel)) for name, tunnel in read_tunnels(system).items()}
-        return {"changed": False, "tunnels": tunnels, "answered": answered}
+        paths = path_mtus(echo, module.params["probe"], module.params["probe_limit"])
+        return {"changed": False, "tunnels": tunnels, "answered": answered, "path_mtu": paths}
 
     run_module(module, work)
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Dict, List, Tuple
 
@@ -15,6 +15,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import 
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import SUBJECT
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_values import LOWEST_MTU, OVERHEAD, PADDING, literal
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology import InterfaceWanted
 
 # The MTU in one of our files, of either backend.
 _RECORDED = re.compile(r"^MTU(?:Bytes)? ?= ?(\d+)$", re.MULTILINE)
@@ -68,6 +69,18 @@ def on_the_path(tunnel: Tunnel, observed: Observed) -> Measured:
         mtu = LOWEST_MTU
     reasons = {tunnel.name + what: reason for what in ("", " MTU", " MSS clamp")} if reason else {}
     return Measured(replace(tunnel, mtu=mtu, clamp=tunnel.clamp and mtu), reasons, tuple(findings))
+
+
+def addresses_to_probe(interfaces: Iterable[InterfaceWanted], observed: Observed) -> List[str]:
+    """Where peers are declared to be, and where they are found; of a name the address that a new tunnel would use."""
+    found: Dict[str, None] = {}
+    for interface in interfaces:
+        for peer in interface.peers:
+            known = observed.resolved.get(peer.endpoint, ())
+            found.update({str(literal(peer.endpoint) or (known or ("",))[0]): None})
+        live = observed.tunnels.get(interface.name, Tunnel(""))
+        found.update({address_of(peer.endpoint): None for peer in live.peers})
+    return [address for address in found if address]
 
 
 def _addresses(tunnel: Tunnel, observed: Observed) -> Iterator[Tuple[TunnelPeer, str]]:

@@ -85,9 +85,6 @@ class RecordedSystem:
     def send_datagram(self, address: str, port: int) -> None:
         raise AssertionError("a recorded host was to send to %s, %d" % (address, port))
 
-    def echo(self, asked: Sequence[tuple[str, int]], seconds: float) -> dict[tuple[str, int], float]:
-        raise AssertionError("a recorded host was to send %r within %d s" % (asked, seconds))
-
     def resolve(self, name: str) -> list[str]:
         raise AssertionError("a recorded host was asked for the addresses of %s" % name)
 

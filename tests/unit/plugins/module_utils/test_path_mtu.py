@@ -10,15 +10,14 @@ import random
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _icmp
-from ansible_collections.netfleet.tcp.plugins.module_utils._observe_tunnels import observe_paths
 from ansible_collections.netfleet.tcp.plugins.module_utils._path_mtu import LOWEST, MOST_ADDRESSES, path_mtus, sizes
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_values import OVERHEAD, PADDING
 from tests.unit.plugins.fake_system import FakeSystem
 
@@ -42,7 +41,7 @@ def seconds(system: FakeSystem) -> float:
 )
 def test_the_tunnels_mtu_is_what_the_path_takes(path: int, highest: int, address: str) -> None:
     system = host(**{address: path})
-    found = path_mtus(system, [address], highest)[address]
+    found = path_mtus(system.echo, [address], highest)[address]
     overhead = OVERHEAD[6 if ":" in address else 4]
     assert found <= highest
     assert (found - overhead) // PADDING == (min(path, highest) - overhead) // PADDING
@@ -51,31 +50,31 @@ def test_the_tunnels_mtu_is_what_the_path_takes(path: int, highest: int, address
 
 def test_a_path_as_wide_as_declared_takes_two_rounds() -> None:
     system = host(**{IPV4: 1500})
-    assert path_mtus(system, [IPV4], 1500) == {IPV4: 1500}
+    assert path_mtus(system.echo, [IPV4], 1500) == {IPV4: 1500}
     # The sizes that are tried at once are answered at once.
     assert len(system.rounds) == 2
 
 
 def test_paths_are_asked_at_the_same_time() -> None:
     system = host(**{IPV4: 1400, IPV6: 1500, "192.0.2.7": 1420})
-    assert path_mtus(system, [IPV4, IPV6, "192.0.2.7", IPV4], 1500) == {IPV4: 1388, IPV6: 1500, "192.0.2.7": 1420}
+    assert path_mtus(system.echo, [IPV4, IPV6, "192.0.2.7", IPV4], 1500) == {IPV4: 1388, IPV6: 1500, "192.0.2.7": 1420}
     assert len(system.rounds) <= 4
 
 
 @pytest.mark.parametrize("path", [0, 100, 500, LOWEST - 1])
 def test_who_answers_no_large_echo_tells_nothing(path: int) -> None:
-    assert path_mtus(host(**{IPV4: path}), [IPV4], 1500) == {IPV4: 0}
+    assert path_mtus(host(**{IPV4: path}).echo, [IPV4], 1500) == {IPV4: 0}
 
 
 def test_nobody_to_ask() -> None:
     system = host()
-    assert path_mtus(system, [], 1500) == {}
+    assert path_mtus(system.echo, [], 1500) == {}
     assert system.rounds == []
 
 
 def test_who_has_very_many_peers_asks_some() -> None:
     system = host(**{f"192.0.2.{number}": 1500 for number in range(200)})
-    assert len(path_mtus(system, list(system.paths), 1500)) == MOST_ADDRESSES
+    assert len(path_mtus(system.echo, list(system.paths), 1500)) == MOST_ADDRESSES
 
 
 def test_losses_do_not_change_what_is_found() -> None:
@@ -85,7 +84,7 @@ def test_losses_do_not_change_what_is_found() -> None:
     for _run in range(300):
         system = host(**{IPV4: 1400})
         system.lost = lambda: chance.random() < 0.001
-        found.append(path_mtus(system, [IPV4], 1500)[IPV4])
+        found.append(path_mtus(system.echo, [IPV4], 1500)[IPV4])
     assert set(found) <= {1388, 0}
     assert found.count(0) <= 3
 
@@ -94,7 +93,7 @@ def test_a_size_that_failed_once_by_loss_is_tried_again() -> None:
     system = host(**{IPV4: 1500})
     turns = iter([False, False, False, False, True, *[False] * 100])
     system.lost = lambda: next(turns)
-    assert path_mtus(system, [IPV4], 1500) == {IPV4: 1500}
+    assert path_mtus(system.echo, [IPV4], 1500) == {IPV4: 1500}
 
 
 def test_time_is_kept_where_answers_are_slow() -> None:
@@ -102,13 +101,12 @@ def test_time_is_kept_where_answers_are_slow() -> None:
     system = host(**{IPV4: 1300})
     echo = system.echo
 
-    def slow(asked: list[tuple[str, int]], limit: float) -> dict[tuple[str, int], float]:
+    def slow(asked: Sequence[tuple[str, int]], limit: float) -> dict[tuple[str, int], float]:
         answers = echo(asked, limit)
         now[0] += limit
         return dict.fromkeys(answers, 0.9)
 
-    system.echo = slow  # type: ignore[assignment]
-    assert 0 <= path_mtus(system, [IPV4], 9000, clock=lambda: now[0])[IPV4] <= 1300
+    assert 0 <= path_mtus(slow, [IPV4], 9000, clock=lambda: now[0])[IPV4] <= 1300
     assert now[0] <= 3.0
 
 
@@ -116,16 +114,6 @@ def test_the_sizes_are_those_of_tunnels() -> None:
     assert {(size - 60) % PADDING for size in sizes(IPV4, 1500)} == {0}
     assert (sizes(IPV4, 1500)[0], sizes(IPV4, 1500)[-1]) == (1292, 1500)
     assert sizes(IPV4, 1000) == ()
-
-
-def test_where_peers_are_found_is_asked_beside_what_is_declared() -> None:
-    roaming = Tunnel("wg-wan", peers=(TunnelPeer("A", endpoint="[2001:db8::1]:1024"), TunnelPeer("B")))
-    system = host(**{IPV4: 1400, IPV6: 1400})
-    found = observe_paths(system, ["gw.example.net", "gone.example.net", "203.0.113.9"], 1500, NAMES, [roaming])
-    assert found == {IPV4: 1388, "203.0.113.9": 0, IPV6: 1392}
-
-
-NAMES = {"gw.example.net": (IPV4, "192.0.2.8"), "gone.example.net": ()}
 
 
 def test_the_checksum_makes_the_sum_whole() -> None:
@@ -163,11 +151,11 @@ kill $other
 ASK = """
 import json
 import time
+from ansible_collections.netfleet.tcp.plugins.module_utils._icmp import echo
 from ansible_collections.netfleet.tcp.plugins.module_utils._path_mtu import path_mtus
-from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
 
 began = time.monotonic()
-found = path_mtus(LinuxSystem(), ["192.0.2.2", "2001:db8::2", "192.0.2.1", "192.0.2.9"], 1500)
+found = path_mtus(echo, ["192.0.2.2", "2001:db8::2", "192.0.2.1", "192.0.2.9"], 1500)
 print(json.dumps([found, time.monotonic() - began]))
 """
 

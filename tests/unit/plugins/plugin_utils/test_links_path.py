@@ -12,8 +12,11 @@ import pytest
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline, Observed
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import desired_state, make_plan
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import BACKENDS, WG_QUICK
-from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
+from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_analysis import analysed
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import DesiredLinks, LinkSettings
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_path import addresses_to_probe
+from tests.unit.plugins.plugin_utils.sample_links import MESH, declared
 from tests.unit.plugins.plugin_utils.test_links_desired import KEYS, OBSERVED, links_of
 
 EAST, WEST = "198.51.100.1", "203.0.113.1"
@@ -108,6 +111,17 @@ def test_a_name_and_a_peer_that_roams_are_asked_where_they_are() -> None:
     east = replace(east, tunnels={"wg-wan": replace(tunnel, peers=(replace(roamed[0], public_key=KEYS["gw1"]),))})
     # gw1 has no endpoint: it comes from wherever it is.
     assert mtu(found({"2001:db8::9": 1392, WEST: 1500}, east, host="east")) == 1312
+
+
+def test_what_is_probed_is_where_peers_are_declared_and_where_they_are() -> None:
+    hosts: dict[str, Any] = {"east": {"endpoint": "gw.example.net", "nat": False}}
+    wanted = analysed(declared(MESH, **hosts))
+    assert addresses_to_probe(wanted["gw1"], OBSERVED) == [WEST]
+    known = replace(OBSERVED, resolved={"gw.example.net": (EAST, "192.0.2.1"), WEST: (WEST,)})
+    assert addresses_to_probe(wanted["gw1"], known) == [EAST, WEST]
+    live = Tunnel("wg-wan", peers=(TunnelPeer(KEYS["gw1"], endpoint="[2001:db8::9]:7"), TunnelPeer(KEYS["west"])))
+    assert addresses_to_probe(wanted["east"], replace(OBSERVED, tunnels={"wg-wan": live})) == [WEST, "2001:db8::9"]
+    assert addresses_to_probe((), OBSERVED) == []
 
 
 def test_ipv6_is_not_made_to_fit_where_it_cannot() -> None:
