@@ -128,7 +128,7 @@ class ActionModule(ChangeAction):
             "name": ROLE_DECLARATION,
         }
         routed = _routing(given, settings, task_vars)
-        refused = refusal(list(of_routes(settings))) if routed else None
+        refused = refusal(of_routes(settings) if routed else ())
         if refused:
             raise refused
         observed, _answer = self.observe(request, task_vars)

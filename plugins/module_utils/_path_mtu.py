@@ -9,10 +9,10 @@ and cannot make one from run to run.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Callable, Dict, Iterable, List, Sequence, Tuple
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_values import OVERHEAD, PADDING
 
 # Which (address, bytes of an IP packet) are answered within so many seconds, and in how many each.
@@ -31,7 +31,7 @@ _AT_ONCE = 4
 MOST_ADDRESSES = 64
 
 
-@dataclass
+@dataclasses.dataclass
 class _Path:
     """What is known of one: of its sizes, how many get through, and how many are too large, twice in a row."""
 

@@ -173,9 +173,10 @@ def of_routes(settings: Mapping[str, Any]) -> Iterator[Finding]:
 def _sessions(declared: Links, topology: Topology, node: str, peer: str) -> Iterator[Session]:
     pairs = zip(topology.networks, addresses_of(topology, node), addresses_of(topology, peer), strict=True)
     first = _PREFERENCE_OF_METRIC_0 - preference(declared, topology, peer)
+    comes, goes = announced(declared, topology, node=peer, peer=node), announced(declared, topology, node, peer)
     for network, local, address in pairs:
-        taken = [(prefix, far) for prefix, far in announced(declared, topology, peer, node) if _same(prefix, network)]
-        given = [prefix for prefix, _far in announced(declared, topology, node, peer) if _same(prefix, network)]
+        taken = [(prefix, far) for prefix, far in comes if _same(prefix, network)]
+        given = [prefix for prefix, _far in goes if _same(prefix, network)]
         if not taken and not given:
             continue
         yield Session(
@@ -198,7 +199,7 @@ def _same(prefix: Network, network: Network) -> bool:
 def announced(declared: Links, topology: Topology, node: str, peer: str) -> List[Tuple[Network, bool]]:
     """What a node may announce to a peer, and whether another node is on the way there."""
     found: Dict[Network, bool] = dict.fromkeys(declared.behind(node), False)
-    if passes_on(topology, peer, node):
+    if passes_on(topology, node=peer, peer=node):
         for other in topology.nodes:
             for prefix in declared.behind(other):
                 found.setdefault(prefix, True)
