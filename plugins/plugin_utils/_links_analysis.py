@@ -184,7 +184,7 @@ def _reach(declared: Links, link: Link) -> Iterator[Problem]:
     if not one.endpoint and not other.endpoint:
         text = "neither %s nor %s can be reached" % (link.one, link.other)
         places = "%s, %s" % (_endpoint_place(one), _endpoint_place(other))
-        cure = "one of them needs an endpoint (%s), or both a hub that has one: kind hub_and_spoke" % places
+        cure = "one of them needs an endpoint: %s; or both a hub that has one: kind hub_and_spoke" % places
         yield Problem(link.topology.place, text, cure)
         return
     for caller, called in ((one, other), (other, one)):

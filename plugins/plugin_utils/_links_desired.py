@@ -208,7 +208,7 @@ def _without_key(wanted: InterfaceWanted, peer: PeerWanted) -> Finding:
         SUBJECT,
         "%s peer %s" % (wanted.name, peer.node),
         "warning",
-        "its public key is not known: it could not be asked, and was never known here, so it is left out",
+        "its public key is not known: it has none yet, or could not be asked, and was never known here; it is left out",
         cure="run again with that host, or give its key in wireguard_links_keys",
     )
 

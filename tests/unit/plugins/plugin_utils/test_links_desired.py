@@ -147,8 +147,8 @@ def test_a_peer_that_was_never_known_is_left_out_and_said() -> None:
     assert [peer.name for peer in found.desired.tunnels[0].peers] == ["east"]
     (finding,) = found.findings
     assert str(finding) == (
-        "wg-wan peer west: its public key is not known: it could not be asked, and was never known here, so it is left"
-        " out (run again with that host, or give its key in wireguard_links_keys)"
+        "wg-wan peer west: its public key is not known: it has none yet, or could not be asked, and was never"
+        " known here; it is left out (run again with that host, or give its key in wireguard_links_keys)"
     )
     # Where no packet could go, no route leads.
     assert found.desired.tunnels[0].routes == (TunnelRoute("10.20.0.0/16"),)
