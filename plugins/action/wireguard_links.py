@@ -84,6 +84,8 @@ class ActionModule(ChangeAction):
 
     def _plan(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         settings = checked(given.get("settings") or {})
+        # A name that is mistyped is refused before a host is touched.
+        rotating(settings, "", task_vars["groups"])
         declaration = given.get("declaration") or {}
         links = declared(declaration, task_vars)
         wanted = analysed(links)

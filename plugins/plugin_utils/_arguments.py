@@ -24,9 +24,17 @@ def typed(
     specification: as of a module, by the names of the variables without their prefix, as those of given.
     """
     named = {prefix + name: dict(option) for name, option in specification.items()}
-    checked = ArgumentSpecValidator(named).validate({prefix + str(name): value for name, value in given.items()})
-    if checked.error_messages:
-        raise InputError(Problem("", message) for message in checked.error_messages)
+    known = {prefix + str(name): value for name, value in given.items() if name in specification}
+    checked = ArgumentSpecValidator(named).validate(known)
+    # Of these the validator says no more than their names.
+    problems = [
+        Problem(prefix + str(name), "is not known", "what is known here: %s" % ", ".join(specification))
+        for name in given
+        if name not in specification
+    ]
+    problems += [Problem("", message) for message in checked.error_messages]
+    if problems:
+        raise InputError(problems)
     return {name: checked.validated_parameters[prefix + name] for name in specification}
 
 

@@ -184,7 +184,8 @@ def _reach(declared: Links, link: Link) -> Iterator[Problem]:
     if not one.endpoint and not other.endpoint:
         text = "neither %s nor %s can be reached" % (link.one, link.other)
         places = "%s, %s" % (_endpoint_place(one), _endpoint_place(other))
-        yield Problem(link.topology.place, text, "one of them needs an endpoint: %s" % places)
+        cure = "one of them needs an endpoint: %s; or both a hub that has one: kind hub_and_spoke" % places
+        yield Problem(link.topology.place, text, cure)
         return
     for caller, called in ((one, other), (other, one)):
         address = called.endpoint_address
@@ -247,7 +248,11 @@ def _same_routes(declared: Links, wanted: Wanted) -> Iterator[Problem]:
                     continue
                 here, there = places[interface.topology], places[other.topology]
                 text = "%s would be routed into %s and %s on %s" % (route.prefix, other.name, interface.name, node)
-                cure = "failover: metric" if here == there else "failover: metric, with another metric than %s" % there
+                cure = (
+                    "failover: metric, or bgp"
+                    if here == there
+                    else "failover: metric, with another metric than %s" % there
+                )
                 yield Problem(here, text, cure)
 
 

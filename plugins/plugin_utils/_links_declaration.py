@@ -216,6 +216,8 @@ class _Parser:
         place = "%ssites.%s" % (PREFIX, name)
         found = self._typed(_SITE, given, place)
         if found is None:
+            # There is one of this name all the same: what refers to it is no further problem.
+            self._sites[name] = Site(name, place=place)
             return
         gateways = [node for ref in self._refs(found["gateways"], place + ".gateways") for node in self._hosts_of(*ref)]
         if not gateways:
@@ -249,7 +251,7 @@ class _Parser:
         if len({frozenset(nodes) for nodes in meant.values()}) > 1:
             self._problem(place, "%r is %s, of different hosts" % (name, " and ".join(meant)), "rename one of them")
         (nodes, *_others) = meant.values()
-        if not nodes:
+        if not nodes and "a site" not in meant:
             self._problem(place, "the group %r has no hosts" % name)
         for node in nodes:
             self._host(node)

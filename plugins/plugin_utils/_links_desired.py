@@ -208,7 +208,7 @@ def _without_key(wanted: InterfaceWanted, peer: PeerWanted) -> Finding:
         SUBJECT,
         "%s peer %s" % (wanted.name, peer.node),
         "warning",
-        "its public key is not known: it could not be asked, and was never known here, so it is left out",
+        "its public key is not known: it has none yet, or could not be asked, and was never known here; it is left out",
         cure="run again with that host, or give its key in wireguard_links_keys",
     )
 
@@ -246,7 +246,8 @@ def _rotation_findings(host: str, wanted: InterfaceWanted, keys: Keys) -> Iterat
     for peer in wanted.peers if host in keys.former else ():
         if not peer.managed:
             text = "would not learn the new key of %s: somebody else configures it" % host
-            yield Finding(SUBJECT, "%s peer %s" % (wanted.name, peer.node), "error", text, cure="keep the key")
+            cure = "keep the key, or take the peer out of its topology for this run and tell its owner the new key"
+            yield Finding(SUBJECT, "%s peer %s" % (wanted.name, peer.node), "error", text, cure=cure)
         elif peer.node not in keys.together:
             text = "would not learn the new key of %s: this run does not change it" % host
             cure = "run again without -l, or with that host"

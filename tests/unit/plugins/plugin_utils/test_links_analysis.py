@@ -79,6 +79,7 @@ def test_neither_end_can_be_reached() -> None:
     said = refused(MESH, east={})
     assert "wireguard_links_topologies[0]: neither gw1 nor east can be reached" in said
     assert "host gw1, wireguard_links_endpoint, host east, wireguard_links_endpoint" in said
+    assert "or both a hub that has one: kind hub_and_spoke" in said
     unmanaged = refused({**MESH, "members": ["onprem", "alice"], "numbers": {}})
     assert "wireguard_links_peers.alice.endpoint" in unmanaged
 
@@ -143,7 +144,7 @@ def test_two_links_of_a_host_do_not_carry_the_same_prefixes_unless_one_is_prefer
 def test_two_hubs_need_a_failover() -> None:
     hubs = {**HUBS, "hubs": ["east", "west"], "spokes": ["onprem"], "interface_per_peer": True}
     hubs["numbers"] = {"east": 1, "west": 2, "gw1": 3}
-    assert "would be routed into" in refused(hubs)
+    assert "on gw1 (failover: metric, or bgp)" in refused(hubs)
     assert analysed(declared({**hubs, "failover": "metric"}))
 
 

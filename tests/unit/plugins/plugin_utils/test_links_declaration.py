@@ -77,7 +77,7 @@ def test_nothing_declared_is_nothing() -> None:
         ({"port": 65536}, "port: 65536 is out of range (1 to 65535)"),
         ({"keepalive": 0}, "keepalive: 0 is out of range (1 to 65535 seconds)"),
         ({"mtu": 1200}, "mtu: 1200 is out of range (1280 to 65535 bytes; 0: derived)"),
-        ({"colour": "red"}, "colour"),
+        ({"colour": "red"}, "topologies[0].colour: is not known (what is known here: name, kind, members,"),
     ],
 )
 def test_a_wrong_value_of_a_topology_is_refused_with_its_place(topology: dict[str, Any], expected: str) -> None:
@@ -130,6 +130,16 @@ def test_a_wrong_value_of_a_site_is_refused_with_its_place(sites: Any, expected:
     with pytest.raises(InputError) as caught:
         declared({**MESH, "members": ["onprem", "workers"], "numbers": {}}, sites=sites)
     assert expected in str(caught.value)
+
+
+def test_what_refers_to_a_site_that_is_wrong_is_no_further_problem() -> None:
+    wrong = {**MESH, "kind": "site_to_site", "members": ["onprem", "cloud_east"], "numbers": {}}
+    for sites in (site("onprem", endpoint="192.0.2.1"), site("onprem", gateways=[])):
+        with pytest.raises(InputError) as caught:
+            declared(wrong, sites=sites)
+        assert [problem.path.rpartition(".")[0] for problem in caught.value.problems] == [
+            "wireguard_links_sites.onprem"
+        ]
 
 
 def test_a_wrong_value_of_a_host_names_the_host() -> None:

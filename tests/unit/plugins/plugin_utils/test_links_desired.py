@@ -21,7 +21,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import
     desired_links,
     preshared_key,
 )
-from tests.unit.plugins.plugin_utils.sample_links import MESH, SITES, declared
+from tests.unit.plugins.plugin_utils.sample_links import HUBS, MESH, SITES, declared
 
 SECRET = "a long secret, as a vault keeps it"
 
@@ -147,8 +147,8 @@ def test_a_peer_that_was_never_known_is_left_out_and_said() -> None:
     assert [peer.name for peer in found.desired.tunnels[0].peers] == ["east"]
     (finding,) = found.findings
     assert str(finding) == (
-        "wg-wan peer west: its public key is not known: it could not be asked, and was never known here, so it is left"
-        " out (run again with that host, or give its key in wireguard_links_keys)"
+        "wg-wan peer west: its public key is not known: it has none yet, or could not be asked, and was never"
+        " known here; it is left out (run again with that host, or give its key in wireguard_links_keys)"
     )
     # Where no packet could go, no route leads.
     assert found.desired.tunnels[0].routes == (TunnelRoute("10.20.0.0/16"),)
@@ -258,6 +258,18 @@ def test_a_host_keeps_its_key_while_somebody_would_not_learn_the_new_one() -> No
     assert str(finding) == (
         "wg-wan peer west: would not learn the new key of gw1: this run does not change it"
         " (run again without -l, or with that host)"
+    )
+
+
+def test_a_host_keeps_its_key_while_it_has_a_peer_of_somebody_elses() -> None:
+    east = replace(OBSERVED, tunnel_key=KEYS["east"])
+    interfaces = analysed(declared(HUBS))["east"]
+    keys = Keys({**KEYS, "east": key(11)}, {"east": KEYS["east"]}, {*EVERYBODY})
+    (finding,) = desired_links("east", interfaces, east, keys, LinkSettings(secret=SECRET)).findings
+    assert finding.severity == "error"
+    assert str(finding) == (
+        "wg-star peer alice: would not learn the new key of east: somebody else configures it (keep the key, or take"
+        " the peer out of its topology for this run and tell its owner the new key)"
     )
 
 

@@ -175,6 +175,12 @@ def test_those_of_an_earlier_batch_who_have_kept_theirs_are_not_counted(linked: 
     assert set(linked.step("west", "judge")["why"]) == {"gw1", "west"}
 
 
+def test_a_name_that_nobody_has_is_refused_before_a_host_is_visited(linked: AFleet) -> None:
+    linked.settings["rotate"] = ["gw9"]
+    said = linked.step("gw1", "plan")["msg"]
+    assert said == "wireguard_links_rotate: 'gw9' is neither a host nor a group"
+
+
 def test_a_key_changes_on_all_of_them(rotating: AFleet) -> None:
     ended = rotating.run()
     assert not any(answer.get("failed") for answer in ended.values()), ended
