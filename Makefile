@@ -74,7 +74,7 @@ scale: venv collection-link ## Measure that the cost per host does not grow with
 
 ##@ Tests
 .PHONY: test lint types unit sanity collection controllers target-pythons precedence browser ci-examples molecule test-kernel
-.PHONY: docs golden format test-links test-faults test-faults-core
+.PHONY: docs golden format test-links test-links-core test-faults test-faults-core
 test: deps venv collection-link ## Run every part below and say how each went (some: make test PARTS="lint unit")
 	@$(RUN) tools.parts $(PARTS)
 
@@ -116,6 +116,9 @@ test-kernel: venv collection-link ## Molecule scenario `kernel`, on virtual mach
 
 test-links: venv collection-link ## Molecule scenario `links`: WireGuard between virtual machines
 	@$(MOLECULE)/links molecule -c .config/molecule/config.yml test -s links
+
+test-links-core: venv collection-link ## Its core: without failover, IPsec, drift and narrow paths
+	@NETFLEET_LINK_TESTS=tests/links $(MOLECULE)/links molecule -c .config/molecule/config.yml test -s links
 
 test-faults: venv collection-link ## Break changes on virtual machines, by every fault at every step: killed, cut, no space, no power
 	@rm -f .cache/faults.txt

@@ -51,7 +51,7 @@ def up(scratch: Path, connections: dict[str, Connection]) -> Iterator[Run]:
         addresses = ASKED if name in GATEWAYS else ASKING
         connections[name].check_output("printf %%s %s > " + ON_HOST, AGENT.read_text(encoding="utf-8"))
         for address in addresses.values():
-            connections[name].check_output(f"ip address add {address} dev lo")
+            connections[name].check_output(f"ip address replace {address} dev lo")
     yield run
     for name in HOSTS:
         for address in (ASKED if name in GATEWAYS else ASKING).values():
@@ -139,8 +139,8 @@ def test_traffic_takes_the_other_link_and_comes_back(
     time.sleep(5.0)
     rules = (
         "table inet cut { "
-        f"chain in {{ type filter hook input priority 0; ip saddr {dead} drop; }} "
-        f"chain out {{ type filter hook output priority 0; ip daddr {dead} drop; }} }}"
+        f"chain from_it {{ type filter hook input priority 0; ip saddr {dead} drop; }} "
+        f"chain to_it {{ type filter hook output priority 0; ip daddr {dead} drop; }} }}"
     )
     lost = float(cloud.check_output("date +%%s.%%N && nft %s", rules).split()[0])
     time.sleep(LIMIT + 3.0)
