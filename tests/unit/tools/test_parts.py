@@ -103,7 +103,13 @@ def test_unknown_part_is_refused() -> None:
 
 def test_what_uses_the_lab_runs_one_after_the_other_and_is_taken_down() -> None:
     lab = [part for part in parts.all_parts() if part.lane == "lab"]
-    assert [part.name for part in lab] == ["molecule", "test-kernel", "test-links-core", "test-faults-core", "ci-examples"]
+    assert [part.name for part in lab] == [
+        "molecule",
+        "test-kernel",
+        "test-links-core",
+        "test-faults-core",
+        "ci-examples",
+    ]
     assert {part.instance for part in lab} == {"test"}
 
 

@@ -138,9 +138,9 @@ def test_traffic_takes_the_other_link_and_comes_back(
     began = float(cloud.check_output("date +%s.%N"))
     time.sleep(5.0)
     rules = (
-        "table inet cut { "
-        f"chain from_it {{ type filter hook input priority 0; ip saddr {dead} drop; }} "
-        f"chain to_it {{ type filter hook output priority 0; ip daddr {dead} drop; }} }}"
+        "table inet cut {\n"
+        f"chain from_it {{ type filter hook input priority 0; ip saddr {dead} drop; }}\n"
+        f"chain to_it {{ type filter hook output priority 0; ip daddr {dead} drop; }}\n}}"
     )
     lost = float(cloud.check_output("date +%%s.%%N && nft %s", rules).split()[0])
     time.sleep(LIMIT + 3.0)
