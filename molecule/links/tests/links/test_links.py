@@ -166,6 +166,41 @@ def test_drift_of_the_live_state_is_mended_in_place(
     assert ping(gateway, ADDRESSES["cloud1"], DATA)
 
 
+def clamp(connection: Connection) -> str:
+    """The table of nftables that clamps; empty where there is none."""
+    return str(connection.run(f"nft list table inet netfleet-{INTERFACE}").stdout)
+
+
+def test_segments_are_clamped_and_no_restart_of_nftables_takes_that_away(
+    up: Run, connections: dict[str, Connection]
+) -> None:
+    assert up.status == 0
+    for name in GATEWAYS:
+        connection = connections[name]
+        rules = clamp(connection)
+        assert f"maxseg size set {MTU - 40}" in rules
+        assert f"maxseg size set {MTU - 60}" in rules
+        # Each of them flushes all rules.
+        for verb in ("start", "reload", "restart"):
+            connection.check_output(f"systemctl {verb} nftables")
+            assert clamp(connection) == rules, verb
+        connection.check_output("systemctl stop nftables")
+        connection.check_output("systemctl start nftables")
+        assert clamp(connection) == rules
+
+
+def test_a_clamp_that_somebody_changed_is_mended(up: Run, link: Link, connections: dict[str, Connection]) -> None:
+    assert up.status == 0
+    gateway = connections["cloud1"]
+    rules = clamp(gateway)
+    for harm in (f"flush chain inet netfleet-{INTERFACE} forward", "flush ruleset"):
+        gateway.check_output(f"nft {harm}")
+        run = link()
+        assert (run.status, run.changed) == (0, ["cloud1"]), run.output
+        assert run.changes("cloud1") == [f"{INTERFACE} MSS clamp"]
+        assert clamp(gateway) == rules
+
+
 def test_keys_change_and_peers_come_and_go_and_a_connection_through_the_link_hardly_notices(
     up: Run,
     live: dict[str, Live],
@@ -241,41 +276,6 @@ def test_links_outlast_a_boot_of_either_end(
             wait_for(connections[other], f"ping -c 1 -W 1 {ADDRESSES[name]}", 60.0)
             assert ping(connections[name], ADDRESSES[other], DATA), f"{name} cannot reach {other}"
     assert link("-e", "wireguard_links_generation=1").changed == []
-
-
-def clamp(connection: Connection) -> str:
-    """The table of nftables that clamps; empty where there is none."""
-    return str(connection.run(f"nft list table inet netfleet-{INTERFACE}").stdout)
-
-
-def test_segments_are_clamped_and_no_restart_of_nftables_takes_that_away(
-    up: Run, connections: dict[str, Connection]
-) -> None:
-    assert up.status == 0
-    for name in GATEWAYS:
-        connection = connections[name]
-        rules = clamp(connection)
-        assert f"maxseg size set {MTU - 40}" in rules
-        assert f"maxseg size set {MTU - 60}" in rules
-        # Each of them flushes all rules.
-        for verb in ("start", "reload", "restart"):
-            connection.check_output(f"systemctl {verb} nftables")
-            assert clamp(connection) == rules, verb
-        connection.check_output("systemctl stop nftables")
-        connection.check_output("systemctl start nftables")
-        assert clamp(connection) == rules
-
-
-def test_a_clamp_that_somebody_changed_is_mended(up: Run, link: Link, connections: dict[str, Connection]) -> None:
-    assert up.status == 0
-    gateway = connections["cloud1"]
-    rules = clamp(gateway)
-    for harm in (f"flush chain inet netfleet-{INTERFACE} forward", "flush ruleset"):
-        gateway.check_output(f"nft {harm}")
-        run = link()
-        assert (run.status, run.changed) == (0, ["cloud1"]), run.output
-        assert run.changes("cloud1") == [f"{INTERFACE} MSS clamp"]
-        assert clamp(gateway) == rules
 
 
 def test_absent_takes_everything_away_but_the_key(up: Run, link: Link, connections: dict[str, Connection]) -> None:
