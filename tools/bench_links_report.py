@@ -4,16 +4,14 @@
 
 from __future__ import annotations
 
-import datetime
 import json
-import os
-import platform
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools.page import MarkedPage, machine, markdown, today
 from tools.shared import ToolError
 
 PLAIN, WIREGUARD, IPSEC = "plain TCP", "WireGuard", "IPsec ESP"
@@ -163,27 +161,10 @@ class Report:
 
     def table(self) -> str:
         """In Markdown that reads well as plain text too."""
-        lines = [self.HEAD, *self.rows()]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(self.HEAD))]
-
-        def text(line: Sequence[str]) -> str:
-            cells = [line[0].ljust(widths[0]), *(c.rjust(width) for c, width in zip(line[1:], widths[1:], strict=True))]
-            return "| " + " | ".join(cells) + " |"
-
-        rule = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]) + "|"
-        return "\n".join([text(self.HEAD), rule, *(text(line) for line in lines[1:])])
+        return markdown(self.HEAD, self.rows())
 
     def write(self, page: Path) -> None:
         """Replace the table on its page; the page is made if it is not there."""
-        text = page.read_text(encoding="utf-8") if page.exists() else PAGE
-        before, begin, rest = text.partition(BEGIN)
-        _, end, after = rest.partition(END)
-        if not begin or not end:
-            raise ToolError(f"{page}: the lines {BEGIN} and {END}, between which the table goes, are not there")
-        machine = f"{os.cpu_count()} cores, Linux {platform.release().split('-')[0]}"
-        guests = f"two machines ({self.guest.virtualisation}, Linux {self.guest.kernel}) on {machine}"
-        day = f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}"
-        told = f"Medians of {len(self.rounds)} rounds, {guests}, {day}; `make bench-links` on yours:"
-        page.parent.mkdir(exist_ok=True)
-        body = f"{told}\n\n{self.table()}\n\n{verdict(self.guest)}"
-        page.write_text(f"{before}{BEGIN}\n{body}\n{END}{after}", encoding="utf-8")
+        guests = f"two machines ({self.guest.virtualisation}, Linux {self.guest.kernel}) on {machine()}"
+        told = f"Medians of {len(self.rounds)} rounds, {guests}, {today()}; `make bench-links` on yours:"
+        MarkedPage(PAGE, BEGIN, END).write(page, f"{told}\n\n{self.table()}\n\n{verdict(self.guest)}")

@@ -4,14 +4,12 @@
 
 from __future__ import annotations
 
-import datetime
-import os
-import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.page import MarkedPage, machine, markdown, today
 from tools.shared import ToolError
 
 BEGIN = "<!-- bench: begin (written by `make bench`) -->"
@@ -118,18 +116,7 @@ class Report:
 
     def table(self) -> str:
         """The table, in Markdown that reads well as plain text too."""
-        lines = [self.HEAD, *self.rows()]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(self.HEAD))]
-
-        def text(line: Sequence[str]) -> str:
-            cells = [
-                line[0].ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)),
-            ]
-            return "| " + " | ".join(cells) + " |"
-
-        rule = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]) + "|"
-        return "\n".join([text(self.HEAD), rule, *(text(line) for line in lines[1:])])
+        return markdown(self.HEAD, self.rows())
 
     def exceeded(self) -> list[str]:
         """Which budgets of the design were exceeded, and by what."""
@@ -146,12 +133,5 @@ class Report:
 
     def write(self, page: Path) -> None:
         """Replace the table on its page; the page is made if it is not there."""
-        text = page.read_text(encoding="utf-8") if page.exists() else PAGE
-        before, begin, rest = text.partition(BEGIN)
-        _, end, after = rest.partition(END)
-        if not begin or not end:
-            raise ToolError(f"{page}: the lines {BEGIN} and {END}, between which the table goes, are not there")
-        where = f"{self.hosts} containers on {os.cpu_count()} cores, Linux {platform.release().split('-')[0]}"
-        told = f"Medians, {where}, {datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}; `make bench` on yours:"
-        page.parent.mkdir(exist_ok=True)
-        page.write_text(f"{before}{BEGIN}\n{told}\n\n{self.table()}\n{END}{after}", encoding="utf-8")
+        told = f"Medians, {self.hosts} containers on {machine()}, {today()}; `make bench` on yours:"
+        MarkedPage(PAGE, BEGIN, END).write(page, f"{told}\n\n{self.table()}")

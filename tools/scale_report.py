@@ -4,14 +4,12 @@
 
 from __future__ import annotations
 
-import datetime
-import os
-import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.page import MarkedPage, machine, markdown, today
 from tools.scale_measure import Usage
 from tools.shared import ToolError
 
@@ -76,22 +74,6 @@ class Series:
     def ratio(self, what: str) -> float:
         """Median of that relative to the ping beside it."""
         return statistics.median(getattr(pair.usage, what) / getattr(pair.ping, what) for pair in self.pairs)
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """A table in Markdown that reads well as plain text too; the first `left` columns are aligned to the left."""
-    lines = [head, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-
-    def text(line: Sequence[str]) -> str:
-        cells = [
-            cell.ljust(width) if column < left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        return "| " + " | ".join(cells) + " |"
-
-    rule = ["-" * (width + 2) if column < left else "-" * (width + 1) + ":" for column, width in enumerate(widths)]
-    return "\n".join([text(head), "|" + "|".join(rule) + "|", *map(text, rows)])
 
 
 class Report:
@@ -201,12 +183,5 @@ class Report:
 
     def write(self, page: Path) -> None:
         """Replace the tables on their page; the page is made if it is not there."""
-        text = page.read_text(encoding="utf-8") if page.exists() else PAGE
-        before, begin, rest = text.partition(BEGIN)
-        _, end, after = rest.partition(END)
-        if not begin or not end:
-            raise ToolError(f"{page}: the lines {BEGIN} and {END}, between which the tables go, are not there")
-        where = f"{os.cpu_count()} cores, Linux {platform.release().split('-')[0]}"
-        told = f"Medians, {where}, {datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}; `make scale` on yours:"
-        page.parent.mkdir(exist_ok=True)
-        page.write_text(f"{before}{BEGIN}\n{told}\n\n{self.text()}\n{END}{after}", encoding="utf-8")
+        told = f"Medians, {machine()}, {today()}; `make scale` on yours:"
+        MarkedPage(PAGE, BEGIN, END, "the tables go").write(page, f"{told}\n\n{self.text()}")
