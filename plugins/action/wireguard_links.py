@@ -146,6 +146,9 @@ class ActionModule(ChangeAction):
         if settings["probe_mtu"]:
             observed = self._probed(wanted, observed, task_vars)
         seen = routing_seen(routed, observed.files, observed.tunnels)
+        # They are ours, and not of the links: whatever plans these would remove them.
+        files = {path: state for path, state in observed.files.items() if path not in (CONFIGURATION, DAEMONS_FILE)}
+        observed = replace(observed, files=files)
         key, made = observed.tunnel_key, False
         if wanted and not key and not observed.tunnel_limit:
             answer = self._key({}, task_vars)

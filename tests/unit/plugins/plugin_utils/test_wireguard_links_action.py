@@ -12,6 +12,8 @@ import pytest
 
 from ansible_collections.netfleet.tcp.plugins.action.wireguard_links import CHECKED, LOOK, MADE, SWITCHED
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import read_pending
+from ansible_collections.netfleet.tcp.plugins.module_utils._desired import MANAGED
+from ansible_collections.netfleet.tcp.plugins.module_utils._frr import CONFIGURATION
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_PATH, NEXT_KEY_PATH
 from tests.unit.plugins.fake_wireguard import public_of
 from tests.unit.plugins.plugin_utils.a_fleet import ALL, AFleet
@@ -63,6 +65,14 @@ def test_links_come_up_and_stay_as_they_are(linked: AFleet) -> None:
     linked.verdict = linked.step("gw1", "judge")
     assert linked.verdict == {"changed": False, "why": {}}
     assert linked.step("gw1", "end")["skip_reason"] == "nothing waits to be confirmed"
+
+
+def test_the_configuration_of_frr_is_not_taken_for_a_file_that_links_have_left(linked: AFleet) -> None:
+    linked.systems["gw1"].put(CONFIGURATION, MANAGED + "\nrouter bgp 4200000001\n")
+    linked.broken["gw1", "tcp_apply"] = {"failed": True, "msg": "is as declared, and need not be visited again"}
+    made = linked.make()["gw1"]
+    assert (made["changed"], made["changes"], made["warnings"]) == (False, [], [])
+    assert linked.variables["gw1"][LOOK]["routing"]["ours"]
 
 
 def test_hosts_outside_of_the_play_are_asked_but_for_those_whose_keys_are_known(fleet: AFleet) -> None:
