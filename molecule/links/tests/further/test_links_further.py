@@ -19,6 +19,7 @@ from tests.molecule.playbook import Run, run_playbook, start_playbook
 
 ADDRESSES = {"local1": "10.199.0.1", "cloud1": "10.199.0.2", "cloud2": "10.199.0.3"}
 REBOOT = REPOSITORY / "molecule" / "shared" / "reboot.yml"
+THROUGHPUT = REPOSITORY / "playbooks" / "links_throughput.yml"
 NETDEV, WG_QUICK = "/etc/systemd/network/50-wg-wan.netdev", "/etc/wireguard/wg-wan.conf"
 # Enabled, it would bring along what waits at each boot for interfaces that nobody here manages.
 START = "systemctl enable --now systemd-networkd; systemctl disable systemd-networkd-wait-online"
@@ -154,6 +155,19 @@ def test_a_host_that_is_reached_by_a_link_alone_takes_back_what_breaks_it(
     assert (after.public_key, after.allowed) == (before.public_key, before.allowed)
     again = run_links(scratch, *through)
     assert (again.status, again.changed) == (0, []), again.output
+
+
+def test_what_a_link_carries_is_measured_on_request(up: Run, scratch: Path, connections: dict[str, Connection]) -> None:
+    assert up.status == 0
+    for sender, receiver in (("local1", "cloud1"), ("cloud1", "local1")):
+        told = f"sender={sender} receiver={receiver} seconds=3 rate=5"
+        run = run_playbook(scratch, f"--inventory={INVENTORY}", "-e", told, playbook=THROUGHPUT)
+        assert run.status == 0, run.output
+        assert f"{sender} to {receiver}, {INTERFACE}, 3 s each, held to 5 Mbit/s:" in run.output
+        (ratio,) = [line.split()[1] for line in run.output.splitlines() if line.strip().startswith("ratio ")]
+        # Both are held to the same.
+        assert 0.8 < float(ratio) < 1.25, run.output
+    assert connections["cloud1"].run("pgrep -x iperf3").rc != 0
 
 
 def test_no_private_key_is_left_on_the_controller(
