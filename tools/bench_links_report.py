@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._throughput import parse_iperf3
 from tools.page import MarkedPage, machine, markdown, today
 from tools.shared import ToolError
 
@@ -85,20 +85,15 @@ def parse_busy(line: str) -> float:
 def parse_transfer(text: str, sender: float, receiver: float) -> Transfer:
     """From iperf3's JSON, and the seconds of CPU that it took on both ends. ToolError where nothing was sent."""
     try:
-        found: Mapping[str, Any] = json.loads(text)
-    except ValueError as error:
-        raise ToolError(f"iperf3 has printed no JSON: {text[:200]!r}") from error
-    if found.get("error"):
-        raise ToolError(f"iperf3: {found['error']}")
-    received = found["end"]["sum_received"]
-    if not received["bytes"]:
-        raise ToolError("iperf3 has sent nothing")
+        found = parse_iperf3(text)
+    except HostError as error:
+        raise ToolError(str(error)) from error
     return Transfer(
-        bits_per_second=float(received["bits_per_second"]),
-        bytes=int(received["bytes"]),
-        seconds=float(received["seconds"]),
-        retransmits=int(found["end"]["sum_sent"].get("retransmits", 0)),
-        mss=int(found["start"]["tcp_mss_default"]),
+        bits_per_second=found.bits_per_second,
+        bytes=found.bytes,
+        seconds=found.seconds,
+        retransmits=found.retransmits,
+        mss=found.mss,
         sender=sender,
         receiver=receiver,
     )

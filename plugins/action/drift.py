@@ -87,7 +87,7 @@ class ActionModule(ActionBase):
         findings = drift(desired, observed, remarks, declaration.intent.file_name, subjects)
         compared = checked(desired, observed)
         if links:
-            findings = (*findings, *links.findings(tunnels))
+            findings = (*findings, *links.findings(tunnels, seen))
             compared.update({_TUNNEL: links.count()} if links.count() else {})
         host = str(task_vars["inventory_hostname"])
         groups = [str(name) for name in task_vars.get("group_names") or []]

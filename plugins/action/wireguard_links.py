@@ -38,10 +38,13 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_run import (
     digest,
     link_settings,
     rotating,
+    shared_digest,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology import InterfaceWanted
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_verdict import (
+    asked_beside,
     dead,
+    no_answer,
     not_kept,
     silent,
     to_ask,
@@ -54,6 +57,8 @@ SWITCHED = "__wireguard_links_switched"
 CHECKED = "__wireguard_links_checked"
 # Seconds within which a peer answers: WireGuard tries a handshake each five, and has said something after ten.
 _PATIENCE = 16.0
+_ALL_THE_SAME = "they are of the whole fleet: give all hosts the same, in group_vars/all"
+_SILENT = ": links between the two would stay silent"
 _NO_TIME = "%d s are left to confirm its change in, which are too few: give wireguard_links_confirm more"
 
 
@@ -108,15 +113,19 @@ class ActionModule(ChangeAction):
             "routing": routed,
             "outside": outside,
             "digest": digest(declaration),
+            "shared": _shared_by(wanted.get(str(task_vars["inventory_hostname"]), ()), settings),
         }
 
     def _look(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         settings = checked(given.get("settings") or {})
         if digest(given.get("declaration") or {}) != (given.get("plan") or {}).get("digest"):
             text = "are not the same for this host as for the one that the links were worked out for"
-            cure = "they are of the whole fleet: give all hosts the same, in group_vars/all"
-            raise input_error("wireguard_links_sites, _peers, _topologies", text, cure)
+            raise input_error("wireguard_links_sites, _peers, _topologies", text, _ALL_THE_SAME)
         wanted = _wanted(given, settings, task_vars)
+        theirs, ours = given["plan"].get("shared"), _shared_by(wanted, settings)
+        if theirs and ours and theirs != ours:
+            text = "are not the same for this host as for the one that the links were worked out for"
+            raise input_error("wireguard_links_secret, _generation", text + _SILENT, _ALL_THE_SAME)
         request = {
             "tunnels": True,
             "interfaces": False,
@@ -137,6 +146,9 @@ class ActionModule(ChangeAction):
         if settings["probe_mtu"]:
             observed = self._probed(wanted, observed, task_vars)
         seen = routing_seen(routed, observed.files, observed.tunnels)
+        # They are ours, and not of the links: whatever plans these would remove them.
+        files = {path: state for path, state in observed.files.items() if path not in (CONFIGURATION, DAEMONS_FILE)}
+        observed = replace(observed, files=files)
         key, made = observed.tunnel_key, False
         if wanted and not key and not observed.tunnel_limit:
             answer = self._key({}, task_vars)
@@ -236,15 +248,16 @@ class ActionModule(ChangeAction):
             return {"changed": False, "failed_to_switch": str(error.answer.get("msg", ""))}
 
     def _check(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
-        """Which peers that answered before the change do not answer since."""
+        """Which peers that answered before the change do not answer since; a warning for others that do not."""
         made = given.get("made") or {}
         if "change" not in made:
             return {"changed": False, "skipped": True, "skip_reason": "nothing was changed"}
         before = from_wire(Observed, given["look"]["observed"]).tunnels
         want = [from_wire(Tunnel, entry) for entry in made["wanted"]]
+        beside = list(asked_beside(before, want, task_vars["ansible_play_batch"]))
         ask = [
             {"interface": tunnel.name, "public_key": peer.public_key, "address": peer.address}
-            for tunnel, peer in to_ask(before, want)
+            for tunnel, peer in (*to_ask(before, want), *beside)
             if peer.address
         ]
         if not ask:
@@ -255,7 +268,14 @@ class ActionModule(ChangeAction):
         )
         if answer.get("failed"):
             return {"changed": False, "dead": [], "warnings": ["its links could not be asked: %s" % answer.get("msg")]}
-        return {"changed": False, "dead": dead(before, want, answer["answered"])}
+        answered = answer["answered"]
+        result: Dict[str, Any] = {"changed": False, "dead": dead(before, want, answered)}
+        warnings = [
+            no_answer(tunnel, peer)
+            for tunnel, peer in beside
+            if peer.address and peer.public_key not in answered.get(tunnel.name, ())
+        ]
+        return {**result, "warnings": warnings} if warnings else result
 
     def _judge(self, _given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         """Why each host that does not keep its change takes it back. Once, for all of them: each depends on others."""
@@ -342,6 +362,12 @@ def _shared(wanted: Iterable[InterfaceWanted], settings: Mapping[str, Any]) -> I
     """The paths of the keys that the host is to share with its peers."""
     for interface in wanted if settings["secret"] else ():
         yield from (preshared_path(interface.name, peer.node) for peer in interface.peers if peer.preshared)
+
+
+def _shared_by(wanted: Iterable[InterfaceWanted], settings: Mapping[str, Any]) -> str:
+    """Stands for what a host makes the keys of that it shares with its peers; empty where it shares none."""
+    shares = any(peer.preshared for interface in wanted for peer in interface.peers)
+    return shared_digest(settings) if shares else ""
 
 
 def _routing(given: Mapping[str, Any], settings: Mapping[str, Any], task_vars: Mapping[str, Any]) -> Dict[str, Any]:

@@ -18,6 +18,7 @@ DAEMONS = ("bgpd", "bfdd")
 SESSIONS = ("vtysh", "-c", "show bgp summary json")
 BFD_PEERS = ("vtysh", "-c", "show bfd peers json")
 ESTABLISHED = "Established"
+INSTALL = "install frr and frr-pythontools"
 # Statements that route nothing: how FRR logs, and who may log in. Debian installs a file with one of them.
 _HARMLESS = re.compile(
     r"\s*(?:[#!].*|end|exit|frr (?:version|defaults)\b.*|log\b.*|hostname\b.*|domainname\b.*"
@@ -43,6 +44,11 @@ class RoutingSession:
     @property
     def up(self) -> bool:
         return self.state == ESTABLISHED and self.bfd in ("", "up")
+
+    @property
+    def words(self) -> str:
+        """Its state, for people."""
+        return "BGP %s, BFD %s" % (self.state or "has no such neighbor", self.bfd or "is not there")
 
 
 def statements(text: str) -> List[str]:

@@ -9,22 +9,18 @@ restarted only where a daemon that is needed does not run. Pure but for the Syst
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STATE_DIRECTORY
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import is_ours
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._frr import (
-    BFD_PEERS,
     CONFIGURATION,
     DAEMONS,
     DAEMONS_FILE,
-    SESSIONS,
-    RoutingSession,
-    parse_sessions,
+    INSTALL,
     statements,
     switches,
     with_daemons,
@@ -46,9 +42,6 @@ _CHECK = ("vtysh", "-C", "-f", CANDIDATE)
 _RELOAD = (RELOAD, "--reload", CONFIGURATION)
 _ENABLE, _RESTART = ("systemctl", "enable", "frr.service"), ("systemctl", "restart", "frr.service")
 _LOCK_SECONDS = 30.0
-# Seconds between two looks at the sessions.
-_PAUSE = 1.0
-_INSTALL = "install frr and frr-pythontools"
 
 
 @dataclass(frozen=True)
@@ -76,9 +69,9 @@ def _configure(system: System, text: str, replace_foreign: bool, check_mode: boo
     if daemons.kind == "absent":
         if check_mode:
             return FrrOutcome(present, _wanted(present, text))
-        raise host_error(DAEMONS_FILE, "is not there", _INSTALL)
+        raise host_error(DAEMONS_FILE, "is not there", INSTALL)
     if RELOAD not in ["%s/%s" % (_LIBRARY, name) for name in system.names(_LIBRARY)]:
-        raise host_error(RELOAD, "is not there", _INSTALL)
+        raise host_error(RELOAD, "is not there", INSTALL)
     if not replace_foreign:
         _refuse_foreign(system, configuration)
     wanted = _wanted(present, text)
@@ -221,42 +214,7 @@ def _remove(system: System, path: str) -> None:
 def _must_run(system: System, argv: Sequence[str], what: str) -> None:
     status, output, error = system.run(list(argv))
     if status == 127:
-        raise host_error(argv[0], "is not installed", _INSTALL)
+        raise host_error(argv[0], "is not installed", INSTALL)
     if status:
         said = [line for line in (error + "\n" + output).splitlines() if line.strip()]
         raise host_error(" ".join(argv), "%s: %s" % (what, "; ".join(said[:3]) or "exit status %d" % status))
-
-
-def read_sessions(system: System) -> Tuple[RoutingSession, ...]:
-    """The sessions of BGP, as FRR has them. HostError where it does not answer."""
-    return parse_sessions(_said(system, SESSIONS), _said(system, BFD_PEERS, optional=True) or "")
-
-
-def _said(system: System, argv: Sequence[str], optional: bool = False) -> str:
-    status, output, error = system.run(list(argv))
-    if status and not optional:
-        cure = _INSTALL if status == 127 else "see systemctl status frr"
-        raise host_error(" ".join(argv), error.strip() or "FRR does not answer", cure)
-    return output if not status else ""
-
-
-def await_sessions(
-    system: System,
-    neighbors: Sequence[str],
-    seconds: float,
-    sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
-) -> Tuple[RoutingSession, ...]:
-    """The sessions, once those with these neighbors are up, or so many seconds are over. HostError as read_sessions."""
-    until = clock() + seconds
-    while True:
-        late = clock() >= until
-        try:
-            found = read_sessions(system)
-            if late or set(neighbors) <= {session.neighbor for session in found if session.up}:
-                return found
-        except HostError:
-            # It may still be starting.
-            if late:
-                raise
-        sleep(_PAUSE)

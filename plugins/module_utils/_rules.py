@@ -31,6 +31,7 @@ TUNNEL_BOOT = "tunnel-boot"
 TUNNEL_CONFLICT = "tunnel-conflict"
 TUNNEL_SILENT = "tunnel-silent"
 TUNNEL_ONE_WAY = "tunnel-one-way"
+TUNNEL_ROUTING = "tunnel-routing"
 WAIVER_EXPIRED = "waiver-expired"
 HOST_UNREACHABLE = "host-unreachable"
 HOST_FAILED = "host-failed"
@@ -146,6 +147,12 @@ RULES: Tuple[Rule, ...] = (
         "a link has only sent and heard nothing",
         "Packets went to a peer and none came back: a firewall, a wrong endpoint, or a peer that does not know this "
         "host's key.",
+    ),
+    Rule(
+        TUNNEL_ROUTING,
+        "failover of links does not work",
+        "FRR is not configured as it is derived, does not run, or a session over a link is down. A dead link "
+        "is noticed late, or not at all.",
     ),
     Rule(UNSUPPORTED, "the host cannot do what is declared", "A declared key or feature does not exist on the host."),
     Rule(DECLARATION, "the declaration has a fault", "A variable or value of the inventory cannot be meant."),

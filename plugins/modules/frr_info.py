@@ -72,7 +72,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._frr import RoutingSession
-from ansible_collections.netfleet.tcp.plugins.module_utils._frr_change import await_sessions
+from ansible_collections.netfleet.tcp.plugins.module_utils._frr_sessions import await_sessions
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
 
@@ -99,14 +99,10 @@ def main() -> None:
             "changed": False,
             "sessions": [{**to_wire(session), "up": session.up} for session in sessions.values()],
             "down": list(down),
-            "warnings": ["the session with %s is not up: %s" % (name, _words(each)) for name, each in down.items()],
+            "warnings": ["the session with %s is not up: %s" % (name, each.words) for name, each in down.items()],
         }
 
     run_module(module, work)
-
-
-def _words(session: RoutingSession) -> str:
-    return "BGP %s, BFD %s" % (session.state or "has no such neighbor", session.bfd or "is not there")
 
 
 if __name__ == "__main__":

@@ -78,6 +78,10 @@ options:
     type: list
     elements: str
     default: []
+  sessions:
+    description: Whether to ask FRR for its sessions of BGP.
+    type: bool
+    default: false
   counters:
     description: Whether to read what the host's TCP has counted, and the RTT of its connections.
     type: bool
@@ -107,6 +111,15 @@ counters:
   description: What the host's TCP has counted, as RV(netfleet.tcp.tcp_counters#module:counters).
   returned: where O(counters) is given
   type: dict
+sessions:
+  description: Each as in RV(netfleet.tcp.frr_info#module:sessions).
+  returned: where O(sessions) is given
+  type: list
+  elements: dict
+sessions_limit:
+  description: Why FRR could not be asked; empty where it could.
+  returned: where O(sessions) is given
+  type: str
 ansible_facts:
   description: The host's state, below one name.
   returned: always
@@ -193,7 +206,7 @@ ansible_facts:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, InputError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, load_vault, observe
@@ -206,6 +219,17 @@ def _counters(system: System) -> dict:
     from ansible_collections.netfleet.tcp.plugins.module_utils._counters import read_counters
 
     return to_wire(read_counters(system))
+
+
+def _sessions(system: System) -> dict:
+    # The same.
+    from ansible_collections.netfleet.tcp.plugins.module_utils._frr_sessions import read_sessions
+
+    try:
+        found, limit = [to_wire(session) for session in read_sessions(system)], ""
+    except HostError as error:
+        found, limit = [], str(error)
+    return {"sessions": found, "sessions_limit": limit}
 
 
 def main() -> None:
@@ -222,6 +246,7 @@ def main() -> None:
             routes=dict(type="bool", default=False),
             name=dict(type="str", default="role:tcp_tuning"),
             counters=dict(type="bool", default=False),
+            sessions=dict(type="bool", default=False),
             tunnels=dict(type="bool", default=False),
             tunnels_of=dict(type="str", default=""),
             resolve=dict(type="list", elements="str", default=[]),
@@ -252,6 +277,7 @@ def main() -> None:
         baseline, vault = load_vault(system, wanted["name"], wanted["secrets"])
         state = observe(system, request, baseline, vault)
         found = {"changed": False, "ansible_facts": {"netfleet_tcp": to_wire(state)}}
+        found.update(_sessions(system) if wanted["sessions"] else {})
         return {**found, "counters": _counters(system)} if wanted["counters"] else found
 
     run_module(module, facts)

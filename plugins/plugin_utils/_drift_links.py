@@ -31,6 +31,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import 
     TunnelPeer,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import SUBJECT, describe_tunnel, tunnel_changes
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_routing import ROUTING_FILES, routing_findings
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_things import AS_ROOT, file_difference
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_boot import at_boot
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import (
@@ -69,6 +70,7 @@ class LinksCheck:
         return {
             **own,
             "files": [*own["files"], *self._paths()],
+            "sessions": self.links.routing is not None,
             "tunnels": bool(interfaces),
             "tunnels_of": ROLE_DECLARATION,
             "resolve": sorted(names),
@@ -77,7 +79,8 @@ class LinksCheck:
     def _paths(self) -> List[str]:
         interfaces = self.links.interfaces
         shared = [preshared_path(interface.name, peer.node) for interface in interfaces for peer in interface.peers]
-        return [*watched({interface.name for interface in interfaces}), *shared]
+        of_routing = ROUTING_FILES if self.links.routing else ()
+        return [*watched({interface.name for interface in interfaces}), *shared, *of_routing]
 
     def count(self) -> int:
         """How many links are compared: the peers of the host."""
@@ -92,8 +95,8 @@ class LinksCheck:
         tunnels = replace(observed, files=files, keys={}, modules={}, baseline=observed.tunnel_baseline)
         return replace(observed, files=others, tunnel_baseline=Baseline()), tunnels
 
-    def findings(self, observed: Observed) -> Tuple[Finding, ...]:
-        """Every finding. observed: the second of what split gives."""
+    def findings(self, observed: Observed, answer: Optional[Mapping[str, Any]] = None) -> Tuple[Finding, ...]:
+        """Every finding. observed: the second of what split gives. answer: of tcp_facts, with what it says beside."""
         if self.faults or not (self.links.interfaces or observed.baseline.tunnels):
             return self.faults
         if not observed.root:
@@ -103,7 +106,11 @@ class LinksCheck:
             cure = "install wireguard-tools"
             limit = Finding(SUBJECT, "links", "error", observed.tunnel_limit, rule=rules.UNSUPPORTED, cure=cure)
             return (limit,)
-        return _merged(_Comparison(self, observed).findings())
+        routed = self.links.routing
+        routes = routing_findings(routed, observed.files, answer or {}) if routed else ()
+        # FRR's file is ours, and not of the links, which would remove it.
+        files = {path: state for path, state in observed.files.items() if path not in ROUTING_FILES}
+        return _merged([*_Comparison(self, replace(observed, files=files)).findings(), *routes])
 
 
 def links_check(

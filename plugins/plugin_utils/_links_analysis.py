@@ -25,6 +25,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology impor
     InterfaceWanted,
     Link,
     endpoint_networks,
+    ends_of,
     holds,
     interfaces,
     links_of,
@@ -180,10 +181,11 @@ def _redundancy(declared: Links, topology: Topology) -> Iterator[Problem]:
 
 
 def _reach(declared: Links, link: Link) -> Iterator[Problem]:
-    one, other = declared.nodes[link.one], declared.nodes[link.other]
+    one, other = ends_of(declared, link)
+    at = {node.name: _endpoint_place(node, link.topology.name) for node in (one, other)}
     if not one.endpoint and not other.endpoint:
         text = "neither %s nor %s can be reached" % (link.one, link.other)
-        places = "%s, %s" % (_endpoint_place(one), _endpoint_place(other))
+        places = ", ".join(at.values())
         cure = "one of them needs an endpoint: %s; or both a hub that has one: kind hub_and_spoke" % places
         yield Problem(link.topology.place, text, cure)
         return
@@ -191,17 +193,17 @@ def _reach(declared: Links, link: Link) -> Iterator[Problem]:
         address = called.endpoint_address
         if address and caller.families and address.version not in caller.families:
             text = "%s is of IPv%d, which %s does not have" % (address, address.version, caller.name)
-            yield Problem(_endpoint_place(called), text, "%s" % _place(caller, "families"))
+            yield Problem(at[called.name], text, "%s" % _place(caller, "families"))
     mine, theirs = one.endpoint_address, other.endpoint_address
     if mine and theirs and mine.version != theirs.version and not (one.families and other.families):
-        text = "%s is of IPv%d, %s of %s is not" % (mine, mine.version, theirs, _endpoint_place(other))
+        text = "%s is of IPv%d, %s of %s is not" % (mine, mine.version, theirs, at[other.name])
         cure = "families: [4, 6] of both, if each has both"
-        yield Problem(_endpoint_place(one), text, cure)
+        yield Problem(at[one.name], text, cure)
     yield from _mtu(declared, link)
 
 
 def _mtu(declared: Links, link: Link) -> Iterator[Problem]:
-    topology, one, other = link.topology, declared.nodes[link.one], declared.nodes[link.other]
+    topology, (one, other) = link.topology, ends_of(declared, link)
     fits = tunnel_mtu(one, other)
     narrow = min(one, other, key=lambda node: node.outer_mtu)
     if topology.mtu > fits:
@@ -218,8 +220,8 @@ def _place(node: Node, name: str) -> str:
     return node.place + name if node.managed else "%s.%s" % (node.place, name)
 
 
-def _endpoint_place(node: Node) -> str:
-    return _place(node, "endpoint")
+def _endpoint_place(node: Node, topology: str) -> str:
+    return _place(node, "endpoint" + (".%s" % topology if node.by_topology else ""))
 
 
 def _overlaps(wanted: Wanted) -> Iterator[Problem]:
@@ -281,10 +283,10 @@ def _into_itself(declared: Links, wanted: Wanted) -> Iterator[Problem]:
             for carrier in interface.peers
             for prefix in carrier.allowed
         ]
-        for peer, endpoint in endpoint_networks(wanted, node):
+        for peer, topology, endpoint in endpoint_networks(wanted, node):
             inside = [(prefix.prefixlen, prefix, name) for prefix, name in carried if holds(prefix, endpoint)]
             length, prefix, name = max(inside, default=(0, None, ""), key=lambda entry: entry[0])
             # The longest prefix decides; the host's own network is left alone by its tunnels.
             if length > max((entry.prefixlen for entry in local if holds(entry, endpoint)), default=0):
                 text = "%s is in %s, which %s sends into %s" % (endpoint.network_address, prefix, node, name)
-                yield Problem(_endpoint_place(declared.nodes[peer]), text, cure)
+                yield Problem(_endpoint_place(declared.nodes[peer], topology), text, cure)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_values import (
@@ -45,7 +45,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import (
 PREFIX = "wireguard_links_"
 # What each host says of itself.
 OF_A_HOST: Dict[str, Dict[str, Any]] = {
-    "endpoint": {"type": "str", "default": ""},
+    # An address or a name; or a mapping of topologies to these.
+    "endpoint": {"type": "raw", "default": ""},
     "nat": {"type": "bool"},
     "families": {"type": "list", "elements": "int", "default": []},
     "outer_mtu": {"type": "int", "default": 1500},
@@ -120,6 +121,7 @@ class _Parser:
             for name in unknown:
                 self._problem(site.place + ".inside", "%r is no other site" % name)
         topologies = self._topologies(variables)
+        self._are_topologies({topology.name for topology in topologies})
         if self._problems:
             raise InputError(self._problems)
         return Links(self._sites, self._nodes, topologies)
@@ -159,14 +161,10 @@ class _Parser:
     def _node(self, name: str, found: Mapping[str, Any], at: str, managed: bool) -> Node:
         if not is_node(name):
             self._problem(at.rstrip("."), "%r is no name of a node" % name, "letters, digits, and _ . - within")
-        endpoint = found["endpoint"].strip()
-        address = literal(endpoint)
-        if address:
-            # As WireGuard prints it.
-            endpoint = str(address)
-        elif endpoint and not is_host_name(endpoint):
-            text = "%r is neither an address nor a name" % endpoint
-            self._problem(at + "endpoint", text, "without a port, which is derived")
+        given = found["endpoint"]
+        endpoints = given if isinstance(given, Mapping) else {}
+        endpoint = "" if endpoints else self._endpoint(given or "", at + "endpoint")
+        each = {str(key): self._endpoint(value, "%sendpoint.%s" % (at, key)) for key, value in endpoints.items()}
         wrong = [family for family in found["families"] if family not in (4, 6)]
         if wrong:
             self._problem(at + "families", "%s: IP has the families 4 and 6" % wrong)
@@ -177,12 +175,14 @@ class _Parser:
             self._range(at + "port", found["port"], 1, 65535)
         prefixes = self._networks(found.get("prefixes") or (), at + "prefixes")
         # What others cannot reach keeps its connections alive: something is between, or it moves about.
-        nat = not endpoint if found["nat"] is None else found["nat"]
+        behind_nat = found["nat"]
+        nat = not endpoint if behind_nat is None else behind_nat
         return Node(
             name=name,
             managed=managed,
             endpoint=endpoint,
             nat=nat,
+            by_topology={key: (value, not value if behind_nat is None else nat) for key, value in each.items()},
             families=tuple(found["families"]),
             outer_mtu=found["outer_mtu"],
             public_key=found.get("public_key", ""),
@@ -191,6 +191,21 @@ class _Parser:
             prefixes=prefixes,
             place=at.rstrip("."),
         )
+
+    def _endpoint(self, given: Any, place: str) -> str:
+        """An address as WireGuard prints it, or a name."""
+        text = "" if given is None else str(given).strip()
+        address = literal(text)
+        if not address and text and not is_host_name(text):
+            self._problem(place, "%r is neither an address nor a name" % text, "without a port, which is derived")
+        return str(address or text)
+
+    def _are_topologies(self, names: Set[str]) -> None:
+        """That whoever has an endpoint for each topology names those that there are."""
+        for node in self._nodes.values():
+            for name in sorted(set(node.by_topology) - names):
+                place = node.place + ("endpoint.%s" if node.managed else ".endpoint.%s") % name
+                self._problem(place, "%r is no topology" % name, "the names of those: %s" % ", ".join(sorted(names)))
 
     def _range(self, place: str, number: int, lowest: int, highest: int, unit: str = "") -> None:
         self._problems += range_problems(place, number, lowest, highest, ("%s " + unit).strip())

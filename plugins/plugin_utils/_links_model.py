@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Dict, Mapping, Tuple, Union
 
@@ -28,7 +28,8 @@ class Node:
     """One end of links: a host of the inventory (managed), or a peer that somebody else configures.
 
     endpoint: the address or name that others reach it at, empty where they cannot. nat: something on the way forgets
-    its connections, so that it must keep them alive. families: of IP (4, 6) that it has outside of the tunnels; empty:
+    its connections, so that it must keep them alive. by_topology: both of these, where they differ, by the names of
+    topologies. families: of IP (4, 6) that it has outside of the tunnels; empty:
     not known. outer_mtu: bytes of an IP packet that get through to it. prefixes: its own, beside those of its site.
     as_number: of its autonomous system, with failover bgp; 0: derived, or none, where it is not managed. place: where
     it is declared, for errors.
@@ -38,6 +39,7 @@ class Node:
     managed: bool = True
     endpoint: str = ""
     nat: bool = False
+    by_topology: Mapping[str, Tuple[str, bool]] = field(default_factory=dict)
     families: Tuple[int, ...] = ()
     outer_mtu: int = 1500
     public_key: str = ""
@@ -50,6 +52,13 @@ class Node:
     def endpoint_address(self) -> Union[Address, None]:
         """The endpoint where it is an address, not a name."""
         return literal(self.endpoint)
+
+    def within(self, topology: str) -> Node:
+        """The same node as the others of a topology reach it."""
+        if topology not in self.by_topology:
+            return self
+        endpoint, nat = self.by_topology[topology]
+        return replace(self, endpoint=endpoint, nat=nat)
 
 
 @dataclass(frozen=True)

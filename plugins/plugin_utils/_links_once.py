@@ -15,11 +15,12 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Set, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_analysis import analysed
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_bgp import RoutingWanted, routing
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_run import declared, digest
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology import InterfaceWanted
 
@@ -28,10 +29,14 @@ _PROBLEMS = "problems.json"
 
 @dataclass(frozen=True)
 class HostLinks:
-    """What one host is to have. kept: by interface, the peers with which one of the two ends keeps the link alive."""
+    """What one host is to have. kept: by interface, the peers with which one of the two ends keeps the link alive.
+
+    routing: of FRR, where links need it.
+    """
 
     interfaces: Tuple[InterfaceWanted, ...] = ()
     kept: Dict[str, Tuple[str, ...]] = field(default_factory=dict)
+    routing: Optional[RoutingWanted] = None
 
 
 def links_once(
@@ -52,7 +57,9 @@ def links_once(
     return from_wire(HostLinks, found) if found else HostLinks()
 
 
-def by_host(wanted: Mapping[str, Tuple[InterfaceWanted, ...]]) -> Dict[str, HostLinks]:
+def by_host(
+    wanted: Mapping[str, Tuple[InterfaceWanted, ...]], routed: Mapping[str, RoutingWanted]
+) -> Dict[str, HostLinks]:
     """The same by host, with what is to be known of the other ends."""
     callers: Set[Tuple[str, str, str]] = {
         (host, interface.topology, peer.node)
@@ -72,6 +79,7 @@ def by_host(wanted: Mapping[str, Tuple[InterfaceWanted, ...]]) -> Dict[str, Host
                 )
                 for interface in found
             },
+            routed.get(host),
         )
         for host, found in wanted.items()
     }
@@ -81,14 +89,15 @@ def _work_out(declaration: Mapping[str, Any], task_vars: Mapping[str, Any], fold
     problems: List[Problem] = []
     found: Dict[str, HostLinks] = {}
     try:
-        found = by_host(analysed(declared(declaration, task_vars)))
+        links = declared(declaration, task_vars)
+        found = by_host(analysed(links), routing(links))
     except InputError as error:
         problems = error.problems
     begun = folder + ".begun"
     os.makedirs(begun, mode=0o700, exist_ok=True)
     _write(os.path.join(begun, _PROBLEMS), [to_wire(problem) for problem in problems])
-    for host, links in found.items():
-        _write(os.path.join(begun, _file_name(host)), to_wire(links))
+    for host, own in found.items():
+        _write(os.path.join(begun, _file_name(host)), to_wire(own))
     os.rename(begun, folder)
 
 

@@ -99,6 +99,11 @@ def digest(declaration: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def shared_digest(found: Mapping[str, Any]) -> str:
+    """Stands for what preshared keys are made of: the secret, which it does not tell, and the generation."""
+    return digest({"secret": found["secret"], "generation": found["generation"] if found["secret"] else 0})
+
+
 class _Hosts(Mapping[str, Mapping[str, Any]]):
     """What each host of the inventory says of itself; its variables are looked up for those that are named alone."""
 

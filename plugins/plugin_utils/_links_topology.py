@@ -168,7 +168,7 @@ def _interface(declared: Links, node: str, name: str, ends: List[Tuple[Link, str
         network.max_prefixlen if topology.interface_per_peer else network.prefixlen for network in topology.networks
     ]
     addresses = zip(addresses_of(topology, node), lengths, strict=True)
-    mtus = [tunnel_mtu(declared.nodes[node], declared.nodes[peer]) for _link, peer in ends]
+    mtus = [tunnel_mtu(*ends_of(declared, each)) for each, _peer in ends]
     mtu = topology.mtu or min(mtus)
     return InterfaceWanted(
         name=name,
@@ -182,6 +182,12 @@ def _interface(declared: Links, node: str, name: str, ends: List[Tuple[Link, str
         # Without a failover, no two interfaces carry the same prefix (_links_analysis).
         loose=topology.interface_per_peer and topology.failover != NONE,
     )
+
+
+def ends_of(declared: Links, link: Link) -> Tuple[Node, Node]:
+    """The two ends of a link, as they reach each other."""
+    name = link.topology.name
+    return declared.nodes[link.one].within(name), declared.nodes[link.other].within(name)
 
 
 def tunnel_mtu(one: Node, other: Node) -> int:
@@ -201,7 +207,7 @@ def outer_families(one: Node, other: Node) -> Tuple[int, ...]:
 
 
 def _peer(declared: Links, topology: Topology, node: str, peer: str) -> PeerWanted:
-    there, here = declared.nodes[peer], declared.nodes[node]
+    there, here = declared.nodes[peer].within(topology.name), declared.nodes[node].within(topology.name)
     carried = allowed(declared, topology, node, peer)
     port = (there.port or topology.port) if not there.managed else port_of(topology, node)
     return PeerWanted(
@@ -283,10 +289,12 @@ def pair_name(one: str, other: str) -> Tuple[str, str]:
     return (one, other) if one < other else (other, one)
 
 
-def endpoint_networks(wanted: Mapping[str, Tuple[InterfaceWanted, ...]], node: str) -> Iterator[Tuple[str, Network]]:
-    """(peer, its endpoint) of those peers of a node whose endpoint is an address."""
+def endpoint_networks(
+    wanted: Mapping[str, Tuple[InterfaceWanted, ...]], node: str
+) -> Iterator[Tuple[str, str, Network]]:
+    """(peer, topology, its endpoint there) of those peers of a node whose endpoint is an address."""
     for interface in wanted.get(node, ()):
         for peer in interface.peers:
             address = literal(peer.endpoint)
             if address:
-                yield peer.node, _whole(str(address))
+                yield peer.node, interface.topology, _whole(str(address))

@@ -8,7 +8,7 @@ be wrong, each in its way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Dict, List, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer
@@ -37,6 +37,27 @@ def to_ask(before: Mapping[str, Tunnel], want: Iterable[Tunnel]) -> Iterator[Tup
         for peer in tunnel.peers:
             if alive.get(tunnel.name, set()) & {peer.public_key, peer.former}:
                 yield tunnel, peer
+
+
+def asked_beside(
+    before: Mapping[str, Tunnel], want: Iterable[Tunnel], together: Collection[str]
+) -> Iterator[Tuple[Tunnel, TunnelPeer]]:
+    """The wanted peers that did not answer before a change, new ones among them, of those hosts that are in step.
+
+    Whoever is not in step may not know of the link yet.
+    """
+    alive = lived(before)
+    for tunnel in want:
+        for peer in tunnel.peers:
+            if peer.name in together and not alive.get(tunnel.name, set()) & {peer.public_key, peer.former}:
+                yield tunnel, peer
+
+
+def no_answer(tunnel: Tunnel, peer: TunnelPeer) -> str:
+    """What to say of a link that does not answer, and did not before: it is no reason to take a change back."""
+    host, _colon, port = peer.endpoint.rpartition(":")
+    way = "%s gets through to %s" % (port, host) if host else "%d gets through to this host" % tunnel.port
+    return "%s: %s does not answer; see whether UDP port %s" % (tunnel.name, peer.name, way)
 
 
 def silent(dead_peers: Iterable[str]) -> str:

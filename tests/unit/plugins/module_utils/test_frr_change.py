@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.netfleet.tcp.plugins.module_utils import _frr_change as frr
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
 from ansible_collections.netfleet.tcp.plugins.module_utils._frr import CONFIGURATION, DAEMONS_FILE
+from ansible_collections.netfleet.tcp.plugins.module_utils._frr_sessions import await_sessions
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
 from tests.unit.plugins.fake_system import FakeSystem
 
@@ -239,11 +240,11 @@ def test_sessions_are_waited_for() -> None:
         slept.append(seconds)
         host.answers[0] = up if len(slept) == 3 else down
 
-    found = frr.await_sessions(host, ["10.99.0.1"], 20, sleep, lambda: float(len(slept)))
+    found = await_sessions(host, ["10.99.0.1"], 20, sleep, lambda: float(len(slept)))
     assert (len(slept), found[0].up) == (3, True)
     host.answers[0] = down
     slept.clear()
-    found = frr.await_sessions(host, ["10.99.0.1"], 2, slept.append, lambda: float(len(slept)))
+    found = await_sessions(host, ["10.99.0.1"], 2, slept.append, lambda: float(len(slept)))
     assert (len(slept), found[0].state) == (2, "Active")
 
 
@@ -252,5 +253,5 @@ def test_frr_that_does_not_answer_is_an_error_once_the_time_is_over() -> None:
     host.answers = []
     slept: list[float] = []
     with pytest.raises(HostError, match="failed to connect"):
-        frr.await_sessions(host, [], 3, slept.append, lambda: float(len(slept)))
+        await_sessions(host, [], 3, slept.append, lambda: float(len(slept)))
     assert len(slept) == 3

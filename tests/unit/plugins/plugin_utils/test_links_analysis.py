@@ -200,3 +200,63 @@ def test_a_path_too_narrow_for_ipv6() -> None:
     topology = {**MESH, "networks": ["10.99.0.0/24", "fd00::/64"]}
     said = refused(topology, west={"endpoint": "203.0.113.1", "outer_mtu": 1300})
     assert "host west, wireguard_links_outer_mtu: leaves tunnels of 1232 bytes between gw1 and west" in said
+
+
+def by_provider(failover: str, **second: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same sites joined over two providers."""
+    common = {**MESH, "members": ["onprem", "cloud_east"], "numbers": {"gw1": 1, "east": 2}}
+    common.update(interface_per_peer=True, failover=failover)
+    backup = {"name": "isp2", "networks": ["10.98.0.0/24", "fd00:98::/64"], "port": 52900, "metric": 80, **second}
+    return {**common, "name": "isp1", "networks": ["10.99.0.0/24", "fd00:99::/64"]}, {**common, **backup}
+
+
+TWO_PROVIDERS = {"endpoint": {"isp1": "198.51.100.1", "isp2": "203.0.113.77"}}
+
+
+@pytest.mark.parametrize("failover", ["metric", "bgp"])
+def test_two_providers_join_the_same_sites_each_by_its_own_endpoint(failover: str) -> None:
+    found = analysed(declared(*by_provider(failover), east=TWO_PROVIDERS))
+    ends = [(entry.name, entry.peers[0].endpoint, entry.peers[0].port) for entry in found["gw1"]]
+    assert ends == [("wg-isp1-2", "198.51.100.1", 51821), ("wg-isp2-2", "203.0.113.77", 52901)]
+    # Each end listens where the other one calls.
+    assert [entry.port for entry in found["east"]] == [51821, 52901]
+    metrics = [
+        route.metric
+        for entry in found["gw1"]
+        for route in entry.peers[0].routes
+        if route.prefix == "10.20.0.0/16" and failover == "metric"
+    ]
+    assert metrics == ([50, 80] if failover == "metric" else [])
+
+
+def test_where_an_endpoint_is_missing_by_topology_is_said_by_topology() -> None:
+    said = refused(*by_provider("metric"), east={"endpoint": {"isp1": "198.51.100.1"}})
+    assert "wireguard_links_topologies[1]: neither gw1 nor east can be reached" in said
+    assert "host gw1, wireguard_links_endpoint, host east, wireguard_links_endpoint.isp2" in said
+    assert "wireguard_links_topologies[0]" not in said
+
+
+def test_an_endpoint_of_one_topology_that_another_one_would_carry() -> None:
+    said = refused(*by_provider("metric"), east={"endpoint": {"isp1": "198.51.100.1", "isp2": "10.20.3.4"}})
+    assert "host east, wireguard_links_endpoint.isp2: 10.20.3.4 is in 10.20.0.0/16, which gw1 sends into wg-isp" in said
+
+
+def test_families_are_compared_by_topology() -> None:
+    two = {"endpoint": {"isp1": "198.51.100.1", "isp2": "2001:db8:ffff::1"}}
+    found = analysed(declared(*by_provider("metric"), east=two))
+    assert [entry.mtu for entry in found["gw1"]] == [1440, 1408]
+    said = refused(*by_provider("metric"), east=two, gw1={"families": [4]})
+    assert "host east, wireguard_links_endpoint.isp2: 2001:db8:ffff::1 is of IPv6, which gw1 does not have" in said
+    assert "endpoint.isp1:" not in said
+
+
+def test_a_peer_of_others_has_an_endpoint_by_topology_too() -> None:
+    first, second = by_provider("metric")
+    members = {"members": ["onprem", "alice"], "numbers": {"gw1": 1, "alice": 2}}
+    peers = {"alice": {"public_key": KEY, "port": 500, **TWO_PROVIDERS}}
+    found = analysed(declared({**first, **members}, {**second, **members}, peers=peers))
+    ends = [(entry.peers[0].endpoint, entry.peers[0].port) for entry in found["gw1"]]
+    assert ends == [("198.51.100.1", 500), ("203.0.113.77", 500)]
+    peers["alice"]["endpoint"] = {"isp1": "198.51.100.1"}
+    said = refused({**first, **members}, {**second, **members}, peers=peers)
+    assert "wireguard_links_peers.alice.endpoint.isp2" in said

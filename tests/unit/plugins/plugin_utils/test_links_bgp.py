@@ -218,3 +218,19 @@ def test_what_a_daemons_routes_cannot_have_is_refused_with_a_cure() -> None:
         ("wireguard_links_initrwnd", "error"),
     ]
     assert "tcp_tuning_congestion_control" in found[0].cure
+
+
+def test_of_two_providers_both_ends_prefer_the_one_with_the_smaller_metric() -> None:
+    first = {**REDUNDANT, "name": "isp1", "members": ["gw1", "east"], "numbers": {"gw1": 1, "east": 3}}
+    second = {**first, "name": "isp2", "networks": ["10.98.0.0/24", "fd00:98::/64"], "port": 52900, "metric": 80}
+    links = declared(first, second, east={"endpoint": {"isp1": "198.51.100.1", "isp2": "203.0.113.77"}})
+    analysed(links)
+    found = bgp.routing(links)
+    for node, number, prefix in (("gw1", 3, "10.20.0.0/16"), ("east", 1, "10.10.0.0/16")):
+        one, other = (
+            preferences(found[node].text, "wg-%s-%d-ipv4-in" % (name, number))[prefix] for name in ("isp1", "isp2")
+        )
+        assert one - other == 30
+        assert [interface for _address, _node, interface in found[node].neighbors] == [
+            "wg-%s-%d" % (name, number) for name in ("isp1", "isp1", "isp2", "isp2")
+        ]

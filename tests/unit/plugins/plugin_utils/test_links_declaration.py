@@ -30,6 +30,28 @@ def test_an_endpoint_is_written_as_wireguard_prints_it() -> None:
     assert declared(MESH, east={"endpoint": "2001:DB8::0001"}).nodes["east"].endpoint == "2001:db8::1"
 
 
+def test_a_host_has_an_endpoint_for_each_topology() -> None:
+    east = {"endpoint": {"wan": "2001:DB8::0001"}}
+    node = declared(MESH, {**HUBS, "hubs": ["west"], "spokes": ["east"], "numbers": {}}, east=east).nodes["east"]
+    assert (node.within("wan").endpoint, node.within("wan").nat) == ("2001:db8::1", False)
+    # In the other one it cannot be called, and keeps the link alive itself.
+    assert (node.within("star").endpoint, node.within("star").nat) == ("", True)
+    fixed = declared(MESH, east={**east, "nat": True}).nodes["east"]
+    assert fixed.within("wan").nat
+
+
+def test_an_endpoint_for_a_topology_that_is_none() -> None:
+    with pytest.raises(InputError) as caught:
+        declared(MESH, east={"endpoint": {"wna": "198.51.100.1", "wan": "a b"}}, west={"endpoint": ["x"]})
+    said = str(caught.value)
+    assert "host east, wireguard_links_endpoint.wna: 'wna' is no topology (the names of those: wan)" in said
+    assert "host east, wireguard_links_endpoint.wan: 'a b' is neither an address nor a name" in said
+    assert "host west, wireguard_links_endpoint: \"['x']\" is neither an address nor a name" in said
+    peers = {"alice": {"public_key": KEY, "endpoint": {"wna": "198.51.100.1"}}}
+    with pytest.raises(InputError, match=r"wireguard_links_peers\.alice\.endpoint\.wna: 'wna' is no topology"):
+        declared(MESH, peers=peers)
+
+
 def test_numbers_may_come_as_text() -> None:
     assert declared({**MESH, "numbers": {"gw1": "7"}}).topologies[0].numbers == {"gw1": 7}
 

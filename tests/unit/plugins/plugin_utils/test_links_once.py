@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _links_once as once
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_analysis import analysed
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_bgp import routing
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_once import HostLinks, by_host, links_once
 from tests.unit.plugins.plugin_utils.sample_links import GROUPS, HOSTS, MESH, PEERS, SITES, declared
 
@@ -73,7 +74,15 @@ def test_a_fault_of_the_declaration_is_told_to_each_host(tmp_path: Path) -> None
 
 
 def test_a_link_is_kept_alive_by_either_end() -> None:
-    found = by_host(analysed(declared(MESH)))
+    found = by_host(analysed(declared(MESH)), {})
     # gw1 is behind NAT, and calls the two clouds, which each other reach without.
     assert found["gw1"].kept == {"wg-wan": ("east", "west")}
     assert found["east"].kept == {"wg-wan": ("gw1",)}
+
+
+def test_what_a_routing_daemon_is_to_have_is_worked_out_with_the_links(tmp_path: Path) -> None:
+    topology = {**MESH, "interface_per_peer": True, "failover": "bgp", "networks": ["10.99.0.0/24", "fd00:99::/64"]}
+    declaration = {**DECLARATION, "topologies": [topology]}
+    found = links_once("gw1", declaration, VARIABLES, str(tmp_path), "task")
+    assert found.routing == routing(declared(topology))["gw1"]
+    assert links_once("gw1", DECLARATION, VARIABLES, str(tmp_path), "task").routing is None

@@ -12,6 +12,8 @@ import pytest
 
 from ansible_collections.netfleet.tcp.plugins.action.wireguard_links import CHECKED, LOOK, MADE, SWITCHED
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import read_pending
+from ansible_collections.netfleet.tcp.plugins.module_utils._desired import MANAGED
+from ansible_collections.netfleet.tcp.plugins.module_utils._frr import CONFIGURATION
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_PATH, NEXT_KEY_PATH
 from tests.unit.plugins.fake_wireguard import public_of
 from tests.unit.plugins.plugin_utils.a_fleet import ALL, AFleet
@@ -65,6 +67,14 @@ def test_links_come_up_and_stay_as_they_are(linked: AFleet) -> None:
     assert linked.step("gw1", "end")["skip_reason"] == "nothing waits to be confirmed"
 
 
+def test_the_configuration_of_frr_is_not_taken_for_a_file_that_links_have_left(linked: AFleet) -> None:
+    linked.systems["gw1"].put(CONFIGURATION, MANAGED + "\nrouter bgp 4200000001\n")
+    linked.broken["gw1", "tcp_apply"] = {"failed": True, "msg": "is as declared, and need not be visited again"}
+    made = linked.make()["gw1"]
+    assert (made["changed"], made["changes"], made["warnings"]) == (False, [], [])
+    assert linked.variables["gw1"][LOOK]["routing"]["ours"]
+
+
 def test_hosts_outside_of_the_play_are_asked_but_for_those_whose_keys_are_known(fleet: AFleet) -> None:
     fleet.begin(("gw1",))
     assert fleet.step("gw1", "plan")["outside"] == ["east", "west"]
@@ -85,6 +95,31 @@ def test_one_that_cannot_be_asked_makes_nobody_fail(fleet: AFleet) -> None:
 def test_a_host_with_another_declaration_is_named(fleet: AFleet) -> None:
     fleet.plan = {**fleet.step("gw1", "plan"), "digest": "of something else"}
     assert "are not the same for this host" in fleet.step("gw1", "look")["msg"]
+
+
+@pytest.mark.parametrize("other", [{"secret": "another secret, of the same length"}, {"generation": 2}, {"secret": ""}])
+def test_a_host_with_another_secret_or_generation_is_named(fleet: AFleet, other: dict[str, Any]) -> None:
+    secret = fleet.settings["secret"]
+    fleet.plan = fleet.step("gw1", "plan")
+    assert secret not in str(fleet.plan)
+    fleet.settings.update(other)
+    said = fleet.step("east", "look")["msg"]
+    assert "wireguard_links_secret, _generation: are not the same for this host" in said
+    assert secret not in said
+    assert fleet.present == ["gw1", "west"]
+
+
+def test_without_a_secret_there_is_no_generation_to_differ_in(fleet: AFleet) -> None:
+    fleet.settings["secret"] = ""
+    fleet.plan = fleet.step("gw1", "plan")
+    fleet.settings["generation"] = 2
+    assert not fleet.step("east", "look").get("failed")
+
+
+def test_what_the_links_are_taken_away_from_needs_no_secret(fleet: AFleet) -> None:
+    fleet.plan = fleet.step("gw1", "plan")
+    fleet.settings.update(secret="", state="absent")
+    assert not fleet.step("east", "look").get("failed")
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
@@ -141,6 +176,44 @@ def test_a_link_that_dies_is_taken_back_on_both_ends_and_by_whoever_depends_on_t
     assert all(read_pending(system) is None for system in linked.systems.values())
     shared = [path for path in before["gw1"] if path.endswith(".psk")]
     assert all(linked.systems["gw1"].files[path] == before["gw1"][path] for path in shared)
+
+
+def test_a_new_link_that_does_not_answer_is_named_and_kept(fleet: AFleet) -> None:
+    fleet.make()
+    fleet.talk()
+    fleet.systems["gw1"].answering.pop(FORMER["east"])
+    fleet.systems["east"].answering.pop(FORMER["gw1"])
+    said = fleet.each("check")
+    assert said["gw1"]["warnings"] == [
+        "wg-wan: east does not answer; see whether UDP port 51820 gets through to 198.51.100.1"
+    ]
+    # It cannot call that one, which calls by itself.
+    assert said["east"]["warnings"] == [
+        "wg-wan: gw1 does not answer; see whether UDP port 51820 gets through to this host"
+    ]
+    assert said["west"] == {"changed": False, "dead": []}
+    fleet.verdict = fleet.step("gw1", "judge")
+    assert fleet.verdict["why"] == {}
+    assert not any(answer.get("failed") for answer in fleet.each("end").values())
+    assert fleet.consistent()
+
+
+def test_a_link_that_was_silent_before_is_asked_and_no_reason_to_take_anything_back(linked: AFleet) -> None:
+    linked.fall_silent()
+    linked.settings["generation"] = 1
+    linked.make()
+    linked.talk()
+    linked.systems["gw1"].answering.pop(FORMER["east"])
+    said = linked.step("gw1", "check")
+    assert (said["dead"], len(said["warnings"])) == ([], 1)
+    assert "wg-wan: east does not answer" in said["warnings"][0]
+
+
+def test_whoever_is_not_changed_in_this_run_is_not_asked_for_a_new_link(fleet: AFleet) -> None:
+    fleet.begin(("gw1",))
+    fleet.make()
+    assert "change" in fleet.variables["gw1"][MADE]
+    assert fleet.step("gw1", "check") == {"changed": False, "dead": []}
 
 
 def test_links_that_cannot_be_asked_are_kept_with_a_warning(linked: AFleet) -> None:
