@@ -15,6 +15,7 @@ CONFIGURATION = "/etc/frr/frr.conf"
 DAEMONS_FILE = "/etc/frr/daemons"
 # What takes part in failover; zebra always runs.
 DAEMONS = ("bgpd", "bfdd")
+ZEBRA = "zebra"
 SESSIONS = ("vtysh", "-c", "show bgp summary json")
 BFD_PEERS = ("vtysh", "-c", "show bfd peers json")
 ESTABLISHED = "Established"
@@ -25,6 +26,17 @@ _HARMLESS = re.compile(
     r"|service (?:integrated-vtysh-config|password-encryption)|line vty|password\b.*|enable\b.*)?\s*\Z"
 )
 _DAEMON = re.compile(r"^([a-z0-9]+)=(\S*)[ \t]*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Routing:
+    """What of FRR runs; by what, its files say. daemons: zebra and those of DAEMONS; none: it does not run.
+
+    enabled: whether the next boot starts it.
+    """
+
+    daemons: Tuple[str, ...] = ()
+    enabled: bool = False
 
 
 @dataclass(frozen=True)

@@ -98,13 +98,14 @@ findings:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._begin import Terms
 from ansible_collections.netfleet.tcp.plugins.module_utils._counters import read_counters
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._result import outcome_result
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
-from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply, inspect
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply, inspect
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._begin import Terms
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import read_pending
 from ansible_collections.netfleet.tcp.plugins.module_utils._clamp import parse_clamps
 from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import confirm
@@ -23,7 +24,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._revert_main import t
 from ansible_collections.netfleet.tcp.plugins.module_utils._rollback import LAST, rollback
 from ansible_collections.netfleet.tcp.plugins.module_utils._rollback import inspect as inspect_rollback
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token
-from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply, inspect
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply, inspect
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_PATH
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import keep_key, read_tunnels

@@ -15,6 +15,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.netfleet.tcp.plugins.action import wireguard_links
 from ansible_collections.netfleet.tcp.plugins.module_utils import _hand_over
+from ansible_collections.netfleet.tcp.plugins.module_utils._begin import Terms
 from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import confirm, take_back
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
@@ -22,7 +23,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, load_vault, observe
 from ansible_collections.netfleet.tcp.plugins.module_utils._result import outcome_result
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
-from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_answers import Asked, answers
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_PATH
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
