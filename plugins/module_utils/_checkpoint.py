@@ -12,11 +12,11 @@ from dataclasses import field, replace
 from typing import Dict, Iterable, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
-from ansible_collections.netfleet.tcp.plugins.module_utils._frr import Routing
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Change,
     ChangeSummary,
     FileState,
+    Routing,
     to_wire,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._record_file import FORMAT, read_record

@@ -27,10 +27,11 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._frr import (
     DAEMONS,
     DAEMONS_FILE,
     INSTALL,
-    Routing,
+    needs_restart,
     statements,
     switches,
-    with_daemons,
+    wanted_files,
+    wanted_routing,
     with_switches,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._frr_daemon import (
@@ -38,19 +39,20 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._frr_daemon import (
     RELOAD,
     bring,
     must_run,
-    needs_restart,
     routing_of,
-    wanted_routing,
+    routing_to_give_back,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Change,
     ChangeSummary,
     FileState,
+    Routing,
     from_wire,
     to_wire,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._plan import describe_file, same_file
+from ansible_collections.netfleet.tcp.plugins.module_utils._plan import describe_file
 from ansible_collections.netfleet.tcp.plugins.module_utils._restore import put
+from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
 # What its changes are called by in the records of a host.
@@ -58,7 +60,6 @@ DECLARATION = "frr"
 # What FRR checks before anything is changed.
 CANDIDATE = CONFIGURATION + ".netfleet-tcp"
 BEFORE = STATE_DIRECTORY + "/frr.json"
-MODE = 0o640
 _CHECK = ("vtysh", "-C", "-f", CANDIDATE)
 _SUBJECT = "routing"
 
@@ -84,7 +85,7 @@ class FrrOutcome:
 
 @dataclass(frozen=True)
 class _Step:
-    """From what to what. record: what remembers the state from before, as it is to be; None: as it is."""
+    """From what to what. record: the file that remembers the state from before, as it is to be; None: as it is."""
 
     present: Tuple[FileState, FileState]
     wanted: Tuple[FileState, FileState]
@@ -121,10 +122,32 @@ def deconfigure(system: System, check_mode: bool, terms: Optional[Terms] = None)
     return _changed(system, lambda: _to_deconfigure(system), check_mode, terms)
 
 
+def frr_result(outcome: FrrOutcome) -> Dict[str, Any]:
+    """The result of the module."""
+    answer = {
+        "changed": outcome.changed,
+        "restarted": outcome.restarted,
+        "changes": [to_wire(change) for change in outcome.changes],
+        "warnings": list(outcome.warnings),
+        "diff": [
+            {
+                "before_header": before.path,
+                "after_header": after.path,
+                # Somebody else's may have passwords of neighbors in it.
+                "before": Vault().mask_file(before.path, before.text),
+                "after": Vault().mask_file(after.path, after.text),
+            }
+            for before, after in zip(outcome.before, outcome.after)
+            if before != after
+        ],
+    }
+    return {**answer, "pending": to_wire(outcome.pending)} if outcome.pending else answer
+
+
 def _to_configure(system: System, text: str, replace_foreign: bool, check_mode: bool) -> _Step:
     present = _files(system)
     configuration, daemons = present
-    wanted = _wanted(present, text)
+    wanted = wanted_files(present, text)
     want = wanted_routing(wanted[1].text)
     if daemons.kind == "absent" and check_mode:
         return _Step(present, wanted, Routing(), want, "declared")
@@ -134,8 +157,7 @@ def _to_configure(system: System, text: str, replace_foreign: bool, check_mode: 
         raise host_error(RELOAD, "is not there", INSTALL)
     if not replace_foreign:
         _refuse_foreign(system, configuration)
-    have = routing_of(system)
-    return _Step(present, wanted, have, want, "declared", _to_remember(system, present, have))
+    return _Step(present, wanted, routing_of(system), want, "declared", _to_remember(system, present))
 
 
 def _to_deconfigure(system: System) -> _Step:
@@ -176,7 +198,10 @@ def _go_live(system: System, step: _Step, terms: Terms, earlier: Optional[Checkp
     files = [*([step.record] if step.record else []), *step.wanted]
     own = Checkpoint(
         summary=new_summary(system, DECLARATION, terms),
-        before=Things(files={state.path: system.file_state(state.path) for state in files}, routing=step.have),
+        before=Things(
+            files={state.path: system.file_state(state.path) for state in files},
+            routing=routing_to_give_back(system),
+        ),
         after=Things(files={state.path: state for state in files}, routing=step.want),
         boot=boot_id(system),
         due=uptime(system) + terms.seconds,
@@ -188,7 +213,7 @@ def _go_live(system: System, step: _Step, terms: Terms, earlier: Optional[Checkp
     try:
         begin(system, pending, terms)
         for state in files:
-            if not same_file(system.file_state(state.path), state):
+            if system.file_state(state.path) != state:
                 put(system, state)
         bring(system, step.want)
         return (pending, []) if terms.window else finish(system, pending)
@@ -210,13 +235,6 @@ def _files(system: System) -> Tuple[FileState, FileState]:
     return system.file_state(CONFIGURATION), system.file_state(DAEMONS_FILE)
 
 
-def _wanted(present: Tuple[FileState, FileState], text: str) -> Tuple[FileState, FileState]:
-    configuration, daemons = present
-    # Owner and group are FRR's own, as its package gave them to the file beside it.
-    kept = replace(configuration, kind="file", mode=MODE, text=text, uid=daemons.uid, gid=daemons.gid)
-    return kept, replace(daemons, kind="file", text=with_daemons(daemons.text))
-
-
 def _refuse_foreign(system: System, configuration: FileState) -> None:
     """Somebody else's routing is not overwritten."""
     if configuration.kind not in ("absent", "file"):
@@ -232,11 +250,15 @@ def _refuse_foreign(system: System, configuration: FileState) -> None:
             raise host_error(path, "configures this daemon by itself", cure)
 
 
-def _to_remember(system: System, present: Tuple[FileState, FileState], have: Routing) -> Optional[FileState]:
+def _to_remember(system: System, present: Tuple[FileState, FileState]) -> Optional[FileState]:
     configuration, daemons = present
     if is_ours(configuration) or system.read(BEFORE) is not None:
         return None
-    data = {"configuration": configuration.text, "daemons": switches(daemons.text), "routing": to_wire(have)}
+    data = {
+        "configuration": configuration.text,
+        "daemons": switches(daemons.text),
+        "routing": to_wire(routing_to_give_back(system)),
+    }
     return FileState(BEFORE, "file", 0o600, json.dumps(data) + "\n")
 
 

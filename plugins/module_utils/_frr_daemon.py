@@ -4,17 +4,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._frr import (
     CONFIGURATION,
     DAEMONS,
+    DAEMONS_FILE,
     INSTALL,
     ZEBRA,
-    Routing,
-    switches,
+    needs_restart,
+    wanted_routing,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Routing
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
 LIBRARY = "/usr/lib/frr"
@@ -23,33 +26,33 @@ _RUNNING = ("vtysh", "-c", "show daemons")
 # Given another file than FRR's own, it would write over that what runs, in its own words.
 _RELOAD = (RELOAD, "--reload", CONFIGURATION)
 _UNIT = "frr.service"
-_ENABLED = ("systemctl", "is-enabled", "--quiet", _UNIT)
-# Whoever takes a change back must not wait for ever for a daemon that hangs.
-_AT_MOST = ("timeout", "--kill-after=5", "120", "--")
+_ENABLED, _ACTIVE = (("systemctl", verb, "--quiet", _UNIT) for verb in ("is-enabled", "is-active"))
+# Whoever takes a change back must not wait for ever for a daemon that hangs. Seconds.
+_AT_MOST, _AT_MOST_TO_ANSWER = ("timeout", "-k", "5", "120"), ("timeout", "-k", "5", "30")
 
 
 def running_daemons(system: System) -> Sequence[str]:
     """The daemons of FRR that run; none where it is not installed, or does not answer."""
-    status, output, _error = system.run(list(_RUNNING))
+    status, output, _error = system.run([*_AT_MOST_TO_ANSWER, *_RUNNING])
     return output.split() if status == 0 else ()
 
 
 def routing_of(system: System) -> Routing:
     """What of FRR runs, and whether the next boot starts it."""
     running = running_daemons(system)
-    names = tuple(name for name in (ZEBRA, *DAEMONS) if name in running)
-    return Routing(names, system.run(list(_ENABLED))[0] == 0)
+    return Routing(tuple(name for name in (ZEBRA, *DAEMONS) if name in running), _enabled(system))
 
 
-def wanted_routing(daemons: str) -> Routing:
-    """What a daemons file of this text has run."""
-    on = switches(daemons)
-    return Routing((ZEBRA, *(name for name in DAEMONS if on.get(name) == "yes")), enabled=True)
+def routing_to_give_back(system: System) -> Routing:
+    """The same, to be given back: of FRR that is active and does not answer, what its file says, lest it be stopped."""
+    have = routing_of(system)
+    if have.daemons or system.run(list(_ACTIVE))[0] != 0:
+        return have
+    return replace(wanted_routing(system.read(DAEMONS_FILE) or ""), enabled=have.enabled)
 
 
-def needs_restart(want: Routing, have: Routing) -> bool:
-    """Whether daemons have to be started or ended, which no session outlives."""
-    return set(want.daemons) != set(have.daemons)
+def _enabled(system: System) -> bool:
+    return system.run(list(_ENABLED))[0] == 0
 
 
 def bring(system: System, want: Routing) -> None:
@@ -63,7 +66,7 @@ def bring(system: System, want: Routing) -> None:
         _systemctl(system, "restart", "FRR could not be started")
     else:
         system.log("FRR: configuration reloaded")
-        must_run(system, (*_AT_MOST, *_RELOAD), "FRR could not be brought to the configuration")
+        must_run(system, _RELOAD, "FRR could not be brought to the configuration")
 
 
 def give_back(system: System, before: Routing) -> None:
@@ -79,7 +82,7 @@ def give_back(system: System, before: Routing) -> None:
 
 def at_boot(system: System, want: Routing) -> None:
     """Have the next boot start FRR, or not. HostError where it cannot be."""
-    if want.enabled != routing_of(system).enabled:
+    if want.enabled != _enabled(system):
         verb = "enable" if want.enabled else "disable"
         _systemctl(system, verb, "FRR could not be %sd" % verb)
 
@@ -91,15 +94,15 @@ def missing(system: System, want: Routing) -> Tuple[str, ...]:
 
 
 def _systemctl(system: System, verb: str, what: str) -> None:
-    must_run(system, (*_AT_MOST, "systemctl", verb, _UNIT), what)
+    must_run(system, ("systemctl", verb, _UNIT), what)
 
 
 def must_run(system: System, argv: Sequence[str], what: str) -> None:
     """Run one of FRR's programs; HostError, which says what could not be done and why, where it fails."""
-    status, output, error = system.run(list(argv))
+    status, output, error = system.run([*_AT_MOST, *argv])
     if status == 127:
         raise host_error(argv[0], "is not installed", INSTALL)
     if status:
         said = [line for line in (error + "\n" + output).splitlines() if line.strip()]
-        shown = argv[len(_AT_MOST) :] if argv[0] == _AT_MOST[0] else argv
-        raise host_error(" ".join(shown), "%s: %s" % (what, "; ".join(said[:3]) or "exit status %d" % status))
+        otherwise = "it did not end within %s s" % _AT_MOST[-1] if status == 124 else "exit status %d" % status
+        raise host_error(" ".join(argv), "%s: %s" % (what, "; ".join(said[:3]) or otherwise))

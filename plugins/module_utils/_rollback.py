@@ -38,7 +38,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, host_error, input_error
-from ansible_collections.netfleet.tcp.plugins.module_utils._frr_daemon import routing_of
+from ansible_collections.netfleet.tcp.plugins.module_utils._frr_daemon import routing_to_give_back
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline, Change, ChangeSummary, FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, observe
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import LOADED, UNLOADED, describe_file, same_file
@@ -166,7 +166,7 @@ def _present(system: System, target: Things) -> Things:
         modules={name: is_loaded(system, name) for name in target.modules},
         files={path: system.file_state(path) for path in target.files},
         tunnels=_tunnels(system, target),
-        routing=routing_of(system) if target.routing else None,
+        routing=routing_to_give_back(system) if target.routing else None,
     )
 
 

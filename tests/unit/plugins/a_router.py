@@ -24,7 +24,10 @@ ENABLE, RESTART = "systemctl enable frr.service", "systemctl restart frr.service
 
 
 class ARouter(FakeSystem):
-    """refuses: what a command whose words contain it answers. live: the configuration that FRR runs by."""
+    """refuses: what a command whose words contain it answers. live: the configuration that FRR runs by.
+
+    hangs: it does not say what runs, until it is started anew.
+    """
 
     def __init__(self, configuration: str | None = DEBIAN, daemons: str | None = DAEMONS) -> None:
         super().__init__()
@@ -33,6 +36,7 @@ class ARouter(FakeSystem):
         self.running = "zebra staticd"
         self.live = configuration or ""
         self.enabled = True
+        self.hangs = False
         self.answers = [
             (FIXTURES / name).read_text(encoding="utf-8") for name in ("bgp-summary.json", "bfd-peers.json")
         ]
@@ -53,15 +57,19 @@ class ARouter(FakeSystem):
     def start(self) -> None:
         """FRR reads its files, as it does at boot."""
         on = [name for name in ("bgpd", "bfdd") if name + "=yes" in self.text(DAEMONS_FILE)]
-        self.running = " ".join(["zebra", "staticd", *on])
+        self.running, self.hangs = " ".join(["zebra", "staticd", *on]), False
         self.live = self.read(CONFIGURATION) or ""
 
     def run(self, argv: Sequence[str], stdin: str = "") -> tuple[int, str, str]:
         # What may hang has a time.
         words = list(argv[4:]) if argv[0] == "timeout" else list(argv)
         line = " ".join(words)
+        if line == "systemctl is-active --quiet frr.service":
+            return 0 if self.running else 3, "", ""
+        if line == "vtysh -c show daemons" and self.running and not self.hangs:
+            return 0, self.running + "\n", ""
         if line == "vtysh -c show daemons":
-            return (0, self.running + "\n", "") if self.running else (1, "", "failed to connect to any daemons.")
+            return 1, "", "failed to connect to any daemons."
         if line == "systemctl is-enabled --quiet frr.service":
             return 0 if self.enabled else 1, "", ""
         if line.startswith("vtysh -c show"):

@@ -105,6 +105,18 @@ def test_frr_that_did_not_run_does_not_run_afterwards() -> None:
     assert host.state == before
 
 
+def test_frr_that_did_not_answer_is_not_stopped_by_a_way_back() -> None:
+    host = ARouter()
+    final(host)
+    before = host.state
+    host.hangs = True
+    frr.configure(host, OTHER, False, False, TERMS)
+    assert (host.ran[-1], host.live) == (RESTART, OTHER)
+    host.uptime += 120
+    clock_ends(host)
+    assert host.state == before
+
+
 def test_it_is_enabled_for_the_next_boot_only_with_the_confirmation() -> None:
     host = ARouter()
     host.enabled = False

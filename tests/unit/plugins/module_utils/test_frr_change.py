@@ -12,6 +12,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils import _frr_change as
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
 from ansible_collections.netfleet.tcp.plugins.module_utils._frr import CONFIGURATION, DAEMONS_FILE
 from ansible_collections.netfleet.tcp.plugins.module_utils._frr_sessions import await_sessions
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
 from tests.unit.plugins.a_router import (
     CHECK,
     DAEMONS,
@@ -134,6 +135,14 @@ def test_one_that_is_not_to_be_started_at_boot_is_enabled_or_nothing_changes() -
     host.refuses = {}
     frr.configure(host, OURS, False, False)
     assert (host.ran[-1], host.enabled) == (ENABLE, True)
+
+
+def test_the_files_become_the_property_of_frr() -> None:
+    host = _converged()
+    host.files[CONFIGURATION] = FileState(CONFIGURATION, "file", 0o640, OURS)
+    assert frr.configure(host, OURS, False, False).changed
+    assert (host.files[CONFIGURATION].uid, host.files[CONFIGURATION].gid) == (FRR, FRR)
+    assert not frr.configure(host, OURS, False, False).changed
 
 
 def test_daemons_that_do_not_run_are_started() -> None:
