@@ -103,12 +103,16 @@ def verdict(guest: Guest) -> str:
     """What the figures are worth, in a sentence."""
     aes = "aes" in guest.flags
     if guest.virtualisation == "qemu":
-        has = "the emulated CPU has AES instructions, which QEMU runs as slow helpers" if aes else "it has no AES-NI"
+        has = (
+            "the emulated CPU has AES instructions, each of which is one call into QEMU, while ChaCha20 is run"
+            " operation by operation"
+            if aes
+            else "it has no AES-NI"
+        )
         return (
             "The machines are emulated in software (TCG): every instruction is a dozen others, vector units gain"
-            f" little, and {has}, so that AES-GCM is at a loss that no server of today knows, beside ChaCha20, which is"
-            " made of plain additions and rotations; that both pay, and about how many bytes, holds, but neither the"
-            " throughput nor the ratio of one to the other says anything of real hosts."
+            f" little, and {has}. What a tunnel takes of each packet (MTU, MSS) holds, and that it costs CPU; neither"
+            " the throughput nor the ratio of one to the other says anything of real hosts."
         )
     has = (
         "and AES instructions, by which AES-GCM is usually the cheaper of the two" if aes else "and no AES instructions"
