@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._throughput import parse_iperf3
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._throughput import Throughput, parse_iperf3
 from tools.page import MarkedPage, machine, markdown, today
 from tools.shared import ToolError
 
@@ -36,14 +36,9 @@ _TICKS = 100  # of /proc/stat in a second: USER_HZ, on all that Linux runs on he
 
 
 @dataclass(frozen=True)
-class Transfer:
-    """One transfer. sender, receiver: seconds of CPU that the ends were busy with it. seconds: how long it took."""
+class Transfer(Throughput):
+    """One transfer. sender, receiver: seconds of CPU that the ends were busy with it."""
 
-    bits_per_second: float
-    bytes: int
-    seconds: float
-    retransmits: int
-    mss: int
     sender: float
     receiver: float
 
@@ -88,15 +83,7 @@ def parse_transfer(text: str, sender: float, receiver: float) -> Transfer:
         found = parse_iperf3(text)
     except HostError as error:
         raise ToolError(str(error)) from error
-    return Transfer(
-        bits_per_second=found.bits_per_second,
-        bytes=found.bytes,
-        seconds=found.seconds,
-        retransmits=found.retransmits,
-        mss=found.mss,
-        sender=sender,
-        receiver=receiver,
-    )
+    return Transfer(**vars(found), sender=sender, receiver=receiver)
 
 
 def verdict(guest: Guest) -> str:
