@@ -163,7 +163,6 @@ def test_drift_names_what_is_wrong_with_failover(up: Run, scratch: Path, connect
     assert check.status == 0, check.output
     gateway = connections["local1"]
     (number,) = {peer["localAs"] for peer in sessions(gateway).values()}
-    # Without single quotes: in such it is handed to a shell.
     established = 'vtysh -c "show bgp neighbors 10.198.0.1 json" | grep -q "bgpState.*Established"'
     wait_for(connections[CLOUD], established, 30.0)
     shut = f"vtysh -c 'configure terminal' -c 'router bgp {number}' -c 'neighbor 10.198.0.3 shutdown'"
