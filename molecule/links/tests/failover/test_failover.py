@@ -202,11 +202,13 @@ def test_drift_names_what_is_wrong_with_failover(up: Run, scratch: Path, connect
     assert check.status == 0, check.output
     gateway = connections["local1"]
     (number,) = {peer["localAs"] for peer in sessions(gateway).values()}
+    established = 'vtysh -c "show bgp neighbors 10.198.0.1 json" | grep -q "bgpState.*Established"'
+    wait_for(connections[CLOUD], established, 30.0)
     shut = f"vtysh -c 'configure terminal' -c 'router bgp {number}' -c 'neighbor 10.198.0.3 shutdown'"
     try:
         gateway.check_output(shut)
         gateway.check_output("echo '! by hand' >> /etc/frr/frr.conf")
-        wait_for(connections[CLOUD], '! vtysh -c "show bgp summary established" | grep -q "^10.198.0.1 "', 30.0)
+        wait_for(connections[CLOUD], f"! {established}", 30.0)
         check = run_drift(scratch, *drift)
         hosts = {name: check.hosts[name] for name in HOSTS}
         assert (check.status, hosts) == (2, {"local1": "drift", "local2": "in_step", CLOUD: "drift"}), check.output
@@ -219,7 +221,7 @@ def test_drift_names_what_is_wrong_with_failover(up: Run, scratch: Path, connect
         run = link(scratch)
     assert run.status == 0, run.output
     gateway.check_output("/usr/lib/frr/frr-reload.py --reload /etc/frr/frr.conf")
-    wait_for(connections[CLOUD], 'vtysh -c "show bgp summary established" | grep -q "^10.198.0.1 "', 60.0)
+    wait_for(connections[CLOUD], established, 60.0)
     assert run_drift(scratch, *drift).status == 0
 
 
