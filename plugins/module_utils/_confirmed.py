@@ -21,12 +21,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store imp
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._clamp_units import announce
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._files import put
 from ansible_collections.netfleet.tcp.plugins.module_utils._frr_daemon import at_boot, missing
 from ansible_collections.netfleet.tcp.plugins.module_utils._hand_over import complete
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, observe
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import same_file
-from ansible_collections.netfleet.tcp.plugins.module_utils._restore import put, raw_key
+from ansible_collections.netfleet.tcp.plugins.module_utils._restore import raw_key
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert import clean_up, revert, utc
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import disarm
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault, without_secrets

@@ -22,6 +22,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import LOC
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import is_ours
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._files import put
 from ansible_collections.netfleet.tcp.plugins.module_utils._frr import (
     CONFIGURATION,
     DAEMONS,
@@ -51,7 +52,6 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     to_wire,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import describe_file
-from ansible_collections.netfleet.tcp.plugins.module_utils._restore import put
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Sequence, Tuple
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STATE_DIRECTORY
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._files import put
 from ansible_collections.netfleet.tcp.plugins.module_utils._frr import (
     CONFIGURATION,
     DAEMONS,
@@ -17,14 +19,25 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._frr import (
     needs_restart,
     wanted_routing,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._model import Routing
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState, Routing
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
 LIBRARY = "/usr/lib/frr"
 RELOAD = LIBRARY + "/frr-reload.py"
 _RUNNING = ("vtysh", "-c", "show daemons")
-# Given another file than FRR's own, it would write over that what runs, in its own words.
+# Given another file than its folder's own, it would write over that what runs, in its own words.
 _RELOAD = (RELOAD, "--reload", CONFIGURATION)
+_FOLDER = STATE_DIRECTORY + "/frr"
+_CANDIDATE = _FOLDER + "/frr.conf"
+_RELOAD_CANDIDATE = (RELOAD, "--reload", "--confdir", _FOLDER, _CANDIDATE)
+# What its programs read of a folder beside the configuration.
+_VTYSH = FileState(_FOLDER + "/vtysh.conf", "file", 0o600, "service integrated-vtysh-config\n")
+# FRR tells these of a kernel that forwards nothing, whatever its files say. To bring FRR to files without them is, to
+# frr-reload.py, to have the kernel forward; and with them in its files, FRR would undo at each boot what others set.
+_FORWARDS_NOTHING = {
+    "/proc/sys/net/ipv4/ip_forward": "no ip forwarding",
+    "/proc/sys/net/ipv6/conf/all/forwarding": "no ipv6 forwarding",
+}
 _UNIT = "frr.service"
 _ENABLED, _ACTIVE = (("systemctl", verb, "--quiet", _UNIT) for verb in ("is-enabled", "is-active"))
 # Whoever takes a change back must not wait for ever for a daemon that hangs. Seconds.
@@ -66,7 +79,25 @@ def bring(system: System, want: Routing) -> None:
         _systemctl(system, "restart", "FRR could not be started")
     else:
         system.log("FRR: configuration reloaded")
-        must_run(system, _RELOAD, "FRR could not be brought to the configuration")
+        _reload(system)
+
+
+def _reload(system: System) -> None:
+    """Bring FRR to its file by what differs, and leave alone whether the kernel forwards."""
+    what = "FRR could not be brought to the configuration"
+    lines = [line for path, line in _FORWARDS_NOTHING.items() if (system.read(path) or "").strip() == "0"]
+    if not lines:
+        must_run(system, _RELOAD, what)
+        return
+    text = "\n".join([(system.read(CONFIGURATION) or "").rstrip("\n"), *lines, ""])
+    system.make_private_directory(_FOLDER)
+    put(system, _VTYSH)
+    put(system, FileState(_CANDIDATE, "file", 0o600, text))
+    try:
+        must_run(system, _RELOAD_CANDIDATE, what)
+    finally:
+        # It may hold passwords of neighbors.
+        put(system, FileState(_CANDIDATE))
 
 
 def give_back(system: System, before: Routing) -> None:

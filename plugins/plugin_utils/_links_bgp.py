@@ -253,7 +253,7 @@ def _routing(declared: Links, node: str, sessions: List[Session]) -> RoutingWant
             "frr defaults traditional",
             "log syslog informational",
             "!",
-            *_profiles(declared, ordered),
+            *_bfd(declared, ordered),
             *(line for session in ordered for line in _policy(session)),
             *_router(declared, node, ordered),
         ]
@@ -261,8 +261,8 @@ def _routing(declared: Links, node: str, sessions: List[Session]) -> RoutingWant
     return RoutingWanted(text + "\n", tuple((session.address, session.node, session.interface) for session in ordered))
 
 
-def _profiles(declared: Links, sessions: List[Session]) -> Iterator[str]:
-    """How soon a link is taken for dead, for each topology. Milliseconds."""
+def _bfd(declared: Links, sessions: List[Session]) -> Iterator[str]:
+    """How soon a link is taken for dead, for each topology, in milliseconds; and who is asked whether it lives."""
     used = {session.topology for session in sessions}
     yield "bfd"
     for topology in declared.topologies:
@@ -273,6 +273,13 @@ def _profiles(declared: Links, sessions: List[Session]) -> Iterator[str]:
             yield "  transmit-interval %d" % topology.bfd_interval
             yield " exit"
             yield " !"
+    for session in sessions:
+        # From the start, not once BGP has a session: that is when FRR 8 begins by itself, and FRR 10 opens no session
+        # before BFD is up, so that the two would wait for each other for ever after a restart of the older one.
+        yield " peer %s multihop local-address %s" % (session.address, session.local)
+        yield "  profile %s" % session.topology
+        yield " exit"
+        yield " !"
     yield "exit"
     yield "!"
 

@@ -20,6 +20,9 @@ WITH_BGP = "bgpd=yes\nbfdd=yes\nospfd=no\n"
 FRR = 102  # user and group
 CHECK = "vtysh -C -f /etc/frr/frr.conf.netfleet-tcp"
 RELOAD = "%s --reload %s" % (daemon.RELOAD, CONFIGURATION)
+FOLDER = "/var/lib/netfleet-tcp/frr"
+RELOAD_FROM_FOLDER = "{0} --reload --confdir {1} {1}/frr.conf".format(daemon.RELOAD, FOLDER)
+FORWARD = {"no ip forwarding": "net.ipv4.ip_forward", "no ipv6 forwarding": "net.ipv6.conf.all.forwarding"}
 ENABLE, RESTART = "systemctl enable frr.service", "systemctl restart frr.service"
 
 
@@ -98,8 +101,19 @@ class ARouter(FakeSystem):
         if line == RESTART:
             self.start()
         elif line == RELOAD:
-            self.live = self.text(CONFIGURATION)
+            self._reload(self.text(CONFIGURATION))
+        elif line == RELOAD_FROM_FOLDER:
+            assert "integrated" in self.text(FOLDER + "/vtysh.conf")
+            self._reload(self.text(FOLDER + "/frr.conf"))
         elif line == "systemctl stop frr.service":
             self.running = self.live = ""
         elif line in (ENABLE, "systemctl disable frr.service"):
             self.enabled = line == ENABLE
+
+    def _reload(self, text: str) -> None:
+        """What FRR says of a kernel that does not forward, and a file does not, is undone as any other line."""
+        for line, key in FORWARD.items():
+            if self.sysctls.get(key) == "0" and line not in text:
+                self.sysctls[key] = "1"
+            text = text.replace(line + "\n", "")
+        self.live = text

@@ -84,7 +84,7 @@ def of_frr(connections: dict[str, Connection]) -> dict[str, list[str]]:
     """Its files, with mode and owner, and what it runs by, in whichever order it says that."""
     return {
         name: [
-            connections[name].check_output(f"stat -c '%a %U %G' {' '.join(FILES)}; cat {' '.join(FILES)}"),
+            *(connections[name].check_output(f"stat -c '%a %U %G' {path}; cat {path}") for path in FILES),
             connections[name].check_output("vtysh -c 'show running-config' | sort"),
         ]
         for name in HOSTS
@@ -223,6 +223,16 @@ def test_drift_names_what_is_wrong_with_failover(up: Run, scratch: Path, connect
     gateway.check_output("/usr/lib/frr/frr-reload.py --reload /etc/frr/frr.conf")
     wait_for(connections[CLOUD], established, 60.0)
     assert run_drift(scratch, *drift).status == 0
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_sessions_come_back_after_a_restart_of_frr_at_either_end(
+    up: Run, connections: dict[str, Connection], name: str
+) -> None:
+    """The hosts have different versions of FRR, which begin with BFD and BGP in different orders."""
+    assert up.status == 0
+    connections[name].check_output("systemctl restart frr")
+    all_established(connections, 60.0)
 
 
 @pytest.mark.parametrize("boots", [False, True], ids=["window", "boot"])

@@ -9,6 +9,8 @@ import json
 import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _frr_change as frr
+from ansible_collections.netfleet.tcp.plugins.module_utils._begin import Terms
+from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import take_back
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
 from ansible_collections.netfleet.tcp.plugins.module_utils._frr import CONFIGURATION, DAEMONS_FILE
 from ansible_collections.netfleet.tcp.plugins.module_utils._frr_sessions import await_sessions
@@ -18,13 +20,17 @@ from tests.unit.plugins.a_router import (
     DAEMONS,
     DEBIAN,
     ENABLE,
+    FOLDER,
     FRR,
     OURS,
     RELOAD,
+    RELOAD_FROM_FOLDER,
     RESTART,
     WITH_BGP,
     ARouter,
 )
+
+V4, V6 = "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"
 
 
 def _converged() -> ARouter:
@@ -57,6 +63,23 @@ def test_another_configuration_is_reloaded_and_no_daemon_is_restarted() -> None:
     outcome = frr.configure(host, OURS + " bgp log-neighbor-changes\n", False, False)
     assert (outcome.changed, outcome.restarted) == (True, False)
     assert host.ran == [CHECK, RELOAD]
+
+
+@pytest.mark.parametrize("off", [{V4}, {V6}, {V4, V6}, set()], ids=["ipv4", "ipv6", "both", "none"])
+def test_a_reload_does_not_make_a_router_of_a_host_nor_does_its_end(off: set[str]) -> None:
+    host = _converged()
+    forwarding = {key: "0" if key in off else "1" for key in (V4, V6)}
+    host.sysctls.update(forwarding)
+    host.live = OURS
+    pending = frr.configure(host, OURS + "!\n", False, False, Terms(120)).pending
+    assert pending is not None
+    assert {key: host.sysctls[key] for key in forwarding} == forwarding
+    assert (host.live, host.text(CONFIGURATION)) == (OURS + "!\n", OURS + "!\n")
+    take_back(host, pending.id, "a test")
+    assert {key: host.sysctls[key] for key in forwarding} == forwarding
+    assert (host.live, host.text(CONFIGURATION)) == (OURS, OURS)
+    assert host.ran.count(RELOAD_FROM_FOLDER if off else RELOAD) == 2
+    assert FOLDER + "/frr.conf" not in host.files
 
 
 def test_check_mode_says_what_would_be_and_does_nothing() -> None:

@@ -157,6 +157,15 @@ def test_timers_of_bfd_are_the_topologys() -> None:
     assert " profile wan\n  detect-multiplier 4\n  receive-interval 500\n  transmit-interval 500\n" in text
 
 
+def test_bfd_asks_each_neighbor_whether_or_not_bgp_has_a_session() -> None:
+    """FRR 8 begins to ask with a session of BGP alone, and FRR 10 has none before it was answered."""
+    text = bgp.routing(mesh())["gw1"].text
+    own = dict(re.findall(r"^ neighbor (\S+) update-source (\S+)$", text, re.MULTILINE))
+    asked = dict(re.findall(r"^ peer (\S+) multihop local-address (\S+)\n  profile wan\n exit$", text, re.MULTILINE))
+    assert len(own) == 4
+    assert asked == own
+
+
 @pytest.mark.parametrize(
     ("topology", "hosts", "expected"),
     [
