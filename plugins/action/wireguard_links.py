@@ -27,6 +27,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_bgp import of_
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_declaration import OF_A_HOST, PREFIX
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import (
     ROLE_DECLARATION,
+    DesiredLinks,
     Keys,
     desired_links,
     watched,
@@ -52,7 +53,9 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_verdict import
 
 # Where the role leaves what a host was seen to be, what was changed, and which links live since.
 LOOK = "__wireguard_links_look"
+ROUTED = "__wireguard_links_routed"
 MADE = "__wireguard_links_made"
+UNROUTED = "__wireguard_links_unrouted"
 SWITCHED = "__wireguard_links_switched"
 CHECKED = "__wireguard_links_checked"
 # Seconds within which a peer answers: WireGuard tries a handshake each five, and has said something after ten.
@@ -65,10 +68,16 @@ _NO_TIME = "%d s are left to confirm its change in, which are too few: give wire
 class ActionModule(ChangeAction):
     """plan once; look at every host; ask those outside of the play; make the change; check the links; judge; end it.
 
-    Where keys change, each host switches to its own between make and check, once its peers have learnt it.
+    The routing daemon comes first where links need it, so that routes are left to it once it has them, and last where
+    they do not any more (route): both are parts of one change of the host. Where keys change, each host switches to its
+    own between make and check, once its peers have learnt it.
     """
 
     verb = "links"
+
+    def run_uuid(self) -> str:
+        """That of the plan, which all steps and hosts of the run share."""
+        return str((self._task.args.get("plan") or {}).get("run") or super().run_uuid())
 
     def work(self, given: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         """One step."""
@@ -76,6 +85,7 @@ class ActionModule(ChangeAction):
             "plan": self._plan,
             "look": self._look,
             "ask": self._ask,
+            "route": self._route,
             "make": self._make,
             "switch": self._switch,
             "check": self._check,
@@ -113,6 +123,7 @@ class ActionModule(ChangeAction):
             "routing": routed,
             "outside": outside,
             "digest": digest(declaration),
+            "run": self.run_uuid(),
             "shared": _shared_by(wanted.get(str(task_vars["inventory_hostname"]), ()), settings),
         }
 
@@ -145,7 +156,7 @@ class ActionModule(ChangeAction):
         observed, _answer = self.observe(request, task_vars)
         if settings["probe_mtu"]:
             observed = self._probed(wanted, observed, task_vars)
-        seen = routing_seen(routed, observed.files, observed.tunnels)
+        seen = routing_seen(routed, observed.files, observed.tunnels, observed.routing)
         # They are ours, and not of the links: whatever plans these would remove them.
         files = {path: state for path, state in observed.files.items() if path not in (CONFIGURATION, DAEMONS_FILE)}
         observed = replace(observed, files=files)
@@ -196,12 +207,53 @@ class ActionModule(ChangeAction):
         facts = (answer.get("ansible_facts") or {}).get("netfleet_tcp") or {}
         return {"changed": False, "public_key": str(facts.get("tunnel_key", "")), "lost": str(answer.get("msg", ""))}
 
+    def _route(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        """Bring the routing daemon to what the links need, or, where they do not need it, to what it was before them.
+
+        `change`, in the result, waits to be confirmed; where something of the host waits already, as a part of that.
+        """
+        settings = checked(given.get("settings") or {})
+        routing, made = _seen(given)["routing"], given.get("made") or {}
+        if routing["current"] if routing["wanted"] else not routing["ours"]:
+            return {"changed": False, "skipped": True, "skip_reason": "it is as declared"}
+        look, links = self._planned(given, settings, task_vars)
+        if look.refused:
+            # Before it is touched.
+            return self.seen(look)
+        wanted = {"text": routing["text"], "replace": settings["replace_frr"]}
+        arguments = wanted if routing["wanted"] else {"state": "absent"}
+        if self._task.check_mode:
+            return self.changed_by("netfleet.tcp.frr_config", arguments, 0, task_vars)
+        window, asked_at = _window(settings, links), time.time()
+        answer = self.logged(
+            settings["log"],
+            task_vars,
+            lambda: self.changed_by("netfleet.tcp.frr_config", arguments, window, task_vars, amends=_id(made)),
+        )
+        return _part(answer, made, links, asked_at)
+
     def _make(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         """Change the running kernel, where anything differs; `change`, in the result, waits to be confirmed."""
         settings = checked(given.get("settings") or {})
-        seen = given.get("look") or {}
-        if "observed" not in seen:
-            raise input_error("look", "is no result of the step look", "use the role netfleet.tcp.wireguard_links")
+        look, links = self._planned(given, settings, task_vars)
+        routed = given.get("routed") or {}
+        if self._task.check_mode or look.refused or not (look.to_change or "change" in routed):
+            return self.seen(look)
+        if not look.plan.changes and "change" in routed:
+            return {**self.seen(look), **{key: routed[key] for key in ("change", "changes", "wanted", "asked_at")}}
+        window, asked_at = _window(settings, links), time.time()
+        answer = self.logged(
+            settings["log"],
+            task_vars,
+            lambda: self.change(to_wire(links.desired), links.secrets, window, task_vars, amends=_id(routed)),
+        )
+        return self.told(look, _part(answer, routed, links, asked_at))
+
+    def _planned(
+        self, given: Mapping[str, Any], settings: Mapping[str, Any], task_vars: Dict[str, Any]
+    ) -> Tuple[Look, DesiredLinks]:
+        """What the host is to have, and what of that has to change."""
+        seen = _seen(given)
         observed = from_wire(Observed, {**seen["observed"], "tunnel_key": seen["public_key"]})
         host, wanted = str(task_vars["inventory_hostname"]), _wanted(given, settings, task_vars)
         keys = _keys(given, settings, task_vars, {host, *(peer.node for entry in wanted for peer in entry.peers)})
@@ -209,21 +261,7 @@ class ActionModule(ChangeAction):
         plan = make_plan(links.desired, observed)
         findings = (*links.findings, *_registry_findings(host, settings["keys"], keys))
         refused = refusal([*findings, *plan.findings])
-        look = Look(None, observed, links.desired, plan, findings, refused, {})
-        if not look.to_change or self._task.check_mode:
-            return self.seen(look)
-        window, asked_at = int(settings["confirm"]), time.time()
-        if not window and needed(links.desired.tunnels):
-            text = "is 0 here, and a peer changes its key: that takes a change that waits to be confirmed"
-            raise input_error("wireguard_links_confirm", text, "give it its seconds")
-        answer = self.logged(
-            settings["log"],
-            task_vars,
-            lambda: self.change(to_wire(links.desired), links.secrets, window, task_vars),
-        )
-        if "change" in answer:
-            answer.update(asked_at=asked_at, wanted=[to_wire(tunnel) for tunnel in links.desired.tunnels])
-        return self.told(look, answer)
+        return Look(None, observed, links.desired, plan, findings, refused, {}), links
 
     def _switch(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         """Have the host use its new key, if all of its peers have learnt it; held: who has not."""
@@ -283,7 +321,7 @@ class ActionModule(ChangeAction):
         hosts = _changed_hosts(task_vars)
         switched = {host for host, variables in hosts.items() if "answered" in (variables.get(SWITCHED) or {})}
         peers = {
-            host: [peer for tunnel in variables[MADE]["wanted"] for peer in tunnel["peers"]]
+            host: [peer for tunnel in _waiting(variables)["wanted"] for peer in tunnel["peers"]]
             for host, variables in hosts.items()
         }
         reasons = {
@@ -305,9 +343,46 @@ class ActionModule(ChangeAction):
         return self.end_of(made, task_vars, why.get(str(task_vars["inventory_hostname"]), ""), settings["log"])
 
 
+def _seen(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the step look has left. InputError where it is none."""
+    seen: Mapping[str, Any] = given.get("look") or {}
+    if "observed" not in seen:
+        raise input_error("look", "is no result of the step look", "use the role netfleet.tcp.wireguard_links")
+    return seen
+
+
+def _window(settings: Mapping[str, Any], links: DesiredLinks) -> int:
+    """Seconds to confirm the change in. InputError where it needs some, and has none."""
+    window = int(settings["confirm"])
+    if not window and needed(links.desired.tunnels):
+        text = "is 0 here, and a peer changes its key: that takes a change that waits to be confirmed"
+        raise input_error("wireguard_links_confirm", text, "give it its seconds")
+    return window
+
+
+def _id(made: Mapping[str, Any]) -> str:
+    """The id of the change that an earlier step has left to be confirmed; empty where there is none."""
+    return str((made.get("change") or {}).get("id", ""))
+
+
+def _part(answer: Dict[str, Any], earlier: Mapping[str, Any], links: DesiredLinks, asked_at: float) -> Dict[str, Any]:
+    """The answer of a step, with what the later ones have to know; its changes are all of the host's by now."""
+    if "change" in answer:
+        answer.update(asked_at=asked_at, wanted=[to_wire(tunnel) for tunnel in links.desired.tunnels])
+    if not answer.get("failed"):
+        answer["changes"] = [*(earlier.get("changes") or ()), *(answer.get("changes") or ())]
+    return answer
+
+
+def _waiting(variables: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The result of the latest step that has left a change of the host to be confirmed; empty where none has."""
+    each = (variables.get(name) or {} for name in (UNROUTED, MADE, ROUTED))
+    return next((answer for answer in each if "change" in answer), {})
+
+
 def _waits(variables: Mapping[str, Any]) -> bool:
     """Whether a host has a change of this run."""
-    return "change" in (variables.get(MADE) or {})
+    return bool(_waiting(variables))
 
 
 def _changed_hosts(task_vars: Mapping[str, Any]) -> Dict[str, Mapping[str, Any]]:

@@ -12,8 +12,8 @@ import sys
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STATE_DIRECTORY
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import PROGRAM, RECOVER_LINK
+from ansible_collections.netfleet.tcp.plugins.module_utils._files import put
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
-from ansible_collections.netfleet.tcp.plugins.module_utils._restore import put
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System, systemd_runs
 
 UNIT = "/etc/systemd/system/netfleet-tcp-recover.service"

@@ -16,6 +16,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Change,
     ChangeSummary,
     FileState,
+    Routing,
     to_wire,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._record_file import FORMAT, read_record
@@ -35,7 +36,7 @@ INTERRUPTED = "its run was interrupted"
 class Things:
     """The state of the things that a change touches. modules: whether each is loaded; qdiscs: as _qdisc.state_name.
 
-    tunnels: None where there is no such interface.
+    tunnels: None where there is no such interface. routing: what FRR runs, whose files are among the others.
     """
 
     keys: Dict[str, str] = field(default_factory=dict)
@@ -43,6 +44,7 @@ class Things:
     modules: Dict[str, bool] = field(default_factory=dict)
     files: Dict[str, FileState] = field(default_factory=dict)
     tunnels: Dict[str, Optional[Tunnel]] = field(default_factory=dict)
+    routing: Optional[Routing] = None
 
 
 @dataclass(frozen=True)
@@ -85,18 +87,39 @@ def load(path: str, text: str) -> Checkpoint:
 
 def all_before(checkpoints: Iterable[Checkpoint]) -> Things:
     """What stood before the earliest of several changes, given latest first."""
+    return _overlaid(checkpoint.before for checkpoint in checkpoints)
+
+
+def all_after(checkpoints: Iterable[Checkpoint]) -> Things:
+    """What the latest of several changes leaves there, given earliest first."""
+    return _overlaid(checkpoint.after for checkpoint in checkpoints)
+
+
+def _overlaid(each: Iterable[Things]) -> Things:
+    """The things of several: of those that more than one has, as the last one has them."""
     keys: Dict[str, str] = {}
     qdiscs: Dict[str, str] = {}
     modules: Dict[str, bool] = {}
     files: Dict[str, FileState] = {}
     tunnels: Dict[str, Optional[Tunnel]] = {}
-    for checkpoint in checkpoints:
-        keys.update(checkpoint.before.keys)
-        qdiscs.update(checkpoint.before.qdiscs)
-        modules.update(checkpoint.before.modules)
-        files.update(checkpoint.before.files)
-        tunnels.update(checkpoint.before.tunnels)
-    return Things(keys, qdiscs, modules, files, tunnels)
+    routing: Optional[Routing] = None
+    for things in each:
+        keys.update(things.keys)
+        qdiscs.update(things.qdiscs)
+        modules.update(things.modules)
+        files.update(things.files)
+        tunnels.update(things.tunnels)
+        routing = things.routing or routing
+    return Things(keys, qdiscs, modules, files, tunnels, routing)
+
+
+def joined(earlier: Optional[Checkpoint], later: Checkpoint) -> Checkpoint:
+    """What is done later made a part of a change that is pending: of its id, and with the later one's time."""
+    if earlier is None:
+        return later
+    before, after = all_before((later, earlier)), all_after((earlier, later))
+    changes, writing = (*earlier.changes, *later.changes), earlier.writing or later.writing
+    return replace(later, summary=earlier.summary, before=before, after=after, changes=changes, writing=writing)
 
 
 def describe_wait(summary: ChangeSummary) -> str:

@@ -21,11 +21,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store imp
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._clamp_units import announce
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._files import put
+from ansible_collections.netfleet.tcp.plugins.module_utils._frr_daemon import at_boot, missing
 from ansible_collections.netfleet.tcp.plugins.module_utils._hand_over import complete
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, observe
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import same_file
-from ansible_collections.netfleet.tcp.plugins.module_utils._restore import put, raw_key
+from ansible_collections.netfleet.tcp.plugins.module_utils._restore import raw_key
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert import clean_up, revert, utc
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import disarm
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault, without_secrets
@@ -95,6 +97,8 @@ def _deviations(system: System, pending: Checkpoint) -> Iterator[Problem]:
     for name, wanted in after.tunnels.items():
         for change in tunnel_changes(without_secrets(wanted), without_secrets(tunnels.get(name)), settled=True):
             yield Problem(change.key, "is %s by now, not %s" % (change.running, change.want))
+    for name in missing(system, after.routing) if after.routing else ():
+        yield Problem("FRR", "%s does not run by now" % name)
     given = system.new_socket_congestion_control()
     if pending.congestion_control and given and given != pending.congestion_control:
         yield Problem("congestion control", "a new socket gets %s, not %s" % (given, pending.congestion_control))
@@ -112,6 +116,8 @@ def finish(system: System, pending: Checkpoint) -> Tuple[Checkpoint, List[str]]:
         left = [path for path, state in pending.after.files.items() if not same_file(system.file_state(path), state)]
         if left:
             raise HostError(Problem(path, "is not as it was written") for path in left)
+    if pending.after.routing:
+        at_boot(system, pending.after.routing)
     for name, loaded in pending.after.modules.items():
         if not loaded and system.run(["modprobe", "-r", "--", name])[0] != 0:
             warnings.append(_IN_USE % name)

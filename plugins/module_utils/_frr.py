@@ -6,18 +6,22 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any, Dict, List, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState, Routing
 
 CONFIGURATION = "/etc/frr/frr.conf"
 DAEMONS_FILE = "/etc/frr/daemons"
 # What takes part in failover; zebra always runs.
 DAEMONS = ("bgpd", "bfdd")
+ZEBRA = "zebra"
 SESSIONS = ("vtysh", "-c", "show bgp summary json")
 BFD_PEERS = ("vtysh", "-c", "show bfd peers json")
 ESTABLISHED = "Established"
+_MODE = 0o640
 INSTALL = "install frr and frr-pythontools"
 # Statements that route nothing: how FRR logs, and who may log in. Debian installs a file with one of them.
 _HARMLESS = re.compile(
@@ -73,6 +77,25 @@ def switches(text: str, names: Sequence[str] = DAEMONS) -> Dict[str, str]:
 def with_switches(text: str, wanted: Dict[str, str]) -> str:
     """The text of the daemons file with these switched as they were before."""
     return _DAEMON.sub(lambda line: "%s=%s" % (line[1], wanted.get(line[1], line[2])), text)
+
+
+def wanted_files(present: Tuple[FileState, FileState], text: str) -> Tuple[FileState, FileState]:
+    """The configuration and the daemons file as they are to be. present: as they are."""
+    configuration, daemons = present
+    # Owner and group are FRR's own, as its package gave them to the file beside it.
+    kept = replace(configuration, kind="file", mode=_MODE, text=text, uid=daemons.uid, gid=daemons.gid)
+    return kept, replace(daemons, kind="file", text=with_daemons(daemons.text))
+
+
+def wanted_routing(daemons: str) -> Routing:
+    """What a daemons file of this text has run."""
+    on = switches(daemons)
+    return Routing((ZEBRA, *(name for name in DAEMONS if on.get(name) == "yes")), enabled=True)
+
+
+def needs_restart(want: Routing, have: Routing) -> bool:
+    """Whether daemons have to be started or ended, which no session outlives."""
+    return set(want.daemons) != set(have.daemons)
 
 
 def parse_sessions(bgp: str, bfd: str) -> Tuple[RoutingSession, ...]:

@@ -161,6 +161,17 @@ class ChangeSummary:
 
 
 @dataclass(frozen=True)
+class Routing:
+    """What of FRR runs; by what, its files say. daemons: zebra, bgpd, bfdd; none: it does not run.
+
+    enabled: whether the next boot starts it.
+    """
+
+    daemons: Tuple[str, ...] = ()
+    enabled: bool = False
+
+
+@dataclass(frozen=True)
 class Baseline:
     """What stood on the host before this collection changed it, by subject; secrets are masked off the host."""
 
@@ -193,7 +204,7 @@ class Observed:
     foreign_routes: the interface of each route that is no tunnel's, by its prefix and metric. clamp_limit: why nothing
     can be clamped, in words. tunnel_baseline: that of the declaration of tunnels, where it is looked at beside another
     one. path_mtu: bytes of the largest packet that gets through to an address, where that was asked for; 0: it does not
-    answer.
+    answer. routing: FRR, where it is installed and tunnels are looked at.
     """
 
     kernel: str
@@ -230,6 +241,7 @@ class Observed:
     clamp_limit: str = ""
     tunnel_baseline: Baseline = field(default_factory=Baseline)
     path_mtu: Dict[str, int] = field(default_factory=dict)
+    routing: Optional[Routing] = None
 
 
 @dataclass(frozen=True)

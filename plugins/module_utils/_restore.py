@@ -12,6 +12,8 @@ from typing import Callable, Iterator, List, Optional, Tuple
 from ansible_collections.netfleet.tcp.plugins.module_utils import _qdisc
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import Things
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import Problem, host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._files import put
+from ansible_collections.netfleet.tcp.plugins.module_utils._frr_daemon import give_back
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline, FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, observe
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import same_file
@@ -56,26 +58,13 @@ def _steps(system: System, before: Things, set_by_us: Optional[Things]) -> Itera
     yield "ports of tunnels", lambda: free_ports(system, before.tunnels)
     for name, tunnel in before.tunnels.items():
         yield name, lambda name=name, tunnel=tunnel: change_tunnel(system, name, tunnel)  # type: ignore[misc]
+    routing = before.routing
+    if routing is not None:
+        # After the tunnels: they take a moment, and carry its sessions. It may take a minute, or hang.
+        yield "FRR", lambda: give_back(system, routing)
     for name, loaded in before.modules.items():
         if not loaded:
             yield name, lambda name=name: _unload(system, name)  # type: ignore[misc]
-
-
-def put(system: System, state: FileState) -> None:
-    """Let a file be in this state; HostError, which names the file, where it cannot."""
-    if state.kind == "other":
-        raise host_error(state.path, "is neither a file nor a link", "move it away")
-    try:
-        if state.kind == "absent":
-            system.remove(state.path)
-        elif state.kind == "symlink":
-            system.write_link(state.path, state.target)
-        else:
-            system.write_file(state.path, state.text, state.mode, (state.uid, state.gid))
-    except OSError as error:
-        # A full disk, a read-only mount, chattr +i: the error of a write does not name its file.
-        text = "cannot be changed: %s" % (error.strerror or error)
-        raise host_error(state.path, text, "mend that on the host, then run again") from error
 
 
 def raw_key(system: System, name: str) -> Optional[str]:

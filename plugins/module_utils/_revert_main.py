@@ -75,7 +75,7 @@ def main(arguments: List[str]) -> int:
     waits = "--wait" in arguments
     if waits:
         wait(system)
-    return persist(system, _TRIES if waits else 1, early="--early" in arguments)
+    return persist(system, _TRIES if waits else 1, early="--early" in arguments, waits=waits)
 
 
 def hand_over(system: System) -> int:
@@ -89,11 +89,23 @@ def hand_over(system: System) -> int:
     return 1
 
 
-def persist(system: System, tries: int, early: bool = False, sleep: Callable[[float], None] = time.sleep) -> int:
-    """Take the pending change back, and try again where that fails: a disk may be mounted for writing again."""
+def persist(
+    system: System,
+    tries: int,
+    early: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+    waits: bool = False,
+) -> int:
+    """Take the pending change back, and try again where that fails: a disk may be mounted for writing again.
+
+    waits: go on waiting where the change got more time, since it was seen to be over, by what became a part of it.
+    """
     for left in range(tries - 1, -1, -1):
         try:
             sys.stdout.write(take_back(system, early) + "\n")
+            while waits and read_pending(system) is not None:
+                wait(system, sleep)
+                sys.stdout.write(take_back(system) + "\n")
             return 0
         except NetfleetError as error:
             sys.stderr.write("%s\n" % error)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STATE_DIRECTORY
+from ansible_collections.netfleet.tcp.plugins.module_utils._begin import AT_ONCE, Terms, new_summary, recover
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot_recovery import arm_boot
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import (
     CONFIRMED,
@@ -37,6 +38,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, host_error, input_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._frr_daemon import routing_to_give_back
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baseline, Change, ChangeSummary, FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, observe
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import LOADED, UNLOADED, describe_file, same_file
@@ -46,7 +48,6 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._revert import clean_
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import arm, disarm
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault, without_secrets
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
-from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import AT_ONCE, Terms, new_summary, recover
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import tunnel_changes
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import read_tunnels
@@ -165,6 +166,7 @@ def _present(system: System, target: Things) -> Things:
         modules={name: is_loaded(system, name) for name in target.modules},
         files={path: system.file_state(path) for path in target.files},
         tunnels=_tunnels(system, target),
+        routing=routing_to_give_back(system) if target.routing else None,
     )
 
 

@@ -14,28 +14,16 @@ from dataclasses import replace
 from typing import Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _baseline, _baseline_change, _qdisc
-from ansible_collections.netfleet.tcp.plugins.module_utils._boot_recovery import arm_boot
-from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import (
-    INTERRUPTED,
-    Checkpoint,
-    Things,
-    describe_wait,
+from ansible_collections.netfleet.tcp.plugins.module_utils._begin import (
+    Terms,
+    begin,
+    going_on,
+    new_summary,
+    recover,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import (
-    boot_id,
-    is_over,
-    never_begun,
-    next_number,
-    read_pending,
-    uptime,
-    waiting,
-)
-from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import (
-    LOCK_SECONDS,
-    finish,
-    must_write_pending,
-    taken_back,
-)
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import Checkpoint, Things, joined
+from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import boot_id, uptime
+from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import LOCK_SECONDS, finish, taken_back
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._hand_over import needed
@@ -62,8 +50,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._plan import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._programs import must_run
 from ansible_collections.netfleet.tcp.plugins.module_utils._restore import raw_key
-from ansible_collections.netfleet.tcp.plugins.module_utils._revert import clean_up, revert, utc
-from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import arm, disarm, start_hand_over
+from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import start_hand_over
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_endpoints import names_of, resolved
@@ -81,18 +68,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS
 
-# Seconds after which a change that needs no confirmation is taken back: its run was killed half-way.
-AT_ONCE = 120
 _SUBJECTS = ("module", "sysctl", "qdisc", "tunnel", "file")
-
-
-@dataclass(frozen=True)
-class Terms:
-    """How a change is made. window: seconds to confirm it in, 0: final at once. author, run: as in ChangeSummary."""
-
-    window: int = 0
-    author: str = ""
-    run: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,49 +108,32 @@ def inspect(system: System, desired: Desired, secrets: Dict[str, str]) -> Outcom
 def apply(system: System, desired: Desired, secrets: Dict[str, str], terms: Optional[Terms] = None) -> Outcome:
     """Bring the host to the desired state. HostError, with everything restored, if any part of it fails.
 
-    With a window, the running kernel alone: confirm() writes the files, or the host takes everything back.
+    With a window, the running kernel alone: confirm() writes the files, or the host takes everything back. As a part of
+    a pending change (see Terms) it waits, fails and is taken back with that.
     """
     if not system.facts()["root"]:
         raise host_error("", "changing a host needs root", "use become")
     with system.lock(LOCK_SECONDS):
-        warnings = recover(system)
-        baseline, vault = load_vault(system, desired.name, secrets)
-        observed = observe(system, request_for(desired), baseline, vault)
-        plan = make_plan(desired, observed)
-        refused = refusal(plan.findings)
-        if refused:
-            raise refused
-        if not plan.changes:
-            _record(system, desired, baseline, _baseline_change.shrunk(baseline, desired))
-            return Outcome(plan, observed, observed, tuple(warnings))
-        transaction = _Transaction(system, desired, observed, baseline, vault, secrets)
-        outcome = transaction.run(plan, terms or Terms())
+        terms = terms or Terms()
+        warnings = [] if terms.amends else recover(system)
+        with going_on(system, terms) as earlier:
+            outcome = _apply(system, desired, secrets, terms, earlier)
         return replace(outcome, warnings=(*warnings, *outcome.warnings))
 
 
-def recover(system: System) -> List[str]:
-    """Settle what an earlier run has left: a change of which nobody will take care any more is taken back."""
-    pending = read_pending(system)
-    if pending is None:
-        clean_up(system)
-        return []
-    if pending.summary.window and not is_over(system, pending) and not never_begun(system):
-        text = describe_wait(waiting(system, pending))
-        raise host_error("change %s" % pending.id, text, "wait until it is confirmed or taken back, then run again")
-    # We hold the lock, so the run that was to finish it is dead; its clock may be, or may just not have come to it.
-    found = revert(system, INTERRUPTED, stop_clock=lambda: disarm(system))
-    if found and not found.ended:
-        raise HostError(found.problems)
-    ended = found.change.summary if found else pending.summary
-    return ["change %s of an earlier run was %s: %s" % (ended.id, ended.outcome, ended.why)]
-
-
-def new_summary(system: System, declaration: str, terms: Terms) -> ChangeSummary:
-    """A change that begins now. Its id sorts after those of earlier ones, whatever was done to the clock."""
-    now = utc(system.now())
-    number = next_number(system)
-    identifier = "%06d-%s" % (number, now.replace("-", "").replace(":", ""))
-    return ChangeSummary(identifier, declaration, terms.author, terms.run, now, window=terms.window)
+def _apply(
+    system: System, desired: Desired, secrets: Dict[str, str], terms: Terms, earlier: Optional[Checkpoint]
+) -> Outcome:
+    baseline, vault = load_vault(system, desired.name, secrets)
+    observed = observe(system, request_for(desired), baseline, vault)
+    plan = make_plan(desired, observed)
+    refused = refusal(plan.findings)
+    if refused:
+        raise refused
+    if not plan.changes:
+        _record(system, desired, baseline, _baseline_change.shrunk(baseline, desired))
+        return Outcome(plan, observed, observed, pending=earlier.summary if earlier else None)
+    return _Transaction(system, desired, observed, baseline, vault, secrets, earlier).run(plan, terms)
 
 
 def _record(system: System, desired: Desired, old: Baseline, new: Baseline) -> None:
@@ -228,8 +187,10 @@ class _Transaction:
         baseline: Baseline,
         vault: Vault,
         secrets: Dict[str, str],
+        earlier: Optional[Checkpoint] = None,
     ) -> None:
         self._system = system
+        self._earlier = earlier
         self._desired = desired
         self._observed = observed
         self._old_baseline = baseline
@@ -255,18 +216,7 @@ class _Transaction:
         pending = self._checkpoint(plan, terms)
         warnings: List[str] = []
         try:
-            must_write_pending(self._system, pending)
-            # Both: the clock dies with a boot. Where /etc cannot be written, that shows before anything is changed.
-            how = arm(self._system, terms.window or AT_ONCE)
-            arm_boot(self._system)
-            self._system.log(
-                "change %s by %s: %d changes, taken back in %d s by %s unless confirmed"
-                % (pending.id, terms.author or "somebody", len(plan.changes), terms.window or AT_ONCE, how)
-            )
-            for change in plan.changes:
-                # What was there before and is to be, without secrets: for whoever has but the host's journal.
-                words = (pending.id, change.subject, change.key, change.running, change.want)
-                self._system.log("change %s: %s %s: %s -> %s" % words)
+            begin(self._system, pending, terms)
             free_ports(self._system, pending.after.tunnels)
             for change in _each_tunnel_once(plan.changes):
                 if change.subject in steps and change.want != UNLOADED:
@@ -296,8 +246,8 @@ class _Transaction:
             others.update(next_key_files(self._system))
         files.update(others)
         before.update({path: self._system.file_state(path) for path in others})
-        system, window = self._system, terms.window or AT_ONCE
-        return Checkpoint(
+        system = self._system
+        own = Checkpoint(
             summary=new_summary(system, self._desired.name, terms),
             before=Things(
                 keys={key: self._raw_keys[key] for key in keys if key in self._raw_keys},
@@ -314,10 +264,11 @@ class _Transaction:
                 tunnels={name: self._tunnel_target(name) for name in tunnels},
             ),
             boot=boot_id(system),
-            due=uptime(system) + window,
+            due=uptime(system) + terms.seconds,
             congestion_control=self._desired.congestion_control,
             changes=plan.changes,
         )
+        return joined(self._earlier, own)
 
     def _target(self, change: Change, target: FileState) -> FileState:
         if change.reason == BEFORE and change.key in self._old_baseline.files:

@@ -27,6 +27,12 @@ SUBJECT = "tunnel"
 _ABSENT = "absent"
 # Where the file that a program is to read is what comes to it by its standard input: a key is on no command line.
 _STDIN = "/dev/stdin"
+_NO_WIREGUARD = (
+    "this kernel has no WireGuard: it has neither built it in nor found the module wireguard; "
+    "where this is a container, the machine that it runs on has to load it"
+)
+# iproute2's own words where the kernel knows no such kind of interface, and the kernel's, which older ones pass on.
+_MAKING = (("Unknown device type", _NO_WIREGUARD), ("Operation not supported", _NO_WIREGUARD))
 
 
 @dataclass(frozen=True)
@@ -34,11 +40,18 @@ class Command:
     """A program to run. stdin: what it reads, which may be a secret.
 
     tolerated: what it may say where it fails without harm; empty: whatever it says; None: it must not fail.
+    meanings: pairs of what it may say where it fails, and what that means to whoever reads it.
     """
 
     argv: Tuple[str, ...]
     stdin: str = ""
     tolerated: Optional[str] = None
+    meanings: Tuple[Tuple[str, str], ...] = ()
+
+    def refused(self, error: str) -> str:
+        """What to tell of this error of it: its meaning, where one is known, and its own words."""
+        found = [meaning for words, meaning in self.meanings if words in error]
+        return "%s (%s)" % (found[0], error) if found else error
 
 
 @dataclass(frozen=True)
@@ -231,7 +244,7 @@ def tunnel_commands(want: Optional[Tunnel], have: Optional[Tunnel], settled: boo
     commands: List[Command] = []
     new = have is None
     if have is None:
-        commands.append(Command(("ip", "link", "add", "dev", want.name, "type", "wireguard")))
+        commands.append(Command(("ip", "link", "add", "dev", want.name, "type", "wireguard"), meanings=_MAKING))
         have = Tunnel(want.name, up=False)
     # No connection is to begin without it.
     commands += _clamp_commands(want, have)

@@ -247,4 +247,5 @@ def run_commands(system: System, commands: Iterable[Command]) -> None:
     for command in commands:
         status, _out, error = system.run(list(command.argv), command.stdin)
         if status != 0 and (command.tolerated is None or command.tolerated not in error):
-            raise host_error(" ".join(command.argv), error.strip() or "exit status %d" % status)
+            told = command.refused(error.strip()) or "exit status %d" % status
+            raise host_error(" ".join(command.argv), told)

@@ -18,7 +18,8 @@ description:
   - Switches bgpd and bfdd on in C(/etc/frr/daemons), whose other lines stay. FRR is restarted, and enabled, only where
     one of them does not run.
   - A configuration of somebody else's that routes anything is not overwritten.
-  - This is no part of a change that waits for a confirmation; it is final at once.
+  - It is a change as any other - recorded, armed with a revert while it is made, and can be rolled back. It is final at
+    once, or with O(window) when it is confirmed. Where anything of it fails, FRR is as before.
 extends_documentation_fragment:
   - netfleet.tcp.attributes
 attributes:
@@ -39,6 +40,25 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  window:
+    description:
+      - Seconds within which M(netfleet.tcp.tcp_confirm) has to make the change final; after them, or at the next boot,
+        FRR is as before, and so are its files.
+      - V(0) makes it final at once.
+    type: int
+    default: 0
+  author:
+    description: Who makes the change, for the host's journal and its record.
+    type: str
+    default: ""
+  run:
+    description: Of which run the change is a part; the same on all its hosts, so that they can be rolled back by it.
+    type: str
+    default: ""
+  amends:
+    description: The id of a pending change of the same run that this one becomes a part of; its time begins anew.
+    type: str
+    default: ""
 requirements:
   - FRR 8 or later, and its frr-reload.py (on Debian in frr-pythontools)
 seealso:
@@ -57,13 +77,22 @@ restarted:
   description: Whether FRR was restarted, or in check mode would be.
   returned: success
   type: bool
+changes:
+  description: What was changed, as RV(netfleet.tcp.tcp_apply#module:changes).
+  returned: success
+  type: list
+  elements: dict
+pending:
+  description: The change that waits to be confirmed, as RV(netfleet.tcp.tcp_apply#module:pending).
+  returned: where O(window) is given and something was changed
+  type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._begin import Terms
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
-from ansible_collections.netfleet.tcp.plugins.module_utils._frr_change import configure, deconfigure
-from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
+from ansible_collections.netfleet.tcp.plugins.module_utils._frr_change import configure, deconfigure, frr_result
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
 
 
@@ -74,6 +103,10 @@ def main() -> None:
             text=dict(type="str"),
             replace=dict(type="bool", default=False),
             state=dict(type="str", choices=["present", "absent"], default="present"),
+            window=dict(type="int", default=0),
+            author=dict(type="str", default=""),
+            run=dict(type="str", default=""),
+            amends=dict(type="str", default=""),
         ),
         required_if=[("state", "present", ["text"])],
         supports_check_mode=True,
@@ -81,22 +114,10 @@ def main() -> None:
     wanted = module.params
 
     def work() -> dict:
+        system, terms = LinuxSystem(), Terms(*(wanted[name] for name in ("window", "author", "run", "amends")))
         if wanted["state"] == "absent":
-            outcome = deconfigure(LinuxSystem(), module.check_mode)
-        else:
-            outcome = configure(LinuxSystem(), wanted["text"], wanted["replace"], module.check_mode)
-        diff = [
-            {
-                "before_header": before.path,
-                "after_header": after.path,
-                # Somebody else's may have passwords of neighbors in it.
-                "before": Vault().mask_file(before.path, before.text),
-                "after": Vault().mask_file(after.path, after.text),
-            }
-            for before, after in zip(outcome.before, outcome.after)
-            if before != after
-        ]
-        return {"changed": outcome.changed, "restarted": outcome.restarted, "diff": diff}
+            return frr_result(deconfigure(system, module.check_mode, terms))
+        return frr_result(configure(system, wanted["text"], wanted["replace"], module.check_mode, terms))
 
     run_module(module, work)
 

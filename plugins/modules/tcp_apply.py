@@ -43,6 +43,10 @@ options:
     description: Of which run the change is a part; the same on all its hosts, so that they can be rolled back by it.
     type: str
     default: ""
+  amends:
+    description: The id of a pending change of the same run that this one becomes a part of; its time begins anew.
+    type: str
+    default: ""
   counters:
     description: Whether to read what the host's TCP has counted, right before the change.
     type: bool
@@ -98,13 +102,14 @@ findings:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._begin import Terms
 from ansible_collections.netfleet.tcp.plugins.module_utils._counters import read_counters
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._result import outcome_result
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
-from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply, inspect
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply, inspect
 
 
 def main() -> None:
@@ -115,6 +120,7 @@ def main() -> None:
             window=dict(type="int", default=0),
             author=dict(type="str", default=""),
             run=dict(type="str", default=""),
+            amends=dict(type="str", default=""),
             counters=dict(type="bool", default=False),
             secrets=dict(type="dict", default={}, no_log=True),
         ),
@@ -129,7 +135,7 @@ def main() -> None:
         secrets = module.params["secrets"]
         if module.check_mode:
             return outcome_result(desired, inspect(LinuxSystem(), desired, secrets), True)
-        terms = Terms(module.params["window"], module.params["author"], module.params["run"])
+        terms = Terms(*(module.params[name] for name in ("window", "author", "run", "amends")))
         system = LinuxSystem()
         counters = {"counters": to_wire(read_counters(system))} if module.params["counters"] else {}
         return {**outcome_result(desired, apply(system, desired, secrets, terms), False), **counters}

@@ -87,11 +87,11 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._begin import Terms
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_module
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._rollback import LAST, inspect, rollback
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
-from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms
 
 
 def main() -> None:

@@ -17,6 +17,8 @@ description:
     running kernel to what it has to have (V(make)), in place, so that what differs is all that is touched.
   - Where a host's key changes, its peers learn the new one beside the former; then it switches (V(switch)), and they
     hand over what it is allowed by the time it first speaks with it.
+  - FRR, where links need it, is brought to its configuration before the links are changed, and to what it was before
+    them after they are (V(route)); it is a part of the same change.
   - The change is armed with a revert. Peers that answered before it are asked again (V(check)). From what all
     hosts have said, it is worked out who keeps it (V(judge)); then it is confirmed over a new connection and written
     for the next boot, or taken back on both ends (V(end)). A host that cannot be
@@ -36,27 +38,33 @@ options:
   step:
     description: Which step.
     type: str
-    choices: [plan, look, ask, make, switch, check, judge, end]
+    choices: [plan, look, ask, route, make, switch, check, judge, end]
     required: true
   declaration:
     description: C(sites), C(peers) and C(topologies). For O(step=plan) and O(step=look).
     type: dict
     default: {}
   plan:
-    description: The result of O(step=plan). For O(step=look) and O(step=make).
+    description: The result of O(step=plan). For O(step=look), O(step=route), O(step=make) and O(step=end).
     type: dict
     default: {}
   look:
-    description: The result of O(step=look). For O(step=make) and O(step=check).
+    description: The result of O(step=look). For O(step=route), O(step=make) and O(step=check).
     type: dict
     default: {}
   asked:
-    description: The results of O(step=ask). For O(step=make).
+    description: The results of O(step=ask). For O(step=route) and O(step=make).
     type: list
     elements: dict
     default: []
+  routed:
+    description: The result of O(step=route) before it, of whose change this one becomes a part. For O(step=make).
+    type: dict
+    default: {}
   made:
-    description: The result of O(step=make). For O(step=switch), O(step=check) and O(step=end).
+    description:
+      - The result of the latest step that changed the host, O(step=make) or O(step=route). For O(step=switch),
+        O(step=check) and O(step=end), and for O(step=route) after O(step=make).
     type: dict
     default: {}
   verdict:
@@ -65,7 +73,8 @@ options:
     default: {}
   settings:
     description:
-      - The role's other variables, without their prefix. For O(step=plan), O(step=look), O(step=make) and O(step=end).
+      - The role's other variables, without their prefix. For O(step=plan), O(step=look), O(step=route), O(step=make)
+        and O(step=end).
     type: dict
     default: {}
 seealso:
@@ -96,6 +105,10 @@ digest:
   description: Stands for the declaration, with which each host compares its own.
   returned: by O(step=plan)
   type: str
+run:
+  description: What all hosts of the run have in common.
+  returned: by O(step=plan)
+  type: str
 outside:
   description: The hosts whose public keys are needed, and which neither the play nor C(keys) has.
   returned: by O(step=plan)
@@ -107,7 +120,7 @@ public_key:
   type: str
 changes:
   description: What was changed, as RV(netfleet.tcp.tcp_apply#module:changes).
-  returned: by O(step=make)
+  returned: by O(step=route) and O(step=make)
   type: list
   elements: dict
 next_key:

@@ -138,9 +138,15 @@ class ChangeAction(ActionBase):
         **more: Any,
     ) -> Dict[str, Any]:
         """Change the running kernel. `change`, in the result, waits to be confirmed; it is missing if nothing does."""
+        arguments = {"desired": desired, "secrets": dict(secrets), **more}
+        return self.changed_by("netfleet.tcp.tcp_apply", arguments, window, task_vars)
+
+    def changed_by(
+        self, module: str, given: Mapping[str, Any], window: int, task_vars: Dict[str, Any], **more: Any
+    ) -> Dict[str, Any]:
+        """The same by a module that makes changes. given: what of its arguments is its own."""
         arguments = {
-            "desired": desired,
-            "secrets": dict(secrets),
+            **given,
             "window": window,
             "author": author(),
             "run": run_id(self.run_uuid()),
@@ -148,7 +154,7 @@ class ChangeAction(ActionBase):
         }
         try:
             answer: Dict[str, Any] = self._execute_module(
-                module_name="netfleet.tcp.tcp_apply", module_args=arguments, task_vars=task_vars
+                module_name=module, module_args=arguments, task_vars=task_vars
             )
         except AnsibleConnectionFailure as error:
             raise AnsibleConnectionFailure(_LOST % error) from error

@@ -13,12 +13,18 @@ import hashlib
 import ipaddress
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import MANAGED, is_ours
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import Problem
-from ansible_collections.netfleet.tcp.plugins.module_utils._frr import CONFIGURATION, DAEMONS_FILE
-from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState, Finding
+from ansible_collections.netfleet.tcp.plugins.module_utils._frr import (
+    CONFIGURATION,
+    DAEMONS_FILE,
+    needs_restart,
+    wanted_files,
+    wanted_routing,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState, Finding, Routing
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import SUBJECT
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import BGP, Links, Network, Topology
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology import (
@@ -139,11 +145,15 @@ def _fixed_routes(declared: Links, wanted: Mapping[str, Tuple[InterfaceWanted, .
 
 
 def routing_seen(
-    wanted: Mapping[str, Any], files: Mapping[str, FileState], interfaces: Collection[str]
+    wanted: Mapping[str, Any],
+    files: Mapping[str, FileState],
+    interfaces: Collection[str],
+    runs: Optional[Routing] = None,
 ) -> Dict[str, Any]:
     """What the role has to do about the routing daemon of a host. wanted: a RoutingWanted, sent; empty: none.
 
-    interfaces: those that are there. present, in the result, are the neighbors that can be reached before the change.
+    interfaces: those that are there. runs: of FRR. In the result, current: FRR is as wanted; present: the neighbors
+    that can be reached before the change.
     """
     neighbors = [
         ({"address": address, "name": "%s (%s, %s)" % (node, address, interface)}, interface in interfaces)
@@ -154,9 +164,16 @@ def routing_seen(
         "text": wanted.get("text", ""),
         "neighbors": [neighbor for neighbor, _there in neighbors],
         "present": [neighbor for neighbor, there in neighbors if there],
+        "current": bool(wanted) and runs is not None and _is_current(wanted["text"], files, runs),
         "installed": DAEMONS_FILE in files and files[DAEMONS_FILE].kind != "absent",
         "ours": is_ours(files.get(CONFIGURATION, FileState(CONFIGURATION))),
     }
+
+
+def _is_current(text: str, files: Mapping[str, FileState], runs: Routing) -> bool:
+    present = (files[CONFIGURATION], files[DAEMONS_FILE])
+    wanted = wanted_files(present, text)
+    return wanted == present and not needs_restart(wanted_routing(wanted[1].text), runs)
 
 
 def of_routes(settings: Mapping[str, Any]) -> Iterator[Finding]:
@@ -236,7 +253,7 @@ def _routing(declared: Links, node: str, sessions: List[Session]) -> RoutingWant
             "frr defaults traditional",
             "log syslog informational",
             "!",
-            *_profiles(declared, ordered),
+            *_bfd(declared, ordered),
             *(line for session in ordered for line in _policy(session)),
             *_router(declared, node, ordered),
         ]
@@ -244,8 +261,8 @@ def _routing(declared: Links, node: str, sessions: List[Session]) -> RoutingWant
     return RoutingWanted(text + "\n", tuple((session.address, session.node, session.interface) for session in ordered))
 
 
-def _profiles(declared: Links, sessions: List[Session]) -> Iterator[str]:
-    """How soon a link is taken for dead, for each topology. Milliseconds."""
+def _bfd(declared: Links, sessions: List[Session]) -> Iterator[str]:
+    """How soon a link is taken for dead, for each topology, in milliseconds; and who is asked whether it lives."""
     used = {session.topology for session in sessions}
     yield "bfd"
     for topology in declared.topologies:
@@ -256,6 +273,13 @@ def _profiles(declared: Links, sessions: List[Session]) -> Iterator[str]:
             yield "  transmit-interval %d" % topology.bfd_interval
             yield " exit"
             yield " !"
+    for session in sessions:
+        # From the start, not once BGP has a session: that is when FRR 8 begins by itself, and FRR 10 opens no session
+        # before BFD is up, so that the two would wait for each other for ever after a restart of the older one.
+        yield " peer %s multihop local-address %s" % (session.address, session.local)
+        yield "  profile %s" % session.topology
+        yield " exit"
+        yield " !"
     yield "exit"
     yield "!"
 

@@ -28,6 +28,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._begin import Terms
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import HISTORY, PENDING_PATH
 from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import confirm
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import build, render_sysctl_file
@@ -36,7 +37,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import Baselin
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, observe
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
-from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply
 
 FILE = "95-faults.conf"
 READY = "/run/fault_agent.ready"

@@ -319,6 +319,9 @@ class FakeSystem:
             return 0, json.dumps([entry for each in self.interfaces.values() for entry in _tc_entries(each)]), ""
         if line == ["ip", "-j", "route", "show", "table", "all"]:
             return 0, json.dumps(self.routes), ""
+        if line[-1] == "show daemons" or line[:2] == ["systemctl", "is-enabled"]:
+            # There may be files of FRR; it does not run.
+            return 1, "", "failed to connect to any daemons."
         if line[0] == "wg" and not self.wireguard:
             return 127, "", "wg is not installed"
         if line == ["nft", "-j", "-t", "list", "ruleset", "inet"]:

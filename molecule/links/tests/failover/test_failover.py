@@ -14,11 +14,11 @@ import pytest
 from testinfra.host import Host as Connection
 
 from lab.fleet import Fleet
-from lab.paths import REPOSITORY
+from lab.paths import REPOSITORY, Settings
 from tests.molecule.gaps import longest_gap
 from tests.molecule.hosts import wait_for
 from tests.molecule.links import LINKS
-from tests.molecule.playbook import Run, run_drift, run_playbook
+from tests.molecule.playbook import ROLLBACK, Run, run_drift, run_playbook, start_playbook
 
 INVENTORY = REPOSITORY / "molecule" / "links" / "inventory" / "failover.yml"
 AGENT = REPOSITORY / "tests" / "molecule" / "ask_agent.py"
@@ -31,6 +31,11 @@ SESSIONS = {"local1": 2, "local2": 2, "cloud1": 4}
 PORT, SECONDS, EVERY = 7009, 50.0, 0.02
 # The promise is 15 seconds; BFD needs two of them here.
 LIMIT = 15.0
+REBOOT = REPOSITORY / "molecule" / "shared" / "reboot.yml"
+FILES = ("/etc/frr/frr.conf", "/etc/frr/daemons")
+PENDING = "/var/lib/netfleet-tcp/pending.json"
+# Of all that a host has, this changes FRR's configuration alone.
+PATIENT = "detect-multiplier 5"
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +62,40 @@ def up(scratch: Path, connections: dict[str, Connection]) -> Iterator[Run]:
         for address in (ASKED if name in GATEWAYS else ASKING).values():
             connections[name].run(f"ip address del {address} dev lo")
         connections[name].run(f"rm -f {ON_HOST}")
+
+
+def patient(window: int) -> str:
+    """As extra variables: the links as they are, with more patience for each other."""
+    topology = {
+        "name": "red",
+        "kind": "site_to_site",
+        "members": ["onprem", "cloud_east"],
+        "networks": ["10.198.0.0/24", "fd00:198::/64"],
+        "numbers": {"local1": 1, "local2": 2, "cloud1": 3},
+        "interface_per_peer": True,
+        "failover": "bgp",
+        "bfd_interval": 500,
+        "bfd_multiplier": 5,
+    }
+    return json.dumps({"wireguard_links_topologies": [topology], "wireguard_links_confirm": window})
+
+
+def of_frr(connections: dict[str, Connection]) -> dict[str, list[str]]:
+    """Its files, with mode and owner, and what it runs by, in whichever order it says that."""
+    return {
+        name: [
+            *(connections[name].check_output(f"stat -c '%a %U %G' {path}; cat {path}") for path in FILES),
+            connections[name].check_output("vtysh -c 'show running-config' | sort"),
+        ]
+        for name in HOSTS
+    }
+
+
+def all_established(connections: dict[str, Connection], seconds: float = 120.0) -> None:
+    """Each host has its sessions, within so many seconds."""
+    for name, count in SESSIONS.items():
+        established = 'vtysh -c "show bgp summary established" | grep -Ec "^(10.198|fd00:198)"'
+        wait_for(connections[name], f'test "$({established})" = {count}', seconds)
 
 
 def sessions(connection: Connection) -> dict[str, dict[str, Any]]:
@@ -120,7 +159,8 @@ def test_a_peer_cannot_announce_what_it_does_not_own(up: Run, connections: dict[
         time.sleep(5.0)
         assert cloud.check_output("ip route show 10.250.0.0/16") == ""
     finally:
-        gateway.check_output("/usr/lib/frr/frr-reload.py --reload /etc/frr/frr.conf")
+        # Not by frr-reload.py, which would have the host forward.
+        gateway.check_output("systemctl restart frr")
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -181,9 +221,103 @@ def test_drift_names_what_is_wrong_with_failover(up: Run, scratch: Path, connect
     finally:
         run = link(scratch)
     assert run.status == 0, run.output
-    gateway.check_output("/usr/lib/frr/frr-reload.py --reload /etc/frr/frr.conf")
+    # Not by frr-reload.py, which would have the host forward.
+    gateway.check_output("systemctl restart frr")
     wait_for(connections[CLOUD], established, 60.0)
     assert run_drift(scratch, *drift).status == 0
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_sessions_come_back_after_a_restart_of_frr_at_either_end(
+    up: Run, connections: dict[str, Connection], name: str
+) -> None:
+    """The hosts have different versions of FRR, which begin with BFD and BGP in different orders."""
+    assert up.status == 0
+    connections[name].check_output("systemctl restart frr")
+    all_established(connections, 60.0)
+
+
+@pytest.mark.parametrize("boots", [False, True], ids=["window", "boot"])
+def test_a_change_of_frr_that_nobody_confirms_is_taken_back_by_each_host(
+    boots: bool, up: Run, scratch: Path, connections: dict[str, Connection]
+) -> None:
+    assert up.status == 0
+    before = of_frr(connections)
+    # What is taken back by a boot must not be taken back by the clock before.
+    window = 600 if boots else 60
+    run = start_playbook(scratch, f"--inventory={INVENTORY}", "-e", patient(window), playbook=LINKS)
+    try:
+        wait_for(connections[CLOUD], f'grep -q "{PATIENT}" {FILES[0]}', 300.0)
+    finally:
+        run.kill()
+    # What it had begun on a host may still go on.
+    time.sleep(10.0)
+    changed = [name for name in HOSTS if connections[name].file(PENDING).exists]
+    assert CLOUD in changed
+    if boots:
+        assert run_playbook(scratch, f"--limit={','.join(changed)}", playbook=REBOOT).status == 0
+        for name in changed:
+            for address in (ASKED if name in GATEWAYS else ASKING).values():
+                connections[name].check_output(f"ip address replace {address} dev lo")
+    for name in changed:
+        wait_for(connections[name], f"! test -e {PENDING}", window + 60.0 if not boots else 60.0)
+        assert connections[name].run("systemctl list-timers --all | grep -q netfleet").rc != 0
+    all_established(connections)
+    assert of_frr(connections) == before
+    again = link(scratch)
+    assert (again.status, again.changed) == (0, []), again.output
+
+
+def test_a_change_of_routing_that_cuts_the_way_of_the_controller_is_taken_back(
+    up: Run, scratch: Path, fleet: Fleet, settings: Settings, connections: dict[str, Connection]
+) -> None:
+    assert up.status == 0
+    before = of_frr(connections)
+    port = next(host.port for host in fleet.hosts if host.name == "local1")
+    quiet = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
+    by_local1 = f"ssh {quiet} -i {settings.key} -p {port} -W %h:%p root@127.0.0.1"
+    # What the cloud announces is the only way to this address of it.
+    own = {
+        "ansible_host": ASKING[4],
+        "ansible_port": 22,
+        "ansible_ssh_common_args": f'{quiet} -o ProxyCommand="{by_local1}"',
+    }
+    ways = scratch / "ways.yml"
+    ways.write_text(json.dumps({"all": {"hosts": {CLOUD: own}}}), encoding="utf-8")
+    through = (f"--inventory={ways}", f"--limit={CLOUD}")
+    still = link(scratch, *through)
+    assert (still.status, still.changed) == (0, []), still.output
+    others = {
+        "wireguard_links_sites": {
+            "onprem": {"prefixes": ["10.210.0.0/16", "fd00:210::/48"], "gateways": list(GATEWAYS)},
+            "cloud_east": {"prefixes": ["10.221.0.0/16", "fd00:221::/48"], "gateways": [CLOUD]},
+        },
+        "wireguard_links_confirm": 60,
+    }
+    broken = link(scratch, *through, "-e", json.dumps(others))
+    assert (broken.status != 0, broken.failed) == (True, [CLOUD]), broken.output
+    wait_for(connections["local1"], f"ping -c 1 -W 1 {ASKING[4]}", 120.0)
+    wait_for(connections[CLOUD], f"! test -e {PENDING}", 60.0)
+    all_established(connections)
+    assert of_frr(connections) == before
+    again = link(scratch, *through)
+    assert (again.status, again.changed) == (0, []), again.output
+
+
+def test_rollback_gives_back_what_frr_had(up: Run, scratch: Path, connections: dict[str, Connection]) -> None:
+    assert up.status == 0
+    before = of_frr(connections)
+    run = link(scratch, "-e", patient(120))
+    assert (run.status, run.changed) == (0, sorted(HOSTS)), run.output
+    for name in HOSTS:
+        assert PATIENT in connections[name].file(FILES[0]).content_string
+        assert PATIENT in connections[name].check_output("vtysh -c 'show running-config'")
+    (change,) = {run.results[name]["change"]["run"] for name in HOSTS}
+    back = run_playbook(scratch, f"--inventory={INVENTORY}", "-e", f"change={change}", playbook=ROLLBACK)
+    assert back.status == 0, back.output
+    all_established(connections)
+    assert of_frr(connections) == before
+    assert link(scratch).changed == []
 
 
 def test_absent_brings_back_what_frr_had(up: Run, scratch: Path, connections: dict[str, Connection]) -> None:

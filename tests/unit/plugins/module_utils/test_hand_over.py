@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _hand_over
+from ansible_collections.netfleet.tcp.plugins.module_utils._begin import Terms
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import PROGRAM, read_pending
 from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import confirm, take_back
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
@@ -18,7 +19,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._hand_over import swi
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired, DesiredFile
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert_main import take_back as clock_ends
 from ansible_collections.netfleet.tcp.plugins.module_utils._rollback import LAST, rollback
-from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_PATH, NEXT_KEY_PATH
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer
 from tests.unit.plugins.fake_system import FakeSystem

@@ -29,6 +29,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
     Owner,
     Plan,
     Route,
+    Routing,
     Waiver,
     from_wire,
     to_wire,
@@ -37,7 +38,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import 
 
 CLASSES = [
     *(Assignment, KeyState, FileState, ModuleState, Interface, Baseline, Observed, DesiredKey, DesiredFile),
-    *(DesiredQdisc, Desired, Change, ChangeSummary, Finding, Plan, Owner, Route, Waiver),
+    *(DesiredQdisc, Desired, Change, ChangeSummary, Finding, Plan, Owner, Route, Routing, Waiver),
 ]
 
 

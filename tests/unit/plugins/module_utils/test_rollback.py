@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._begin import Terms
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import HISTORY, identifiers, read_ended
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, InputError
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._rollback import LAST, inspect, rollback
-from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply
 from tests.unit.plugins.fake_system import CONGESTION_CONTROL, FakeSystem
 from tests.unit.plugins.module_utils.test_transaction import (
     EVERYTHING,

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._begin import Terms
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot_recovery import LINK, UNIT
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint import (
     CONFIRMED,
@@ -39,7 +40,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import ChangeS
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert_main import persist, wait
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert_main import take_back as clock_ends
 from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import parse
-from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply
 from tests.unit.plugins.fake_system import SYSCTLS, FakeSystem
 from tests.unit.plugins.module_utils.test_transaction import (
     EVERYTHING,

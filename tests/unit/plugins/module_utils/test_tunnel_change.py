@@ -7,11 +7,13 @@ from __future__ import annotations
 import copy
 import errno
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import pytest
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._begin import Terms
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import read_pending
 from ansible_collections.netfleet.tcp.plugins.module_utils._clamp import parse_clamps
 from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import confirm
@@ -23,7 +25,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._revert_main import t
 from ansible_collections.netfleet.tcp.plugins.module_utils._rollback import LAST, rollback
 from ansible_collections.netfleet.tcp.plugins.module_utils._rollback import inspect as inspect_rollback
 from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import key_token
-from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply, inspect
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply, inspect
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_PATH
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel, TunnelPeer, TunnelRoute
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import keep_key, read_tunnels
@@ -78,8 +80,14 @@ OLDER = replace(
 )
 
 
+Kind = TypeVar("Kind", bound=FakeSystem)
+
+
 def host() -> FakeSystem:
-    system = FakeSystem()
+    return ready(FakeSystem())
+
+
+def ready(system: Kind) -> Kind:
     system.hosts["gw.example.net"] = ["203.0.113.1", "2001:db8::1"]
     system.put(KEY_PATH, PRIVATE + "\n", 0o600)
     return system
@@ -299,6 +307,37 @@ def test_what_stands_in_the_way_is_said_before_anything_is_touched(
         apply(system, DESIRED, SECRETS)
     assert expected in str(caught.value)
     assert system.steps == []
+
+
+class WithoutWireGuard(FakeSystem):
+    """A host whose kernel has no WireGuard, in the words of its iproute2."""
+
+    words = ""
+
+    def run(self, argv: Sequence[str], stdin: str = "") -> tuple[int, str, str]:
+        if list(argv[:3]) == ["ip", "link", "add"]:
+            return 2, "", self.words
+        return super().run(argv, stdin)
+
+
+@pytest.mark.parametrize("words", ["Error: Unknown device type.\n", "RTNETLINK answers: Operation not supported\n"])
+def test_a_kernel_without_wireguard_is_named_and_nothing_is_left(words: str) -> None:
+    system = ready(WithoutWireGuard())
+    system.words = words
+    before = copy.deepcopy(system.files)
+    with pytest.raises(HostError, match="this kernel has no WireGuard") as caught:
+        apply(system, DESIRED, SECRETS)
+    assert words.strip() in str(caught.value)
+    assert (system.tunnels, system.rules) == ({}, ())
+    assert {path for path in system.files if not path.startswith("/var/lib/")} == set(before)
+
+
+def test_another_refusal_to_make_an_interface_keeps_its_own_words() -> None:
+    system = ready(WithoutWireGuard())
+    system.words = "RTNETLINK answers: Operation not permitted"
+    with pytest.raises(HostError, match="Operation not permitted") as caught:
+        apply(system, DESIRED, SECRETS)
+    assert "no WireGuard" not in str(caught.value)
 
 
 def test_without_nftables_nothing_is_missing_where_nothing_is_clamped() -> None:

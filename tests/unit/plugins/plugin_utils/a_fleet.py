@@ -15,14 +15,16 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.netfleet.tcp.plugins.action import wireguard_links
 from ansible_collections.netfleet.tcp.plugins.module_utils import _hand_over
+from ansible_collections.netfleet.tcp.plugins.module_utils._begin import Terms
 from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import confirm, take_back
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
+from ansible_collections.netfleet.tcp.plugins.module_utils._frr_change import configure, deconfigure, frr_result
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Desired, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, load_vault, observe
 from ansible_collections.netfleet.tcp.plugins.module_utils._result import outcome_result
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
-from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_answers import Asked, answers
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_files import KEY_PATH
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import Tunnel
@@ -33,7 +35,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnels import (
     own_key,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _change_action
-from tests.unit.plugins.fake_system import FakeSystem
+from tests.unit.plugins.a_router import ARouter
 from tests.unit.plugins.plugin_utils.sample_links import HOSTS, MESH, SITES
 
 NAME = "wg-wan"
@@ -41,10 +43,13 @@ ALL = ("gw1", "east", "west")
 # By step, where the role leaves its result.
 _REGISTERED = {
     "look": wireguard_links.LOOK,
+    "route": wireguard_links.ROUTED,
     "make": wireguard_links.MADE,
     "switch": wireguard_links.SWITCHED,
     "check": wireguard_links.CHECKED,
 }
+# The same links with a daemon that routes.
+ROUTED_MESH = {**MESH, "interface_per_peer": True, "failover": "bgp", "networks": ["10.99.0.0/24", "fd00:99::/64"]}
 
 
 class EnoughError(Exception):
@@ -63,14 +68,16 @@ class AFleet:
         monkeypatch.setattr(wireguard_links, "_PATIENCE", 0.0)
         monkeypatch.setattr(_change_action, "confirm", lambda _connection, execute, *_more: execute())
         self._monkeypatch = monkeypatch
-        self.systems = {name: FakeSystem() for name in ALL}
+        self.systems: dict[str, ARouter] = {name: ARouter() for name in ALL}
         for name, system in self.systems.items():
             system.put(KEY_PATH, "the key of %s\n" % name, 0o600)
             system.new_key = "the next key of %s" % name
         self.settings: dict[str, Any] = {"secret": "a long secret, as a vault keeps it"}
         self.lost: set[str] = set()
         self.broken: dict[tuple[str, str], dict[str, Any]] = {}
+        self.topology = MESH
         self.check_mode = False
+        self.executed: list[tuple[str, str]] = []
         self.variables: dict[str, dict[str, Any]] = {}
         self.gone: set[str] = set()
         self.begin()
@@ -102,11 +109,12 @@ class AFleet:
         arguments = {
             "step": step,
             "settings": self.settings,
-            "declaration": {"sites": SITES, "topologies": [MESH], "peers": {}},
+            "declaration": {"sites": SITES, "topologies": [self.topology], "peers": {}},
             "plan": self.plan,
             "look": variables.get(wireguard_links.LOOK, {}),
             "asked": self.asked,
-            "made": variables.get(wireguard_links.MADE, {}),
+            "routed": variables.get(wireguard_links.ROUTED, {}),
+            "made": self._made(host) if step != "route" else variables.get(wireguard_links.MADE, {}),
             "verdict": self.verdict,
         }
         action: Any = object.__new__(wireguard_links.ActionModule)
@@ -126,8 +134,19 @@ class AFleet:
         except AnsibleConnectionFailure as error:
             answer = {"unreachable": True, "msg": str(error)}
         if step in _REGISTERED:
-            variables[_REGISTERED[step]] = answer
+            again = step == "route" and wireguard_links.MADE in variables
+            variables[wireguard_links.UNROUTED if again else _REGISTERED[step]] = answer
         return answer
+
+    def _made(self, host: str) -> dict[str, Any]:
+        """As the role has it: what waits to be confirmed."""
+        variables = self.variables[host]
+        last: dict[str, Any] = variables.get(wireguard_links.UNROUTED, {})
+        return last if "change" in last else variables.get(wireguard_links.MADE, {})
+
+    def _routing(self, host: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.variables[host][wireguard_links.LOOK]["routing"]
+        return found
 
     def each(self, step: str) -> dict[str, dict[str, Any]]:
         """A step on all hosts at once: none of them knows how the others fare."""
@@ -140,9 +159,13 @@ class AFleet:
         self.asked = [{**self.step(name, "ask"), "item": name} for name in self.plan["outside"]]
 
     def make(self) -> dict[str, dict[str, Any]]:
-        """Up to the change of the running kernel."""
+        """Up to the change of the running kernel, and of FRR."""
         self.look()
-        return self.each("make")
+        self._leave({host: self._step(host, "route") for host in self.present if self._routing(host)["wanted"]})
+        made = self.each("make")
+        ours = [host for host in self.present if self._routing(host)["ours"] and not self._routing(host)["wanted"]]
+        self._leave({host: self._step(host, "route") for host in ours})
+        return made
 
     def switch(self) -> None:
         """One host after another, and what each of them sets off at its peers."""
@@ -212,6 +235,7 @@ class AFleet:
 
     def _execute(self, module_name: str, module_args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         host, name = str(task_vars["inventory_hostname"]), module_name.rpartition(".")[2]
+        self.executed.append((host, name))
         if host in self.lost:
             raise AnsibleConnectionFailure("no route to %s" % host)
         if (host, name) in self.broken:
@@ -244,8 +268,15 @@ def _key(system: System, given: dict[str, Any], check_mode: bool) -> dict[str, A
 def _apply(system: System, given: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     assert not check_mode
     desired = from_wire(Desired, given["desired"])
-    terms = Terms(given["window"], given["author"], given["run"])
+    terms = Terms(given["window"], given["author"], given["run"], given["amends"])
     return outcome_result(desired, apply(system, desired, given["secrets"], terms), False)
+
+
+def _frr(system: System, given: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    terms = Terms(given["window"], given["author"], given["run"], given.get("amends", ""))
+    if given.get("state") == "absent":
+        return frr_result(deconfigure(system, check_mode, terms))
+    return frr_result(configure(system, given["text"], given["replace"], check_mode, terms))
 
 
 def _info(system: System, given: dict[str, Any], _check_mode: bool) -> dict[str, Any]:
@@ -264,6 +295,7 @@ _MODULES: dict[str, Callable[[Any, dict[str, Any], bool], dict[str, Any]]] = {
     "tcp_facts": _facts,
     "wireguard_key": _key,
     "tcp_apply": _apply,
+    "frr_config": _frr,
     "wireguard_info": _info,
     "tcp_confirm": _confirm,
 }

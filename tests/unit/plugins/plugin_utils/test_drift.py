@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._begin import Terms
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import NOT_PERMITTED, Finding
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import make_plan
 from ansible_collections.netfleet.tcp.plugins.module_utils._revert_main import take_back
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULE_INDEX, SEVERITIES, SUBJECTS
-from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import Terms, apply
+from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift import checked, drift
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_things import TUNE
 from tests.unit.plugins.other_services import run_unit

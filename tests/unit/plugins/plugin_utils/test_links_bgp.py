@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError
 from ansible_collections.netfleet.tcp.plugins.module_utils._frr import CONFIGURATION, DAEMONS_FILE
-from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState, Routing
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _links_bgp as bgp
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_analysis import analysed
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_model import Links
@@ -157,6 +157,15 @@ def test_timers_of_bfd_are_the_topologys() -> None:
     assert " profile wan\n  detect-multiplier 4\n  receive-interval 500\n  transmit-interval 500\n" in text
 
 
+def test_bfd_asks_each_neighbor_whether_or_not_bgp_has_a_session() -> None:
+    """FRR 8 begins to ask with a session of BGP alone, and FRR 10 has none before it was answered."""
+    text = bgp.routing(mesh())["gw1"].text
+    own = dict(re.findall(r"^ neighbor (\S+) update-source (\S+)$", text, re.MULTILINE))
+    asked = dict(re.findall(r"^ peer (\S+) multihop local-address (\S+)\n  profile wan\n exit$", text, re.MULTILINE))
+    assert len(own) == 4
+    assert asked == own
+
+
 @pytest.mark.parametrize(
     ("topology", "hosts", "expected"),
     [
@@ -200,6 +209,7 @@ def test_what_the_role_has_to_do_about_the_daemon() -> None:
         "text": "",
         "neighbors": [],
         "present": [],
+        "current": False,
         "installed": False,
         "ours": False,
     }
@@ -208,6 +218,29 @@ def test_what_the_role_has_to_do_about_the_daemon() -> None:
     assert (found["wanted"], found["installed"], found["ours"]) == (True, True, True)
     gateways = [{"address": "10.99.0.%d" % n, "name": "gw%d (10.99.0.%d, wg-wan-%d)" % (n, n, n)} for n in (1, 2)]
     assert (found["neighbors"], found["present"]) == (gateways, gateways[:1])
+
+
+@pytest.mark.parametrize(
+    ("text", "daemons", "running", "current"),
+    [
+        ("!", "bgpd=yes\nbfdd=yes\n", ("zebra", "bgpd", "bfdd"), True),
+        ("! by hand", "bgpd=yes\nbfdd=yes\n", ("zebra", "bgpd", "bfdd"), False),
+        ("!", "bgpd=yes\nbfdd=no\n", ("zebra", "bgpd", "bfdd"), False),
+        ("!", "bgpd=yes\nbfdd=yes\n", ("zebra", "bgpd"), False),
+        ("!", "bgpd=yes\nbfdd=yes\n", (), False),
+    ],
+)
+def test_a_host_whose_daemon_is_as_declared_need_not_be_visited_for_it(
+    text: str, daemons: str, running: tuple[str, ...], current: bool
+) -> None:
+    files = {
+        CONFIGURATION: FileState(CONFIGURATION, "file", 0o640, text),
+        DAEMONS_FILE: FileState(DAEMONS_FILE, "file", 0o640, daemons),
+    }
+    wanted = {"text": "!", "neighbors": []}
+    assert bgp.routing_seen(wanted, files, (), Routing(running, True))["current"] is current
+    assert not bgp.routing_seen(wanted, files, (), None)["current"]
+    assert not bgp.routing_seen({}, files, (), Routing(running, True))["current"]
 
 
 def test_what_a_daemons_routes_cannot_have_is_refused_with_a_cure() -> None:
