@@ -21,6 +21,7 @@ description:
   - It is a change as any other - recorded, armed with a revert while it is made, and can be rolled back. It is final at
     once, or with O(window) when it is confirmed. Where anything of it fails, FRR is as before.
 extends_documentation_fragment:
+  - netfleet.tcp.a_change
   - netfleet.tcp.attributes
 attributes:
   check_mode:
@@ -47,18 +48,6 @@ options:
       - V(0) makes it final at once.
     type: int
     default: 0
-  author:
-    description: Who makes the change, for the host's journal and its record.
-    type: str
-    default: ""
-  run:
-    description: Of which run the change is a part; the same on all its hosts, so that they can be rolled back by it.
-    type: str
-    default: ""
-  amends:
-    description: The id of a pending change of the same run that this one becomes a part of; its time begins anew.
-    type: str
-    default: ""
 requirements:
   - FRR 8 or later, and its frr-reload.py (on Debian in frr-pythontools)
 seealso:

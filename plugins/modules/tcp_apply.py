@@ -18,6 +18,7 @@ description:
   - The desired state is computed on the controller by M(netfleet.tcp.tcp_tuning), which is what you want to use;
     this module is the part of it that runs on the host.
 extends_documentation_fragment:
+  - netfleet.tcp.a_change
   - netfleet.tcp.attributes
   - netfleet.tcp.attributes.changes
   - netfleet.tcp.attributes.result_notes
@@ -35,18 +36,6 @@ options:
       - V(0) makes it final at once.
     type: int
     default: 0
-  author:
-    description: Who makes the change, for the host's journal and its record.
-    type: str
-    default: ""
-  run:
-    description: Of which run the change is a part; the same on all its hosts, so that they can be rolled back by it.
-    type: str
-    default: ""
-  amends:
-    description: The id of a pending change of the same run that this one becomes a part of; its time begins anew.
-    type: str
-    default: ""
   counters:
     description: Whether to read what the host's TCP has counted, right before the change.
     type: bool
