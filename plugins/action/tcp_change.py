@@ -90,4 +90,5 @@ class ActionModule(TuningAction):
         made = dict(given.get("made") or {})
         if made.get("not_made"):
             return {"changed": False, **made["not_made"]}
-        return self.end_of(made, task_vars, str(given.get("not_kept") or ""), arguments["log"])
+        reached = str(task_vars["inventory_hostname"]) in (given.get("reached") or ())
+        return self.end_of(made, task_vars, str(given.get("not_kept") or ""), arguments["log"], reached)

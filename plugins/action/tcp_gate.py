@@ -172,6 +172,8 @@ class ActionModule(ActionBase):
             "outcome": verdict.outcome,
             "not_kept": "" if again else _not_kept(verdict, settings),
             "again": again,
+            # Each over a connection made since its change.
+            "reached": [name for name in read if name not in lost],
             "rows": [to_wire(row) for row in verdict.rows],
             "msg": verdict.why or FINE_TEXT,
         }

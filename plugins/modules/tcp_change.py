@@ -55,6 +55,13 @@ options:
     description: Why the change is taken back; empty to make it final. For O(step=end).
     type: str
     default: ""
+  reached:
+    description:
+      - Hosts to which the play has a connection that was made since their change, and has served.
+      - For O(step=end), which needs no other for these.
+    type: list
+    elements: str
+    default: []
   run:
     description: What all hosts of the run have in common, so that they can be rolled back together.
     type: str

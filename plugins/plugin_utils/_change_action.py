@@ -169,11 +169,16 @@ class ChangeAction(ActionBase):
         return str(self._task._uuid)
 
     def end(
-        self, changed: Dict[str, Any], task_vars: Dict[str, Any], not_kept: str = "", seconds: Optional[float] = None
+        self,
+        changed: Dict[str, Any],
+        task_vars: Dict[str, Any],
+        not_kept: str = "",
+        seconds: Optional[float] = None,
+        reached: bool = False,
     ) -> Dict[str, Any]:
         """Make a change final over a fresh connection, or take it back (not_kept: why).
 
-        changed: what change gave. seconds: for how long to try; by default, for the whole window.
+        changed: what change gave. seconds: for how long to try; by default, for the whole window. reached: see confirm.
         AnsibleConnectionFailure where the host could not be reached.
         """
         pending = self.pending = changed["change"]
@@ -185,7 +190,8 @@ class ChangeAction(ActionBase):
             )
             return found
 
-        ended = confirm(self._connection, execute, pending, float(pending["window"]) if seconds is None else seconds)
+        left = float(pending["window"]) if seconds is None else seconds
+        ended = confirm(self._connection, execute, pending, left, reached=reached and not not_kept)
         if ended.get("failed") or "change" not in ended:
             # The host has taken it back, or does so when the time is over.
             ended.pop("invocation", None)
@@ -199,9 +205,12 @@ class ChangeAction(ActionBase):
             answer.update(failed=True, changed=False, msg="taken back: %s" % not_kept, problems=[not_kept])
         return answer
 
-    def end_of(self, made: Dict[str, Any], task_vars: Dict[str, Any], not_kept: str, log: str) -> Dict[str, Any]:
+    def end_of(
+        self, made: Dict[str, Any], task_vars: Dict[str, Any], not_kept: str, log: str, reached: bool = False
+    ) -> Dict[str, Any]:
         """The end of a change that an earlier task has made (its result, with asked_at: seconds since the epoch).
 
+        reached: a task since then has had a new connection to the host, which it left there.
         A host that is lost has failed, and is not unreachable: Ansible counts such a one twice, and goes on to the next
         wave.
         """
@@ -211,7 +220,7 @@ class ChangeAction(ActionBase):
         # What is to go goes by itself as well.
         seconds = max(0.0, min(left, _TO_TAKE_BACK) if not_kept else left)
         try:
-            answer = self.end(made, task_vars, not_kept, seconds)
+            answer = self.end(made, task_vars, not_kept, seconds, reached)
         except AnsibleConnectionFailure as error:
             answer = {"failed": True, "msg": str(error), "change": self.not_confirmed(), "changes": made["changes"]}
         self.log(log, task_vars, answer)

@@ -43,14 +43,20 @@ def confirm(
     seconds: float,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    reached: bool = False,
 ) -> Dict[str, Any]:
     """The answer of tcp_confirm (execute), asked for over a new connection for so many seconds.
 
+    reached: the connection that is there was made since the change, and served; it is new enough for the first attempt.
     AnsibleConnectionFailure, which says when the host is as before again, where it cannot be reached any more.
     """
+    new_enough = reached
 
     def attempt() -> Dict[str, Any]:
-        fresh(connection)
+        nonlocal new_enough
+        if not new_enough:
+            fresh(connection)
+        new_enough = False
         return execute()
 
     try:

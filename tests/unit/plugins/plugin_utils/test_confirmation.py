@@ -75,6 +75,20 @@ def test_the_connection_is_made_anew_before_it_is_asked() -> None:
     assert connection.did == ["reset", "asked"]
 
 
+@pytest.mark.parametrize(("fails", "expected"), [(0, ["asked"]), (2, ["asked", *["reset", "asked"] * 2])])
+def test_one_that_was_made_since_the_change_serves_as_long_as_it_does(fails: int, expected: list[str]) -> None:
+    connection, clock = Connection(), Clock()
+
+    def execute() -> dict[str, Any]:
+        connection.did.append("asked")
+        if connection.did.count("asked") <= fails:
+            raise AnsibleConnectionFailure("timed out")
+        return {"change": {}}
+
+    confirm(connection, execute, PENDING, 120.0, clock, clock.sleep, reached=True)
+    assert connection.did == expected
+
+
 def test_it_tries_until_the_time_is_over_and_no_longer() -> None:
     clock, tries = Clock(), []
 
