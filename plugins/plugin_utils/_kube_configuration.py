@@ -11,7 +11,7 @@ are kept, known here or not; comments are not. Line ends are those of Unix then,
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any, Dict, List, Tuple
 
 import yaml
@@ -26,27 +26,12 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import
     changes,
     checked,
 )
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_yaml import LONGEST, documents
 
 KIND, GROUP = "KubeProxyConfiguration", "kubeproxy.config.k8s.io"
 VERSION = GROUP + "/v1alpha1"
-# A ConfigMap holds a megabyte at most.
-_LONGEST = 2**20
 # Those that kube-proxy's own defaults are written as, where kubeadm writes all fields.
 _EMPTY_IS_UNSET = (MODE, SCHEDULER)
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, of which YAML would silently take the last and kube-proxy none."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Dict[Hashable, Any]:
-        seen = set()
-        for key_node, _value in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable):
-                if key in seen:
-                    raise yaml.constructor.ConstructorError(None, None, "%s is given twice" % key, key_node.start_mark)
-                seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -80,38 +65,23 @@ def with_settings(text: str, want: Mapping[str, Any], where: str) -> str:
             # What is null, or not there, becomes a section.
             inner[section] = inner = inner.get(section) or {}
         inner[name] = list(value) if SETTINGS[field].kind == NETWORKS else value
-    documents = [document if other is None else other for other in others]
-    written: str = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=_LONGEST, allow_unicode=True)
+    all_of_them = [document if other is None else other for other in others]
+    written: str = yaml.dump_all(all_of_them, Dumper=_Dumper, sort_keys=False, width=LONGEST, allow_unicode=True)
     return written
 
 
 def _document(text: str, where: str) -> Tuple[Dict[Any, Any], List[Any]]:
     """The configuration, and all documents of the text, with None in its place."""
-    if len(text) > _LONGEST:
-        raise input_error(where, "is longer than a megabyte")
-    try:
-        documents = [each for each in yaml.load_all(text, Loader=_Loader) if each is not None]
-    except yaml.YAMLError as error:
-        raise input_error(where, "is not YAML: %s" % _fault(error)) from None
-    except (RecursionError, ValueError, OverflowError) as error:
-        raise input_error(
-            where, "is not YAML that can be read: %s" % (str(error) or "it is nested too deeply")
-        ) from None
-    ours = [place for place, each in enumerate(documents) if isinstance(each, dict) and each.get("kind") == KIND]
+    found = documents(text, where)
+    ours = [place for place, each in enumerate(found) if isinstance(each, dict) and each.get("kind") == KIND]
     if len(ours) != 1:
-        found = "none" if not ours else "%d" % len(ours)
-        raise input_error(where, "has %s of the kind %s in its %d documents" % (found, KIND, len(documents)))
-    document = documents[ours[0]]
+        many = "none" if not ours else "%d" % len(ours)
+        raise input_error(where, "has %s of the kind %s in its %d documents" % (many, KIND, len(found)))
+    document = found[ours[0]]
     version = document.get("apiVersion")
     if version != VERSION:
         raise input_error("%s: apiVersion" % where, "%r is not known" % (version,), "it is %s" % VERSION)
-    return document, [None if place == ours[0] else each for place, each in enumerate(documents)]
-
-
-def _fault(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    said = getattr(error, "problem", None) or str(error).split("\n", maxsplit=1)[0]
-    return "line %d, column %d: %s" % (mark.line + 1, mark.column + 1, said) if mark else str(said)
+    return document, [None if place == ours[0] else each for place, each in enumerate(found)]
 
 
 def _settings(document: Mapping[Any, Any], where: str) -> Dict[str, Any]:
