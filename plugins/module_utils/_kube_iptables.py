@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 from typing import Dict, List, Optional, Set, Tuple
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import PROTOCOLS, ProxyEntry, place, short
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, PROTOCOLS, ProxyEntry, place, short
 
-SAVE = {"4": ("iptables-save",), "6": ("ip6tables-save",)}
+SAVE = {4: ("iptables-save",), 6: ("ip6tables-save",)}
 _SERVICES, _NODE_PORTS = "KUBE-SERVICES", "KUBE-NODEPORTS"
 # The chains of the filter table that refuse what has no endpoint, and what a policy leaves none.
 _REFUSING = (_SERVICES, "KUBE-EXTERNAL-SERVICES", _NODE_PORTS)
@@ -30,19 +30,19 @@ _Rule = Dict[str, str]
 _Key = Tuple[str, str, int]
 
 
-def parse_iptables(text: str) -> Tuple[ProxyEntry, ...]:
-    """From the output of a command of SAVE, for all tables or for nat and filter."""
+def parse_iptables(text: str, family: int) -> Tuple[ProxyEntry, ...]:
+    """From the output of a command of SAVE, for all tables or for nat and filter. family: 4 or 6."""
     nat, filtering = _rules(text)
     refused: Dict[_Key, ProxyEntry] = {}
     for chain in _REFUSING:
         for rule in filtering.get(chain, ()):
-            key = _key(chain, rule)
+            key = _key(chain, rule, ANY[family])
             if key and rule.get("-j") in ("REJECT", "DROP"):
                 refused[key] = ProxyEntry(*key, refused=True)
     served: Dict[_Key, ProxyEntry] = {}
     for chain in (_SERVICES, _NODE_PORTS):
         for rule in nat.get(chain, ()):
-            key = _key(chain, rule)
+            key = _key(chain, rule, ANY[family])
             if key and rule.get("-j", "").startswith(_OF_A_SERVICE):
                 endpoints, affinity = _follow(rule["-j"], nat)
                 served[key] = ProxyEntry(*key, endpoints=tuple(sorted(endpoints)), affinity=affinity)
@@ -80,8 +80,11 @@ def _rule(line: str) -> Tuple[str, _Rule]:
     return words[1], rule
 
 
-def _key(chain: str, rule: _Rule) -> Optional[_Key]:
-    """(protocol, address, port) that a rule looks for; None where it looks for something else."""
+def _key(chain: str, rule: _Rule, node: str) -> Optional[_Key]:
+    """(protocol, address, port) that a rule looks for; None where it looks for something else.
+
+    node: the address of a NodePort.
+    """
     protocol, port = rule.get("-p", ""), rule.get("--dport", "")
     address = rule.get("-d", "")
     if chain == _NODE_PORTS:
@@ -91,7 +94,7 @@ def _key(chain: str, rule: _Rule) -> Optional[_Key]:
         meant = bool(address) or rule.get("--dst-type") == "LOCAL"
     if protocol not in PROTOCOLS or not port.isdigit() or not meant:
         return None
-    return protocol, short(address.split("/")[0]), int(port)
+    return protocol, short(address.split("/")[0]) if address else node, int(port)
 
 
 def _follow(start: str, nat: Dict[str, List[_Rule]]) -> Tuple[Set[str], int]:

@@ -12,11 +12,11 @@ from __future__ import annotations
 from typing import Any, Dict, Iterator, List, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry, place, short
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, ProxyEntry, place, short
 from ansible_collections.netfleet.tcp.plugins.module_utils._programs import printed_json
 
 NFT_TABLE = "kube-proxy"
-FAMILIES = ("ip", "ip6")
+FAMILIES = {"ip": 4, "ip6": 6}
 # By map: whether its connections are refused.
 _MAPS = {
     "service-ips": False,
@@ -48,18 +48,21 @@ def _entries(objects: List[Dict[str, Any]]) -> Iterator[ProxyEntry]:
     chains: Dict[str, List[List[Dict[str, Any]]]] = {}
     timeouts: Dict[str, int] = {}
     maps: Dict[str, List[Any]] = {}
+    node = ANY[4]
     for each in objects:
         if "rule" in each:
             chains.setdefault(each["rule"]["chain"], []).append(each["rule"]["expr"])
         elif "set" in each:
             timeouts[each["set"]["name"]] = int(each["set"].get("timeout") or 0)
+        elif "table" in each:
+            node = ANY[FAMILIES[each["table"]["family"]]]
         elif "map" in each:
             maps[each["map"]["name"]] = each["map"].get("elem") or []
     refused: Dict[Tuple[str, str, int], ProxyEntry] = {}
     served: Dict[Tuple[str, str, int], ProxyEntry] = {}
     for name, refuses in _MAPS.items():
         for key, verdict in maps.get(name, ()):
-            protocol, address, port = _key(key)
+            protocol, address, port = _key(key, node)
             if refuses:
                 refused[protocol, address, port] = ProxyEntry(protocol, address, port, refused=True)
                 continue
@@ -71,10 +74,10 @@ def _entries(objects: List[Dict[str, Any]]) -> Iterator[ProxyEntry]:
         yield refused[key] if key in refused and not entry.endpoints else entry
 
 
-def _key(key: Any) -> Tuple[str, str, int]:
-    """Of an element, with or without a comment: (protocol, address, port)."""
+def _key(key: Any, node: str) -> Tuple[str, str, int]:
+    """Of an element, with or without a comment: (protocol, address, port). node: the address of a NodePort."""
     parts = (key["elem"]["val"] if "elem" in key else key)["concat"]
-    address = short(str(parts[0])) if len(parts) == 3 else ""
+    address = short(str(parts[0])) if len(parts) == 3 else node
     protocol, port = parts[-2:]
     return _NUMBERS.get(protocol, str(protocol)), address, int(port)
 

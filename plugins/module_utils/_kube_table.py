@@ -17,6 +17,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._programs import IPRO
 
 IPVS_TABLE = "/proc/net/ip_vs"
 IPVS_INTERFACE = "kube-ipvs0"
+# The address of a NodePort, which is any of the node's own, by family.
+ANY = {4: "0.0.0.0", 6: "::"}  # noqa: S104
 PROTOCOLS = ("tcp", "udp", "sctp")
 # As ip_vs_info_seq_show writes them: IPv4 in hexadecimal, IPv6 in brackets and not shortened, ports in hexadecimal.
 _SERVER = re.compile(r"(TCP|UDP|SCTP) +(\S+) +(\S+) *(?:ops +)?(?:persistent (\d+) \S+)? *\Z")
@@ -28,7 +30,7 @@ _HEADER = ("IP Virtual Server", "Prot ", "  -> RemoteAddress")
 
 @dataclass(frozen=True)
 class ProxyEntry:
-    """What is done with connections to an address and port. address: empty for a NodePort, whatever the node's address.
+    """What is done with connections to an address and port. address: one of ANY for a NodePort.
 
     endpoints: "10.0.0.1:80" or "[fd00::1]:80", sorted; draining: those that keep their connections and get no new ones.
     affinity: seconds for which a client stays with its endpoint, 0 without. refused: rejected or dropped on purpose.
@@ -47,8 +49,14 @@ class ProxyEntry:
     def key(self) -> Tuple[str, str, int]:
         return self.protocol, self.address, self.port
 
+    @property
+    def node_port(self) -> bool:
+        return self.address in ANY.values()
+
     def __str__(self) -> str:
-        return "%s %s" % (self.protocol, place(self.address, self.port) if self.address else "NodePort %d" % self.port)
+        if self.node_port:
+            return "%s NodePort %d%s" % (self.protocol, self.port, " (IPv6)" if self.address == ANY[6] else "")
+        return "%s %s" % (self.protocol, place(self.address, self.port))
 
 
 def place(address: str, port: int) -> str:
@@ -130,7 +138,7 @@ def interface_addresses(text: str) -> Dict[str, Tuple[str, ...]]:
 
 
 def with_node_ports(entries: Iterable[ProxyEntry], node_addresses: Iterable[str]) -> Tuple[ProxyEntry, ...]:
-    """The entries of IPVS in the shape of the other modes, whose NodePorts have no address.
+    """The entries of IPVS in the shape of the other modes, whose NodePorts have no address of their own.
 
     IPVS has a virtual server for each of the node's own addresses. Those that do the same become one.
     """
@@ -139,6 +147,7 @@ def with_node_ports(entries: Iterable[ProxyEntry], node_addresses: Iterable[str]
     for entry in entries:
         if entry.address in own:
             plain = (entry.endpoints, entry.draining, entry.affinity, entry.scheduler)
-            entry = ProxyEntry(entry.protocol, "", entry.port, *plain)  # noqa: PLW2901
+            address = ANY[6 if ":" in entry.address else 4]
+            entry = ProxyEntry(entry.protocol, address, entry.port, *plain)  # noqa: PLW2901
         found[entry] = None
     return tuple(found)

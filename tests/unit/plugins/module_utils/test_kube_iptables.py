@@ -47,11 +47,11 @@ BOTH = ("10.244.1.5:8080", "10.244.2.6:8080")
 
 
 def test_services_and_their_endpoints_are_read() -> None:
-    assert sorted(parse_iptables(HEAD + WEB + ENDS), key=str) == [
+    assert sorted(parse_iptables(HEAD + WEB + ENDS, 4), key=str) == [
         ProxyEntry("tcp", "10.96.0.10", 80, BOTH),
         ProxyEntry("tcp", "203.0.113.9", 80, BOTH),
-        ProxyEntry("tcp", "", 30080, BOTH),
-        ProxyEntry("tcp", "", 30081, refused=True),
+        ProxyEntry("tcp", "0.0.0.0", 30080, BOTH),
+        ProxyEntry("tcp", "0.0.0.0", 30081, refused=True),
         ProxyEntry("udp", "10.96.0.99", 53, refused=True),
     ]
 
@@ -63,12 +63,12 @@ def test_of_a_local_policy_what_others_reach_is_read() -> None:
     )
     local = "-A KUBE-EXT-WEB -j KUBE-SVL-WEB\n-A KUBE-SVL-WEB -j KUBE-SEP-ONE\n"
     rules = WEB.replace("-A KUBE-EXT-WEB -j KUBE-SVC-WEB\n", aside + local)
-    found = {entry.key: entry for entry in parse_iptables(HEAD + rules + ENDS)}
-    assert found["tcp", "", 30080].endpoints == BOTH[:1]
+    found = {entry.key: entry for entry in parse_iptables(HEAD + rules + ENDS, 4)}
+    assert found["tcp", "0.0.0.0", 30080].endpoints == BOTH[:1]
     assert found["tcp", "10.96.0.10", 80].endpoints == BOTH
     alone = WEB.replace("-A KUBE-EXT-WEB -j KUBE-SVC-WEB\n", aside).replace("--dport 30080", "--dport 30081")
-    found = {entry.key: entry for entry in parse_iptables(HEAD + alone + ENDS)}
-    assert found["tcp", "", 30081].refused
+    found = {entry.key: entry for entry in parse_iptables(HEAD + alone + ENDS, 4)}
+    assert found["tcp", "0.0.0.0", 30081].refused
 
 
 def test_affinity_is_read_in_seconds() -> None:
@@ -76,7 +76,7 @@ def test_affinity_is_read_in_seconds() -> None:
         '-A KUBE-SVC-WEB -m comment --comment "d/web:p -> 10.244.1.5:8080" -m recent --rcheck --seconds 10800 --reap '
         "--name KUBE-SEP-ONE --mask 255.255.255.255 --rsource -j KUBE-SEP-ONE\n"
     )
-    found = {entry.key: entry for entry in parse_iptables(HEAD + sticky + WEB + ENDS)}
+    found = {entry.key: entry for entry in parse_iptables(HEAD + sticky + WEB + ENDS, 4)}
     assert found["tcp", "10.96.0.10", 80] == ProxyEntry("tcp", "10.96.0.10", 80, BOTH, affinity=10800)
 
 
@@ -85,7 +85,7 @@ def test_sources_that_are_let_in_do_not_hide_endpoints() -> None:
         '-A KUBE-FW-WEB -s 198.51.100.0/24 -m comment --comment "d/web:p loadbalancer IP" -j KUBE-EXT-WEB\n'
         "-A KUBE-FW-WEB -j KUBE-MARK-DROP\n"
     )
-    found = {entry.key: entry for entry in parse_iptables(HEAD + older + ENDS)}
+    found = {entry.key: entry for entry in parse_iptables(HEAD + older + ENDS, 4)}
     assert found["tcp", "203.0.113.9", 80].endpoints == BOTH
 
 
@@ -97,7 +97,7 @@ def test_ipv6_is_read() -> None:
         "-A KUBE-SVC-WEB -j KUBE-SEP-ONE\n"
         "-A KUBE-SEP-ONE -p tcp -m tcp -j DNAT --to-destination [fd00:10:244::5]:8080\n"
     )
-    assert parse_iptables(text) == (ProxyEntry("tcp", "fd00:10:96::a", 80, ("[fd00:10:244::5]:8080",)),)
+    assert parse_iptables(text, 6) == (ProxyEntry("tcp", "fd00:10:96::a", 80, ("[fd00:10:244::5]:8080",)),)
 
 
 def test_rules_of_others_and_chains_without_end_do_no_harm() -> None:
@@ -106,5 +106,5 @@ def test_rules_of_others_and_chains_without_end_do_no_harm() -> None:
         "-A KUBE-SERVICES -d 10.96.0.10/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-A\n"
         "-A KUBE-SVC-A -j KUBE-SVC-B\n-A KUBE-SVC-B -j KUBE-SVC-A\n"
     )
-    assert parse_iptables(text) == (ProxyEntry("tcp", "10.96.0.10", 80),)
-    assert parse_iptables("") == ()
+    assert parse_iptables(text, 4) == (ProxyEntry("tcp", "10.96.0.10", 80),)
+    assert parse_iptables("", 4) == ()

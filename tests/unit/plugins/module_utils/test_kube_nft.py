@@ -88,7 +88,7 @@ def test_services_and_their_endpoints_are_read() -> None:
     assert sorted(parse_nft(_text(*TABLE)), key=str) == [
         ProxyEntry("tcp", "10.96.0.10", 80, BOTH),
         ProxyEntry("tcp", "203.0.113.9", 80, BOTH),
-        ProxyEntry("tcp", "", 30080, BOTH),
+        ProxyEntry("tcp", "0.0.0.0", 30080, BOTH),
         ProxyEntry("udp", "10.96.0.99", 53, refused=True),
     ]
 
@@ -102,7 +102,7 @@ def test_of_a_local_policy_what_others_reach_is_read() -> None:
     )
     served = _text(*table, *aside, _rule(WEB_EXTERNAL, _goto(WEB_LOCAL)), _spread(WEB_LOCAL, ENDS[0]))
     found = {entry.key: entry for entry in parse_nft(served)}
-    assert found["tcp", "", 30080].endpoints == BOTH[:1]
+    assert found["tcp", "0.0.0.0", 30080].endpoints == BOTH[:1]
     assert found["tcp", "10.96.0.10", 80].endpoints == BOTH
     # Without an endpoint on this node, the way for others ends, and they are dropped.
     dropped = [
@@ -112,7 +112,7 @@ def test_of_a_local_policy_what_others_reach_is_read() -> None:
         for each in table
     ]
     found = {entry.key: entry for entry in parse_nft(_text(*dropped, *aside))}
-    assert found["tcp", "", 30080] == ProxyEntry("tcp", "", 30080, refused=True)
+    assert found["tcp", "0.0.0.0", 30080] == ProxyEntry("tcp", "0.0.0.0", 30080, refused=True)
 
 
 def test_affinity_is_the_time_out_of_its_set() -> None:

@@ -87,8 +87,8 @@ def test_servers_of_the_nodes_own_addresses_are_node_ports() -> None:
     second = HEADER + "TCP  0A000005:7530 rr \n  -> 0AF40105:1F90      Masq    1      0          0         \n"
     entries = parse_ipvs(IPVS) + parse_ipvs(second)
     found = with_node_ports(entries, ["192.168.10.11", "10.0.0.5"])
-    assert [entry for entry in found if not entry.address] == [
-        ProxyEntry("tcp", "", 30000, ("10.244.1.5:8080",), scheduler="rr")
+    assert [entry for entry in found if entry.node_port] == [
+        ProxyEntry("tcp", "0.0.0.0", 30000, ("10.244.1.5:8080",), scheduler="rr")
     ]
     assert str(found[-1]) == "tcp NodePort 30000"
     assert str(found[0]) == "tcp 10.96.0.1:443"
