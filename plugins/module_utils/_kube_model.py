@@ -23,7 +23,7 @@ METRICS, HEALTHZ = "127.0.0.1:10249", "127.0.0.1:10256"
 
 @dataclass(frozen=True)
 class ProxyFile:
-    """A file that has to do with kube-proxy's configuration, as it is."""
+    """A file that has to do with kube-proxy's configuration, as it is; what may be a secret in it is masked."""
 
     path: str
     text: str
@@ -49,14 +49,15 @@ class NodeSeen:
     unit_text: `systemctl cat` of the unit, where its arguments are the configuration.
     arguments: those that kube-proxy has there, where a unit or a file of flags tells them.
     modules: those of any mode and scheduler that are loaded, built in or can be loaded; module_limits: by module, what
-    keeps it from being loaded now or at boot. programs: those of any mode that are there.
+    keeps the others from being loaded. programs: those of any mode that are there.
     proxy_mode: by its own answer, empty where it gives none. health: empty where it is healthy, else why not.
     entries: of the mode that runs, NodePorts in the shape of ANY; bound: the addresses on kube-ipvs0.
     foreign: who else uses IPVS here, in words. managed_by_network_manager: kube-ipvs0 is, or would be.
-    sysctls: the keys of _kube_sysctls by name, those that this kernel has. own_sysctls: what files of this collection
-    set of the keys that kube-proxy sets (see _kube_sysctls.fights).
+    sysctls: the keys of _kube_sysctls.KEYS by name, those that this kernel has. own_sysctls: what files of this
+    collection set of the keys that kube-proxy sets (see _kube_sysctls.fights).
+    timeouts: those of ipvs in seconds, tcp, tcp_fin and udp, where IPVS is there.
     limits: what could not be looked at, in words.
-    stored: the change that waits for its end (_kube_change), empty without.
+    stored: id of the change that waits for its end; kept: of the one that can still be taken back (see _kube_change).
     """
 
     place: Place
@@ -80,8 +81,10 @@ class NodeSeen:
     managed_by_network_manager: bool = False
     sysctls: Dict[str, str] = field(default_factory=dict)
     own_sysctls: Tuple[SysctlLine, ...] = ()
+    timeouts: Dict[str, int] = field(default_factory=dict)
     limits: Tuple[str, ...] = ()
     stored: str = ""
+    kept: str = ""
 
     @property
     def settings(self) -> Dict[str, Any]:
@@ -111,7 +114,8 @@ class ProxyChange:
 
     place: as it was seen. path, text: the file that brings it, which is removed where text is empty; without a path no
     file of the node brings it (its pod does), and only what the mode needs of the node is made.
-    modules: to be loaded, now and at boot; sysctls: to be set, now and at boot.
+    modules: to be loaded, now and at boot; sysctls: to be set, now and at boot. unmanaged: NetworkManager is told to
+    leave kube-ipvs0 alone. excluded: ipvs.excludeCIDRs, whose virtual servers are somebody else's.
     metrics, healthz: where kube-proxy answers. seconds: for which it may take to come up.
     """
 
@@ -121,6 +125,8 @@ class ProxyChange:
     text: str = ""
     modules: Tuple[str, ...] = ()
     sysctls: Dict[str, str] = field(default_factory=dict)
+    unmanaged: bool = False
+    excluded: Tuple[str, ...] = ()
     metrics: str = METRICS
     healthz: str = HEALTHZ
     seconds: float = 60.0
@@ -141,6 +147,7 @@ class ProxyOutcome:
 
     files: those that differ, or would; modules, sysctls: what was made for it. restarted: kube-proxy was, or would be.
     former_mode: the one that ran. removed: residues of it that were taken away, by their names.
+    warnings: what was not done, and does not stand in the way.
     """
 
     id: str = ""
@@ -150,7 +157,40 @@ class ProxyOutcome:
     restarted: bool = False
     former_mode: str = ""
     removed: Tuple[str, ...] = ()
+    warnings: Tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
         return bool(self.files or self.modules or self.sysctls or self.restarted or self.removed)
+
+
+@dataclass(frozen=True)
+class ServiceToTry:
+    """A Service to which connections are to be made from a node, over TCP. endpoints: those that it should lead to.
+
+    each: whether every one has to be met; not so where a client stays with one (affinity, or the scheduler's hash).
+    """
+
+    name: str
+    address: str
+    port: int
+    endpoints: Tuple[str, ...] = ()
+    each: bool = True
+
+
+@dataclass(frozen=True)
+class ServiceTried:
+    """What became of it. met: the endpoints that connections were taken to, as the kernel's conntrack says.
+
+    failed: of so many connections, in words: "connection refused (3 times)". untold: connections that were made, of
+    which the kernel did not say where to.
+    """
+
+    name: str
+    address: str
+    port: int
+    connections: int = 0
+    met: Tuple[str, ...] = ()
+    failed: Tuple[str, ...] = ()
+    untold: int = 0
+    problems: Tuple[str, ...] = ()
