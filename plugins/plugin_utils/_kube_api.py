@@ -145,7 +145,9 @@ class Api:
 
     def patch(self, resource: Resource, name: str, body: Object, namespace: str = "") -> None:
         """Merge into an object; None takes a field away."""
-        self._write("PATCH", resource.path(namespace, name), body, MERGE_PATCH, _what("patch", resource, namespace, name))
+        self._write(
+            "PATCH", resource.path(namespace, name), body, MERGE_PATCH, _what("patch", resource, namespace, name)
+        )
 
     def delete(self, resource: Resource, name: str, namespace: str = "") -> None:
         """Delete an object and what it has made; nothing where there is none."""
@@ -174,9 +176,7 @@ class Api:
         answer = self._object(self._write("POST", _REVIEWS.path(), body, _JSON, what), what)
         return (answer.get("status") or {}).get("allowed") is True
 
-    def _read(
-        self, path: str, query: Query, what: str, missing: bool = False, expired: bool = False
-    ) -> Answer:
+    def _read(self, path: str, query: Query, what: str, missing: bool = False, expired: bool = False) -> Answer:
         allowed = (*((404,) if missing else ()), *((410,) if expired else ()))
         for attempt in range(1, _ATTEMPTS + 1):
             answer = self._send("GET", path, query, None, _JSON, what)
@@ -259,7 +259,7 @@ class _KubernetesTransport:
             config.load_kube_config(
                 config_file=path, context=context or None, client_configuration=settings, persist_config=False
             )
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             # By what is wrong with it: a dozen kinds, some of them of YAML and of base64.
             said = " ".join(str(error).split())
             raise input_error(where, "cannot be used: %s" % said, "kubectl has to work with it") from error

@@ -34,7 +34,15 @@ _EXPRESSION = {"key": LABEL, "operator": "DoesNotExist"}
 _ON_DELETE = {"type": "OnDelete"}
 _SHELLS = ("sh", "bash", "ash", "dash")
 # What the server writes into an object, and refuses or ignores in a new one.
-_SERVERS_OWN = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink", "ownerReferences")
+_SERVERS_OWN = (
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "managedFields",
+    "selfLink",
+    "ownerReferences",
+)
 
 MAPS, SETS, POD, NODE = "ConfigMap", "DaemonSet", "Pod", "Node"
 CREATE, REPLACE, DELETE, SET_LABEL = "create", "replace", "delete", "label"
@@ -66,7 +74,11 @@ class Step:
             state = "is gone from" if self.action == NO_POD else "runs on"
             text = "wait until %s %s node %s" % (self.name, state, self.node)
         elif self.action in (POD_DONE, ROLLED_OUT):
-            text = "wait until %s %s is %s" % (self.kind, self.name, "done" if self.action == POD_DONE else "everywhere")
+            text = "wait until %s %s is %s" % (
+                self.kind,
+                self.name,
+                "done" if self.action == POD_DONE else "everywhere",
+            )
         else:
             text = "%s %s %s" % (self.action, self.kind, self.name)
         return "%s (%s)" % (text, self.why) if self.why else text
@@ -74,7 +86,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Sets:
-    """What the API has of kube-proxy. config_map, daemon_set: the cluster's own; second_...: ours, where they are there.
+    """What the API has of kube-proxy. config_map, daemon_set: the cluster's own; second_map, second_set: ours, if any.
 
     key: of the configuration in the ConfigMap. labels: by node, the value of LABEL, of those that have it.
     """
@@ -130,12 +142,13 @@ def where(found: Mapping[str, Any], kind: str = MAPS) -> str:
     return "%s %s/%s" % (kind, metadata.get("namespace", NAMESPACE), metadata.get("name"))
 
 
-def begin(sets: Sets, text: str) -> Tuple[Step, ...]:
+def begin(sets: Sets, text: str, going: bool = True) -> Tuple[Step, ...]:
     """What has to be there before the first node moves. text: the configuration of those that have moved.
 
+    going: nodes are to go to ours; else they go back, or start anew on the cluster's own, and ours stays as it is.
     InputError where the DaemonSet is not of a form in which that can be done, or where ours has another configuration.
     """
-    if sets.second_map and sets.second_text != text:
+    if going and sets.second_map and sets.second_text != text:
         cure = "end that first, or go back with the former kube_proxy_mode and settings"
         raise input_error(where(sets.second_map), "an earlier run has begun to bring other settings", cure)
     second_set = _second_set(sets)
@@ -163,9 +176,12 @@ def move(sets: Sets, node: str, clean: bool) -> Tuple[Step, ...]:
     )
 
 
-def move_back(sets: Sets, node: str, clean: bool) -> Tuple[Step, ...]:
-    """A node from our DaemonSet to the cluster's own, wherever it stands in between."""
-    if not sets.label_of(node):
+def move_back(sets: Sets, node: str, clean: bool, anew: bool = False) -> Tuple[Step, ...]:
+    """A node from our DaemonSet to the cluster's own, wherever it stands in between.
+
+    anew: also one that is there already, so that its kube-proxy starts once more.
+    """
+    if not sets.label_of(node) and not anew:
         return (Step(POD_READY, SETS, DAEMON_SET, node=node),)
     return (
         Step(SET_LABEL, NODE, node, LEAVING, node),
@@ -197,7 +213,9 @@ def end(sets: Sets) -> Tuple[Step, ...]:
         steps.append(Step(DELETE, SETS, SECOND))
     if _divided(sets.daemon_set):
         restored = _restored_set(sets)
-        why = "as it was; its own way to update, %s, restarts pods once more" % restored["spec"]["updateStrategy"]["type"]
+        why = (
+            "as it was; its own way to update, %s, restarts pods once more" % restored["spec"]["updateStrategy"]["type"]
+        )
         steps.append(Step(REPLACE, SETS, DAEMON_SET, restored, why=why))
         steps.append(Step(ROLLED_OUT, SETS, DAEMON_SET))
     if sets.second_map:
@@ -219,7 +237,9 @@ def serves(daemon_set: Mapping[str, Any]) -> str:
 def _match_labels(daemon_set: Mapping[str, Any]) -> Dict[str, str]:
     selector = (daemon_set.get("spec") or {}).get("selector") or {}
     if selector.get("matchExpressions") or not selector.get("matchLabels"):
-        raise input_error("%s: selector" % where(daemon_set, SETS), "is not by labels alone", "its pods would be mixed up")
+        raise input_error(
+            "%s: selector" % where(daemon_set, SETS), "is not by labels alone", "its pods would be mixed up"
+        )
     return {str(name): str(value) for name, value in selector["matchLabels"].items()}
 
 
@@ -257,7 +277,7 @@ def _second_map(sets: Sets, text: str) -> Object:
 
 
 def _second_set(sets: Sets) -> Object:
-    labels = {name: SECOND for name in _match_labels(sets.daemon_set)}
+    labels = dict.fromkeys(_match_labels(sets.daemon_set), SECOND)
     template = copy.deepcopy(dict(_template(sets.daemon_set)))
     metadata = {**(template.get("metadata") or {}), "creationTimestamp": None}
     template["metadata"] = {**metadata, "labels": {**(metadata.get("labels") or {}), **labels}}
@@ -283,7 +303,9 @@ def _by_second_map(sets: Sets, spec: Object) -> Object:
             mounted = True
     if not mounted:
         problem = "does not mount ConfigMap %s" % name
-        raise input_error(where(sets.daemon_set, SETS), problem, "its settings stand elsewhere, and are not changed here")
+        raise input_error(
+            where(sets.daemon_set, SETS), problem, "its settings stand elsewhere, and are not changed here"
+        )
     return spec
 
 

@@ -114,7 +114,7 @@ class Road:
         self._selectors[SECOND] = ",".join("%s=%s" % (pair.partition("=")[0], SECOND) for pair in labels)
 
     def take(self, steps: Iterable[Step]) -> None:
-        """Take all of them. HostError, with what the cluster says, at the first that fails; those before it are taken."""
+        """Take all of them. HostError, with what the cluster says, at the first that fails; those before stay taken."""
         for step in steps:
             if step.action in (CREATE, REPLACE, DELETE, SET_LABEL):
                 self._write(step)
@@ -131,7 +131,9 @@ class Road:
             if step.kind == POD:
                 self._until(lambda: not self._api.get(PODS, step.name, NAMESPACE), "%s is not deleted" % step.name)
             return
-        done = self._api.create(resource, step.body) if step.action == CREATE else self._api.replace(resource, step.body)
+        done = (
+            self._api.create(resource, step.body) if step.action == CREATE else self._api.replace(resource, step.body)
+        )
         if not done:
             text = "somebody else has changed it a moment ago" if step.action == REPLACE else "is there already"
             raise host_error("%s %s/%s" % (step.kind, NAMESPACE, step.name), text, "run again")
@@ -144,7 +146,10 @@ class Road:
         elif step.action == POD_DONE:
             self._until(lambda: self._done(step), "%s has not ended on node %s" % (step.name, step.node), step)
         elif step.action == ROLLED_OUT:
-            self._until(self._rolled_out, "DaemonSet %s is not on all of its nodes yet" % step.name)
+            found = self._api.get(DAEMON_SETS, step.name, NAMESPACE) or {}
+            # One after another, as its own way to update says.
+            times = 1 + int((found.get("status") or {}).get("desiredNumberScheduled") or 0)
+            self._until(self._rolled_out, "DaemonSet %s is not on all of its nodes yet" % step.name, times=times)
         else:
             raise ValueError(step.action)
 
@@ -183,13 +188,14 @@ class Road:
                 problem = "%s does not come up: %s" % (step.name, self._why(pod))
                 raise host_error("node %s" % step.node, problem)
 
-    def _until(self, happened: Callable[[], bool], problem: str, step: Any = None) -> None:
-        """Wait for it; HostError with the problem, and with what pods say of it, once the time is over."""
-        end = self._clock() + self._seconds
+    def _until(self, happened: Callable[[], bool], problem: str, step: Any = None, times: int = 1) -> None:
+        """Wait for it; HostError with the problem, and with what pods say of it, once the time (times) is over."""
+        seconds = self._seconds * times
+        end = self._clock() + seconds
         while not happened():
             if self._clock() >= end:
                 said = self._told(step) if step else ""
-                raise host_error("Kubernetes", "%s after %g s%s" % (problem, self._seconds, said))
+                raise host_error("Kubernetes", "%s after %g s%s" % (problem, seconds, said))
             self._sleep(_PAUSE)
 
     def _told(self, step: Step) -> str:
@@ -204,7 +210,9 @@ class Road:
             for name in ("state", "lastState"):
                 for kind, state in sorted((each.get(name) or {}).items()):
                     parts = [state.get("reason"), state.get("message"), _code(state)]
-                    told += ["%s %s: %s" % (each.get("name"), kind, " ".join(filter(None, parts)))] if any(parts) else []
+                    told += (
+                        ["%s %s: %s" % (each.get("name"), kind, " ".join(filter(None, parts)))] if any(parts) else []
+                    )
         name = str((pod.get("metadata") or {}).get("name") or "")
         log = self._api.log(name, NAMESPACE, _LINES) if name else ""
         told += ["its log: %s" % " | ".join(log.splitlines())] if log else []

@@ -1,0 +1,179 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which nodes have to change, how, and in which order: one first, then waves; and when the rest stays as it is. Pure.
+
+Runs on the controller alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Dict, Iterable, List, Optional, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import needed_modules
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_MAP
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import residues
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import MODE, SCHEDULER, changes
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import needed
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import LEAVING, MOVED, Sets
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import changed_file
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import scheduler_of
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import Candidate, cut, spread
+
+# By which road a node changes: by its own files, or by the DaemonSet of the cluster: to ours, or to the cluster's own.
+FILES, SECOND, HOME = "files", "second", "home"
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """What a node is to do. node: its name in the API, if that was asked; zone: in which its endpoints are.
+
+    reasons: what differs, in words; none: it is as it should be. former: the mode that runs, empty where none answers.
+    scheduler: of ipvs, the one that it has afterwards. clean: the former mode leaves what does not go by itself.
+    label: the one that the node had when the plan was made. stored: an earlier change that has not come to its end.
+    """
+
+    host: str
+    road: str
+    mode: str
+    former: str
+    change: ProxyChange
+    node: str = ""
+    zone: str = ""
+    reasons: Tuple[str, ...] = ()
+    scheduler: str = ""
+    clean: bool = False
+    label: str = ""
+    stored: str = ""
+    scheduled: bool = True
+
+    @property
+    def to_change(self) -> bool:
+        return bool(self.reasons)
+
+    @property
+    def settings(self) -> Dict[str, Any]:
+        """Of those that it has afterwards, what its verification needs."""
+        return {SCHEDULER: self.scheduler, "ipvs.excludeCIDRs": self.change.excluded}
+
+
+def plan_node(member: Member, want: Mapping[str, Any], seconds: float, sets: Optional[Sets], home: bool) -> NodePlan:
+    """The plan of a node. want: checked settings with the mode. sets, home: where a DaemonSet runs its kube-proxy.
+
+    InputError with the place where its files cannot bring what is wanted.
+    """
+    seen, mode = member.seen, str(want[MODE])
+    path, text = changed_file(seen, want)
+    after = member.after(want)
+    sysctls = needed(mode, after, seen.kernel)
+    change = ProxyChange(
+        mode=mode,
+        place=seen.place,
+        path=path,
+        text=text,
+        modules=needed_modules(mode, str(after.get(SCHEDULER) or "")),
+        sysctls=sysctls,
+        unmanaged=mode == IPVS and seen.managed_by_network_manager,
+        excluded=tuple(after.get("ipvs.excludeCIDRs") or ()) if mode == IPVS else (),
+        seconds=seconds,
+    )
+    label = sets.label_of(member.node.name) if sets else ""
+    road = FILES if seen.place.kind != CONFIG_MAP else HOME if home else SECOND
+    return NodePlan(
+        host=member.host,
+        road=road,
+        mode=mode,
+        former=seen.proxy_mode,
+        change=change,
+        node=member.node.name,
+        zone=member.node.zone,
+        reasons=tuple(_reasons(member, want, sysctls, label)),
+        scheduler=scheduler_of(mode, after),
+        clean=needs_cleaning(member, mode),
+        label=label,
+        stored=seen.stored,
+        scheduled=not member.node.unschedulable,
+    )
+
+
+def needs_cleaning(member: Member, mode: str) -> bool:
+    """Whether kube-proxy --cleanup has to run in between: at its start, kube-proxy removes some of the others' things.
+
+    In the mode nftables those of the other two, in these two those of nftables, and never those of one another.
+    """
+    if mode == NFTABLES:
+        return False
+    former = member.seen.proxy_mode
+    left = [residue.mode for residue in residues(member.seen.leftovers, mode)]
+    return former not in (mode, NFTABLES) or IPTABLES in left or IPVS in left
+
+
+def _reasons(member: Member, want: Mapping[str, Any], sysctls: Mapping[str, str], label: str) -> Iterable[str]:
+    seen, mode = member.seen, str(want[MODE])
+    if seen.proxy_mode != mode:
+        yield "mode: %s -> %s" % (seen.proxy_mode or "none that answers", mode)
+    for field, value in changes(member.settings, want).items():
+        if field != MODE:
+            yield "%s: %s -> %s" % (field, _shown(member.settings.get(field)), _shown(value))
+        elif seen.proxy_mode == mode:
+            yield "its configuration says %s" % (member.settings.get(MODE) or "nothing of the mode")
+    yield from ("left over: %s" % residue for residue in residues(seen.leftovers, mode) if seen.proxy_mode == mode)
+    for key, value in sysctls.items():
+        if seen.sysctls.get(key, value) != value:
+            yield "%s: %s -> %s" % (key, seen.sysctls[key], value)
+    if seen.stored:
+        yield "an earlier change (%s) has not come to its end" % seen.stored
+    if label == LEAVING:
+        yield "an earlier run has left it without kube-proxy"
+    if mode == IPVS and seen.managed_by_network_manager:
+        yield "NetworkManager manages kube-ipvs0"
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "not set"
+    return ",".join(map(str, value)) or "none" if isinstance(value, (list, tuple)) else str(value)
+
+
+def goes_home(own: Mapping[str, Any], want: Mapping[str, Any]) -> bool:
+    """Whether the cluster's own ConfigMap (its settings) already says what is wanted, so that nodes go back to it."""
+    return not changes(own, want)
+
+
+def waves_of(
+    plans: Iterable[NodePlan], members: Mapping[str, Member], sizes: Sequence[Tuple[int, bool]]
+) -> List[List[str]]:
+    """The hosts of each wave. Zones are spread over them; control planes come last, so the first one is a worker."""
+    workers: List[Candidate] = []
+    control: List[Candidate] = []
+    for plan in plans:
+        if plan.to_change:
+            node = members[plan.host].node
+            (control if node.control_plane else workers).append(Candidate(plan.host, "", (node.zone,)))
+    return cut([entry.name for entry in (*spread(workers), *spread(control))], sizes)
+
+
+def not_reached(waves: Sequence[Sequence[str]], number: int, present: Collection[str]) -> str:
+    """Why a wave is not begun: one of an earlier wave has failed; else empty. present: those that have not."""
+    lost = [host for wave in waves[:number] for host in wave if host not in present]
+    if not lost:
+        return ""
+    what = "the first node" if lost[0] in (waves[0] if waves else ()) else "a node of an earlier wave"
+    return "%s has failed (%s): this one was not touched" % (what, ", ".join(lost))
+
+
+def moved(sets: Sets) -> Tuple[str, ...]:
+    """The nodes that our DaemonSet has."""
+    return tuple(node for node, label in sets.labels if label == MOVED)
+
+
+def unsettled(served: Iterable[str], fitting: Collection[str]) -> Tuple[str, ...]:
+    """The nodes of the cluster that keep its own ConfigMap from the new settings. served: those with a kube-proxy.
+
+    fitting: those that were seen to have the new settings, in this run.
+    """
+    return tuple(sorted(set(served) - set(fitting)))
