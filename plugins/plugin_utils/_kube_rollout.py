@@ -7,18 +7,20 @@ Runs on the controller alone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import needed_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_MAP
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPVS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import residues
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import MODE, SCHEDULER, changes
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import needed
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import LEAVING, MOVED, Sets
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import IPVS_INTERFACE
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import LABEL, LEAVING, MOVED, Sets
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import changed_file
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import scheduler_of
@@ -26,15 +28,17 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import Candida
 
 # By which road a node changes: by its own files, or by the DaemonSet of the cluster: to ours, or to the cluster's own.
 FILES, SECOND, HOME = "files", "second", "home"
+# Of a Change.
+SUBJECT = "kube-proxy"
 
 
 @dataclass(frozen=True)
 class NodePlan:
     """What a node is to do. node: its name in the API, if that was asked; zone: in which its endpoints are.
 
-    reasons: what differs, in words; none: it is as it should be. former: the mode that runs, empty where none answers.
-    scheduler: of ipvs, the one that it has afterwards. clean: the former mode leaves what does not go by itself.
-    label: the one that the node had when the plan was made. stored: an earlier change that has not come to its end.
+    changes: what differs; none: it is as it should be. former: the mode that runs, empty where none answers.
+    scheduler: of ipvs, the one that it has afterwards. label: the one that the node had when the plan was made.
+    stored: an earlier change that has not come to its end. schedulable: whether the node takes new pods.
     """
 
     host: str
@@ -44,16 +48,15 @@ class NodePlan:
     change: ProxyChange
     node: str = ""
     zone: str = ""
-    reasons: Tuple[str, ...] = ()
+    changes: Tuple[Change, ...] = ()
     scheduler: str = ""
-    clean: bool = False
     label: str = ""
     stored: str = ""
-    scheduled: bool = True
+    schedulable: bool = True
 
     @property
     def to_change(self) -> bool:
-        return bool(self.reasons)
+        return bool(self.changes)
 
     @property
     def settings(self) -> Dict[str, Any]:
@@ -91,51 +94,41 @@ def plan_node(member: Member, want: Mapping[str, Any], seconds: float, sets: Opt
         change=change,
         node=member.node.name,
         zone=member.node.zone,
-        reasons=tuple(_reasons(member, want, sysctls, label)),
+        changes=tuple(_differences(member, want, sysctls, label)),
         scheduler=scheduler_of(mode, after),
-        clean=needs_cleaning(member, mode),
         label=label,
         stored=seen.stored,
-        scheduled=not member.node.unschedulable,
+        schedulable=not member.node.unschedulable,
     )
 
 
-def needs_cleaning(member: Member, mode: str) -> bool:
-    """Whether kube-proxy --cleanup has to run in between: at its start, kube-proxy removes some of the others' things.
-
-    In the mode nftables those of the other two, in these two those of nftables, and never those of one another.
-    """
-    if mode == NFTABLES:
-        return False
-    former = member.seen.proxy_mode
-    left = [residue.mode for residue in residues(member.seen.leftovers, mode)]
-    return former not in (mode, NFTABLES) or IPTABLES in left or IPVS in left
-
-
-def _reasons(member: Member, want: Mapping[str, Any], sysctls: Mapping[str, str], label: str) -> Iterable[str]:
+def _differences(
+    member: Member, want: Mapping[str, Any], sysctls: Mapping[str, str], label: str
+) -> Iterator[Change]:
     seen, mode = member.seen, str(want[MODE])
     if seen.proxy_mode != mode:
-        yield "mode: %s -> %s" % (seen.proxy_mode or "none that answers", mode)
+        yield Change(SUBJECT, MODE, mode, seen.proxy_mode or None)
     for field, value in changes(member.settings, want).items():
-        if field != MODE:
-            yield "%s: %s -> %s" % (field, _shown(member.settings.get(field)), _shown(value))
-        elif seen.proxy_mode == mode:
-            yield "its configuration says %s" % (member.settings.get(MODE) or "nothing of the mode")
-    yield from ("left over: %s" % residue for residue in residues(seen.leftovers, mode) if seen.proxy_mode == mode)
+        # Where nothing says which mode, the one that runs is kube-proxy's own choice, and right as it is.
+        if field != MODE or (seen.proxy_mode == mode and MODE in member.settings):
+            yield Change(SUBJECT, field, _shown(value) or "", _shown(member.settings.get(field)))
+    if seen.proxy_mode == mode:
+        for residue in residues(seen.leftovers, mode):
+            yield Change(SUBJECT, residue.kind, "absent", ", ".join(residue.names), reason="left over: %s" % residue)
     for key, value in sysctls.items():
         if seen.sysctls.get(key, value) != value:
-            yield "%s: %s -> %s" % (key, seen.sysctls[key], value)
+            yield Change("sysctl", key, value, seen.sysctls[key], reason="the mode %s needs it" % mode)
     if seen.stored:
-        yield "an earlier change (%s) has not come to its end" % seen.stored
+        yield Change(SUBJECT, "change", "ended", seen.stored, reason="an earlier run has not come to its end")
     if label == LEAVING:
-        yield "an earlier run has left it without kube-proxy"
+        yield Change(SUBJECT, LABEL, MOVED, LEAVING, reason="an earlier run has left the node without kube-proxy")
     if mode == IPVS and seen.managed_by_network_manager:
-        yield "NetworkManager manages kube-ipvs0"
+        yield Change(SUBJECT, IPVS_INTERFACE, "unmanaged", "managed", reason="NetworkManager would take its addresses")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any) -> Optional[str]:
     if value is None:
-        return "not set"
+        return None
     return ",".join(map(str, value)) or "none" if isinstance(value, (list, tuple)) else str(value)
 
 

@@ -1,0 +1,330 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of a run of the role kube_proxy: of all its nodes at once, before any of them is touched.
+
+Runs on the controller alone. look_at_cluster asks the API, and changes nothing; the rest is pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Tuple, TypeVar
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, NetfleetError, Problem
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import AUTO, DEFAULT_SCHEDULER, Cluster, choose
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_MAP
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import FEATURE_GATES, MODE, SCHEDULER
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import (
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    ENDPOINT_SLICES,
+    FELIX,
+    INSTALLATIONS,
+    NODES,
+    PODS,
+    SERVICES,
+    SYSTEM_NAMESPACE,
+    Api,
+    Resource,
+)
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import (
+    Around,
+    NodeInfo,
+    dns_cache_address,
+    find_nodes,
+    needs_strict_arp,
+    node_info,
+)
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_configuration import read_configuration, with_settings
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import (
+    SECOND,
+    Sets,
+    begin,
+    selector_text,
+    serves,
+    where,
+)
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_plugin import ClusterObjects, plugin_of
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member, Report, preflight
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import NEEDED, read_sets
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import (
+    HOME,
+    NodePlan,
+    goes_home,
+    plan_node,
+    waves_of,
+)
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import (
+    PREFIX,
+    by_api,
+    differing,
+    needs_api,
+    wanted,
+)
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import disabled, settings_of
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import parse_waves
+
+_TO_VERIFY: Tuple[Tuple[str, Resource], ...] = (("list", SERVICES), ("list", ENDPOINT_SLICES), ("list", DAEMON_SETS))
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class HostLook:
+    """What a host was seen to be, and what it was told (_kube_run.checked)."""
+
+    seen: NodeSeen
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ClusterLook:
+    """What the API says of the cluster. served: the nodes that have a kube-proxy of a DaemonSet."""
+
+    nodes: Tuple[NodeInfo, ...] = ()
+    around: Around = Around()
+    sets: Optional[Sets] = None
+    served: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What is to be done. none: why there is no kube-proxy to change. why: of the mode, in words.
+
+    text: of the configuration that the cluster's own ConfigMap has in the end; home: it has it already.
+    """
+
+    mode: str = ""
+    why: str = ""
+    none: str = ""
+    nodes: Tuple[NodePlan, ...] = ()
+    waves: Tuple[Tuple[str, ...], ...] = ()
+    warnings: Tuple[str, ...] = ()
+    text: str = ""
+    home: bool = False
+    served: Tuple[str, ...] = ()
+    steps: Tuple[str, ...] = field(default=())
+
+
+def look_at_cluster(api: Api, distribution: str) -> ClusterLook:
+    """Everything that a plan needs of the API. HostError where it cannot be asked."""
+    lacking = [_permission(verb, resource) for verb, resource in _TO_VERIFY if not api.may(verb, resource)]
+    if by_api(distribution):
+        lacking += [
+            "%s in %s" % (_permission(verb, resource), SYSTEM_NAMESPACE)
+            if resource.namespaced
+            else _permission(verb, resource)
+            for verb, resource in NEEDED
+            if not api.may(verb, resource, SYSTEM_NAMESPACE if resource.namespaced else "")
+        ]
+    if lacking:
+        text = "this user may not do what is needed: %s" % ", ".join(lacking)
+        cure = "give it that in a role of RBAC, see docs/kube-proxy.md"
+        raise InputError([Problem("Kubernetes API (%s)" % api.server, text, cure)])
+    daemon_sets = api.list(DAEMON_SETS)
+    plugin = plugin_of(
+        ClusterObjects(
+            daemon_sets=tuple(daemon_sets),
+            cilium=(api.get(CONFIG_MAPS, "cilium-config", SYSTEM_NAMESPACE) or {}).get("data"),
+            felix=(api.get(FELIX, "default") or {}).get("spec"),
+            installation=(api.get(INSTALLATIONS, "default") or {}).get("spec"),
+        )
+    )
+    around = Around(
+        api=True,
+        plugin=plugin,
+        strict_arp=needs_strict_arp(daemon_sets),
+        dns_cache=dns_cache_address(daemon_sets, api.list(SERVICES, SYSTEM_NAMESPACE)),
+    )
+    raw_nodes = api.list(NODES)
+    nodes = tuple(node_info(node) for node in raw_nodes)
+    if plugin.replaces or not by_api(distribution):
+        return ClusterLook(nodes, around)
+    sets = read_sets(api, distribution, raw_nodes)
+    return ClusterLook(nodes, around, sets, tuple(sorted(_served(api, sets))))
+
+
+def _permission(verb: str, resource: Resource) -> str:
+    return "%s %s" % (verb, resource)
+
+
+def _served(api: Api, sets: Sets) -> Iterable[str]:
+    own = selector_text(sets.daemon_set)
+    ours = selector_text(sets.second_set) if sets.second_set else ""
+    pods = [pod for selector in (own, ours) if selector for pod in api.list(PODS, SYSTEM_NAMESPACE, selector)]
+    return {*(str(pod["spec"]["nodeName"]) for pod in pods if pod["spec"].get("nodeName")), *dict(sets.labels)}
+
+
+def plan_run(looks: Mapping[str, HostLook], cluster: ClusterLook) -> RunPlan:
+    """The plan. InputError with every problem of every host, by host, where anything stands in the way."""
+    settings = next(iter(looks.values())).settings
+    distribution = distribution_of(looks)
+    reasons = list(filter(None, [cluster.around.plugin.replaces, *(disabled(look.seen) for look in looks.values())]))
+    if reasons:
+        return RunPlan(none="there is no kube-proxy: %s" % reasons[0])
+    members, problems = _members(looks, cluster)
+    if problems:
+        raise InputError(problems)
+    parts = Cluster(
+        distribution=distribution,
+        plugin=cluster.around.plugin.name,
+        gates=tuple({**_gates(members), **(settings["fields"].get(FEATURE_GATES) or {})}.items()),
+        scheduler=str(settings["fields_ipvs"].get(SCHEDULER) or DEFAULT_SCHEDULER),
+    )
+    mode, why = settings["mode"], "as kube_proxy_mode says"
+    if mode == AUTO:
+        choice = choose([member.ability for member in members], parts)
+        mode, why = choice.mode, str(choice)
+    want = wanted(settings, mode)
+    report = preflight(members, mode, want, parts, cluster.around, settings["tolerate"])
+    plans, more = _plans(members, want, settings, cluster)
+    if report.problems or more:
+        raise InputError([*report.problems, *more])
+    return _ordered(members, plans, want, settings, cluster, report, why)
+
+
+def _ordered(
+    members: Sequence[Member],
+    plans: Sequence[NodePlan],
+    want: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    cluster: ClusterLook,
+    report: Report,
+    why: str,
+) -> RunPlan:
+    waves = waves_of(plans, {member.host: member for member in members}, parse_waves(settings["waves"], PREFIX + "waves"))
+    sets, text, home, steps = cluster.sets, "", False, []
+    if sets:
+        text = with_settings(sets.text, want, where(sets.config_map))
+        home = _home(sets, want)
+        if waves:
+            steps = [str(step) for step in begin(sets, text, not home)]
+    return RunPlan(
+        mode=str(want[MODE]),
+        why=why,
+        nodes=tuple(plans),
+        waves=tuple(map(tuple, waves)),
+        warnings=report.warnings,
+        text=text,
+        home=home,
+        served=cluster.served,
+        steps=tuple(steps),
+    )
+
+
+def _home(sets: Sets, want: Mapping[str, Any]) -> bool:
+    return goes_home(read_configuration(sets.text, where(sets.config_map)), want)
+
+
+def distribution_of(looks: Mapping[str, HostLook]) -> str:
+    """The distribution of the hosts. InputError where they have several, or settings that have to be the same."""
+    problems = list(differing({host: look.settings for host, look in looks.items()}))
+    by_name: Dict[str, str] = {}
+    for host, look in looks.items():
+        by_name.setdefault(look.seen.place.distribution, host)
+    if len(by_name) > 1:
+        told = ", ".join("%s is of %s" % (host, name) for name, host in by_name.items())
+        problems.append(Problem("", "these are hosts of several clusters: %s" % told, "run them apart, with --limit"))
+    if problems:
+        raise InputError(problems)
+    distribution = next(iter(by_name))
+    needs_api(next(iter(looks.values())).settings, distribution)
+    return distribution
+
+
+def _members(looks: Mapping[str, HostLook], cluster: ClusterLook) -> Tuple[List[Member], List[Problem]]:
+    problems: List[Problem] = []
+    found: Dict[str, NodeInfo] = {}
+    if cluster.around.api:
+        given = {host: (look.seen, str(look.settings["node"])) for host, look in looks.items()}
+        found, errors = find_nodes(cluster.nodes, given)
+        problems += [problem for error in errors for problem in error.problems]
+    members: List[Member] = []
+    for host, look in looks.items():
+        node = found.get(host, NodeInfo(""))
+        settings = _told(host, problems, _reader(look.seen, node.name, cluster.sets))
+        if settings is not None:
+            members.append(Member(host, look.seen, settings, _with_version(node, cluster.sets)))
+    return members, problems
+
+
+def _reader(seen: NodeSeen, node: str, sets: Optional[Sets]) -> Callable[[], Dict[str, Any]]:
+    if seen.place.kind == CONFIG_MAP and sets:
+        own = sets.second_map if sets.label_of(node) and sets.second_map else sets.config_map
+        return lambda: read_configuration(sets.text_of(node), where(own))
+    return lambda: settings_of(seen)
+
+
+def _with_version(node: NodeInfo, sets: Optional[Sets]) -> NodeInfo:
+    """The node with the version of its kube-proxy by the image of its pods: a node may tell its kubelet's alone."""
+    version = serves(sets.daemon_set) if sets else ""
+    if not version:
+        return node
+    return NodeInfo(**{**node.__dict__, "kubernetes": version})
+
+
+def _told(host: str, problems: List[Problem], work: Callable[[], _T]) -> Optional[_T]:
+    """What the work gives; None, and its problems by host, where it fails."""
+    try:
+        return work()
+    except NetfleetError as error:
+        problems += [Problem("%s: %s" % (host, each.path), each.problem, each.cure) for each in error.problems]
+        return None
+
+
+def _gates(members: Iterable[Member]) -> Dict[str, bool]:
+    """The feature gates of all nodes; where they differ, those that are off."""
+    found: Dict[str, bool] = {}
+    for member in members:
+        for name, on in (member.settings.get(FEATURE_GATES) or {}).items():
+            found[name] = on and found.get(name, True)
+    return found
+
+
+def _plans(
+    members: Sequence[Member], want: Mapping[str, Any], settings: Mapping[str, Any], cluster: ClusterLook
+) -> Tuple[List[NodePlan], List[Problem]]:
+    problems: List[Problem] = []
+    plans: List[NodePlan] = []
+    home = bool(cluster.sets) and _home(cluster.sets, want) if cluster.sets else False
+    seconds = float(settings["start_timeout"])
+    for member in members:
+        plan = _told(member.host, problems, _planner(member, want, seconds, cluster.sets, home))
+        plans += [plan] if plan else []
+    return plans, problems
+
+
+def _planner(
+    member: Member, want: Mapping[str, Any], seconds: float, sets: Optional[Sets], home: bool
+) -> Callable[[], NodePlan]:
+    return lambda: plan_node(member, want, seconds, sets, home)
+
+
+def to_settle(plan: RunPlan, labels: Mapping[str, str]) -> bool:
+    """Whether something of ours is left in the API that has to go, once all nodes are as they should be."""
+    return bool(labels) or any(node.road == HOME for node in plan.nodes)
+
+
+def told(plan: RunPlan) -> Iterator[str]:
+    """The plan for people, a line for each thing."""
+    if plan.none:
+        yield plan.none
+        return
+    yield "mode %s: %s" % (plan.mode, plan.why) if not plan.why.startswith(plan.mode) else plan.why
+    by_host = {node.host: node for node in plan.nodes}
+    for number, wave in enumerate(plan.waves, 1):
+        for host in wave:
+            what = "; ".join(_line(change) for change in by_host[host].changes)
+            yield "wave %d: %s (%s): %s" % (number, host, by_host[host].road, what)
+    for step in plan.steps:
+        yield "before the first: %s" % step
+    if not plan.waves:
+        yield "every node is as it should be"
+
+
+def _line(change: Any) -> str:
+    return "%s: %s -> %s" % (change.key, change.running or "none", change.want)
+
+
+__all__ = ["ClusterLook", "HostLook", "RunPlan", "SECOND", "distribution_of", "look_at_cluster", "plan_run", "told"]
