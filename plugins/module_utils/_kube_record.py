@@ -15,7 +15,7 @@ from typing import Dict, Optional, Tuple
 from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STATE_DIRECTORY
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError, host_error
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import HEALTHZ, METRICS, ProxyChange
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._record_file import FORMAT, read_record
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
@@ -28,24 +28,20 @@ _CURE = "remove it: the node then stays as it is"
 
 @dataclass(frozen=True)
 class Stored:
-    """A change of a node and what stood there before it. stage: one of the above; empty once it was kept.
+    """A change of a node, wanted, and what stood there before it. stage: how far it has come, one of the above.
 
-    files: as they were. modules: those that it loaded; sysctls: what its keys were. former_mode: what ran, and is
-    waited for on the way back; empty where nothing answered. wanted: what it was made for.
+    former_mode: what ran, and is waited for on the way back; empty where nothing answered. unit: what was restarted,
+    empty where nothing was. files: as they were. modules: those that it loaded; sysctls: what its keys were.
     """
 
     id: str
     stage: str
-    former_mode: str
-    mode: str
+    wanted: ProxyChange
+    former_mode: str = ""
     unit: str = ""
     files: Tuple[FileState, ...] = ()
     modules: Tuple[str, ...] = ()
     sysctls: Dict[str, str] = field(default_factory=dict)
-    metrics: str = METRICS
-    healthz: str = HEALTHZ
-    seconds: float = 60.0
-    wanted: Optional[ProxyChange] = None
 
 
 def read_stored(system: System, path: str = STORED) -> Optional[Stored]:

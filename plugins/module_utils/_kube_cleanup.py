@@ -1,0 +1,137 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Takes away what other modes of kube-proxy have left, once the new one is up: by name, and nothing else.
+
+`kube-proxy --cleanup` is not used: it takes all modes away, so it needs kube-proxy stopped, and until its next start
+nobody serves the node's new connections; it flushes all of IPVS, whosever that is; and k3s, RKE2 and MicroK8s have no
+such program. In whichever mode kube-proxy runs, rules of another one only matter where it has none, so that they can go
+last. Pure but for the System that is handed in.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Container, Dict, List, Sequence, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
+from ansible_collections.netfleet.tcp.plugins.module_utils._ipvs import delete_servers
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import (
+    IPSET,
+    KernelSeen,
+    Tools,
+    foreign_users,
+    look_at_kernel,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import (
+    CHAINS,
+    INTERFACE,
+    SERVERS,
+    SETS,
+    TABLE,
+    residues,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+
+_WORD = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
+_JUMPS = ("-j", "-g")
+_MATCH_SET = "--match-set"
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """removed: what is gone, by kind, in words; failed: what could not be taken away, and why."""
+
+    removed: Tuple[str, ...] = ()
+    failed: Tuple[str, ...] = ()
+
+
+def clean(system: System, tools: Tools, mode: str, excluded: Sequence[str] = (), check_mode: bool = False) -> Cleaned:
+    """Take away what other modes than this one, which runs, have left.
+
+    excluded: networks whose virtual servers are somebody else's. Where somebody else uses IPVS, only those on
+    kube-ipvs0's addresses are kube-proxy's. HostError where the kernel cannot be looked at.
+    """
+    seen = look_at_kernel(system, tools)
+    shared = bool(foreign_users(system, seen))
+    found = residues(seen.leftovers(shared), mode)
+    if not found or check_mode:
+        return Cleaned(tuple(str(each) for each in found))
+    by_kind: Dict[str, List[str]] = {}
+    for each in found:
+        by_kind.setdefault(each.kind, []).extend(each.names)
+    failed = [
+        # Rules first: sets are held by them.
+        *_chains(system, seen, by_kind.get(CHAINS, ()), by_kind.get(SETS, ())),
+        *delete_servers(system, _servers(seen, by_kind.get(SERVERS, ()), excluded)),
+        *(_run(system, [tools.path("ip"), "link", "delete", name]) for name in by_kind.get(INTERFACE, ())),
+        *(_run(system, [tools.path(IPSET), "destroy", name]) for name in by_kind.get(SETS, ())),
+        *(_run(system, [seen.nft, "delete", "table", *name.split()]) for name in by_kind.get(TABLE, ())),
+    ]
+    left = residues(look_at_kernel(system, tools).leftovers(shared), mode)
+    gone = tuple(str(each) for each in found if each.kind not in {other.kind for other in left})
+    return Cleaned(gone, (*(why for why in failed if why), *("is still there: %s" % each for each in left)))
+
+
+def _servers(seen: KernelSeen, names: Container[str], excluded: Sequence[str]) -> List[ProxyEntry]:
+    networks = [ipaddress.ip_network(each, strict=False) for each in excluded]
+    return [
+        entry
+        for entry in seen.servers
+        if str(entry) in names and not any(ipaddress.ip_address(entry.address) in network for network in networks)
+    ]
+
+
+def _chains(system: System, seen: KernelSeen, names: Sequence[str], sets: Sequence[str]) -> List[str]:
+    failed: List[str] = []
+    chains = {(table, name) for table, name in (each.split(" ", 1) for each in names)}
+    for saved in seen.saved:
+        script = chain_script(saved.text, chains, sets)
+        if script:
+            failed.append(_run(system, [saved.restore, "--noflush", "--wait=5"], script))
+    return failed
+
+
+def chain_script(text: str, chains: Container[Tuple[str, str]], sets: Container[str] = ()) -> str:
+    """What iptables-restore --noflush is told, so that these chains (table, name) are gone, and whatever leads to them.
+
+    text: what iptables-save has printed. sets: those whose rules go too, wherever they stand, so that they can be
+    destroyed. Empty where there is nothing to do. Each table is changed at once.
+    """
+    found: List[str] = []
+    table, gone, rules = "", [], []  # type: str, List[str], List[str]
+    for line in text.splitlines():
+        if line.startswith("*"):
+            table, gone, rules = line[1:].strip(), [], []
+        elif line.startswith(":"):
+            name = line[1:].split(" ", 1)[0]
+            gone += [name] if (table, name) in chains else []
+        elif line.startswith("-A "):
+            rules.append(line)
+        elif line.startswith("COMMIT"):
+            leading = ["-D" + rule[2:] for rule in rules if _goes(rule, gone, sets)]
+            if gone or leading:
+                # A chain that is declared anew is emptied by that.
+                declared = [":%s - [0:0]" % name for name in gone]
+                found += ["*" + table, *declared, *leading, *("-X %s" % name for name in gone), "COMMIT"]
+    return "".join(line + "\n" for line in found)
+
+
+def _goes(rule: str, gone: Sequence[str], sets: Container[str]) -> bool:
+    """Whether a rule of a chain that stays has to go."""
+    words = _WORD.findall(rule)
+    if words[1] in gone:
+        return False
+    named = list(zip(words, words[1:]))
+    return any(
+        (option in _JUMPS and value in gone) or (option == _MATCH_SET and value in sets) for option, value in named
+    )
+
+
+def _run(system: System, argv: Sequence[str], stdin: str = "") -> str:
+    """Why a program failed, in words; empty where it did not."""
+    if not argv[0]:
+        return "%s: no program for it is installed" % " ".join(argv[1:])
+    status, _output, error = system.run(list(argv), stdin)
+    return "%s: %s" % (" ".join(argv), error.strip() or "exit status %d" % status) if status else ""
