@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import replace
+from functools import partial
 from typing import Callable, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
@@ -307,16 +308,16 @@ def _put_back(system: System, stored: Stored, clock: Clock, path: str = STORED) 
             problems.extend(replace(each, problem="on the way back: %s" % each.problem) for each in error.problems)
 
     for _have, state in files:
-        attempt(lambda state=state: apply_files(system, [state]))  # type: ignore[misc]
+        attempt(partial(apply_files, system, [state]))
     for key, value in stored.sysctls.items():
-        attempt(lambda key=key, value=value: apply_sysctls(system, {key: value}))  # type: ignore[misc]
+        attempt(partial(apply_sysctls, system, {key: value}))
     if to_restart:
-        attempt(lambda: _restart(system, want, stored.former_mode, files, clock))
-    attempt(lambda: _clean_again(system, stored))
+        attempt(partial(_restart, system, want, stored.former_mode, files, clock))
+    attempt(partial(_clean_again, system, stored))
     # Those that are in use stay; nothing depends on that.
     unload_modules(system, stored.modules)
     if not problems:
-        attempt(lambda: remove_stored(system, path))
+        attempt(partial(remove_stored, system, path))
     return problems
 
 
