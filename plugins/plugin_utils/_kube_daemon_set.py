@@ -163,35 +163,41 @@ def begin(sets: Sets, text: str, going: bool = True) -> Tuple[Step, ...]:
     return tuple(steps)
 
 
-def move(sets: Sets, node: str, clean: bool) -> Tuple[Step, ...]:
-    """A node from the cluster's own DaemonSet to ours. clean: what the former mode has left does not go by itself."""
-    if sets.label_of(node) == MOVED:
+def move(sets: Sets, node: str, clean: bool = False) -> Tuple[Step, ...]:
+    """A node from the cluster's own DaemonSet to ours.
+
+    clean: what a former mode has left is cleaned up in between, by a pod; then also one that has moved starts anew.
+    """
+    if sets.label_of(node) == MOVED and not clean:
         return (Step(POD_READY, SETS, SECOND, node=node),)
     return (
         Step(SET_LABEL, NODE, node, LEAVING, node),
-        Step(NO_POD, SETS, DAEMON_SET, node=node),
+        *_gone(node),
         *(_cleaning(sets, node) if clean else ()),
         Step(SET_LABEL, NODE, node, MOVED, node),
         Step(POD_READY, SETS, SECOND, node=node),
     )
 
 
-def move_back(sets: Sets, node: str, clean: bool, anew: bool = False) -> Tuple[Step, ...]:
+def move_back(sets: Sets, node: str, clean: bool = False, anew: bool = False) -> Tuple[Step, ...]:
     """A node from our DaemonSet to the cluster's own, wherever it stands in between.
 
-    anew: also one that is there already, so that its kube-proxy starts once more.
+    clean: as of move. anew: also one that is there already, so that its kube-proxy starts once more.
     """
     if not sets.label_of(node) and not anew:
         return (Step(POD_READY, SETS, DAEMON_SET, node=node),)
     return (
         Step(SET_LABEL, NODE, node, LEAVING, node),
-        Step(NO_POD, SETS, SECOND, node=node),
-        # It may have been left in the midst of going.
-        Step(NO_POD, SETS, DAEMON_SET, node=node),
+        *_gone(node),
         *(_cleaning(sets, node) if clean else ()),
         Step(SET_LABEL, NODE, node, None, node),
         Step(POD_READY, SETS, DAEMON_SET, node=node),
     )
+
+
+def _gone(node: str) -> Tuple[Step, ...]:
+    # Both: an earlier run may have ended in the midst of it.
+    return tuple(Step(NO_POD, SETS, name, node=node) for name in (DAEMON_SET, SECOND))
 
 
 def settle(sets: Sets, text: str) -> Tuple[Step, ...]:

@@ -8,14 +8,16 @@ Runs on the controller alone. look_at_cluster asks the API, and changes nothing;
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple, TypeVar
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass as wired
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, NetfleetError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import AUTO, DEFAULT_SCHEDULER, Cluster, choose
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_MAP
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import FEATURE_GATES, MODE, SCHEDULER
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import (
     CONFIG_MAPS,
     DAEMON_SETS,
@@ -23,7 +25,6 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import (
     FELIX,
     INSTALLATIONS,
     NODES,
-    PODS,
     SERVICES,
     SYSTEM_NAMESPACE,
     Api,
@@ -39,18 +40,15 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import 
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_configuration import read_configuration, with_settings
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import (
-    SECOND,
     Sets,
     begin,
-    selector_text,
     serves,
     where,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_plugin import ClusterObjects, plugin_of
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member, Report, preflight
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import NEEDED, read_sets
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import NEEDED, read_sets, served
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import (
-    HOME,
     NodePlan,
     goes_home,
     plan_node,
@@ -88,11 +86,12 @@ class ClusterLook:
     served: Tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@wired(frozen=True)
 class RunPlan:
     """What is to be done. none: why there is no kube-proxy to change. why: of the mode, in words.
 
-    text: of the configuration that the cluster's own ConfigMap has in the end; home: it has it already.
+    text: of the configuration that the cluster's own ConfigMap has in the end; home: it has it already. served: the
+    nodes that had a kube-proxy of a DaemonSet. steps: what is done in the API before the first of them, for people.
     """
 
     mode: str = ""
@@ -104,7 +103,12 @@ class RunPlan:
     text: str = ""
     home: bool = False
     served: Tuple[str, ...] = ()
-    steps: Tuple[str, ...] = field(default=())
+    steps: Tuple[str, ...] = ()
+
+    @property
+    def by_host(self) -> Dict[str, NodePlan]:
+        """The plans of nodes by their hosts."""
+        return {node.host: node for node in self.nodes}
 
 
 def look_at_cluster(api: Api, distribution: str) -> ClusterLook:
@@ -142,18 +146,11 @@ def look_at_cluster(api: Api, distribution: str) -> ClusterLook:
     if plugin.replaces or not by_api(distribution):
         return ClusterLook(nodes, around)
     sets = read_sets(api, distribution, raw_nodes)
-    return ClusterLook(nodes, around, sets, tuple(sorted(_served(api, sets))))
+    return ClusterLook(nodes, around, sets, served(api, sets))
 
 
 def _permission(verb: str, resource: Resource) -> str:
     return "%s %s" % (verb, resource)
-
-
-def _served(api: Api, sets: Sets) -> Iterable[str]:
-    own = selector_text(sets.daemon_set)
-    ours = selector_text(sets.second_set) if sets.second_set else ""
-    pods = [pod for selector in (own, ours) if selector for pod in api.list(PODS, SYSTEM_NAMESPACE, selector)]
-    return {*(str(pod["spec"]["nodeName"]) for pod in pods if pod["spec"].get("nodeName")), *dict(sets.labels)}
 
 
 def plan_run(looks: Mapping[str, HostLook], cluster: ClusterLook) -> RunPlan:
@@ -178,7 +175,7 @@ def plan_run(looks: Mapping[str, HostLook], cluster: ClusterLook) -> RunPlan:
         mode, why = choice.mode, str(choice)
     want = wanted(settings, mode)
     report = preflight(members, mode, want, parts, cluster.around, settings["tolerate"])
-    plans, more = _plans(members, want, settings, cluster)
+    plans, more = _plans(members, want, looks, cluster)
     if report.problems or more:
         raise InputError([*report.problems, *more])
     return _ordered(members, plans, want, settings, cluster, report, why)
@@ -245,7 +242,8 @@ def _members(looks: Mapping[str, HostLook], cluster: ClusterLook) -> Tuple[List[
         node = found.get(host, NodeInfo(""))
         settings = _told(host, problems, _reader(look.seen, node.name, cluster.sets))
         if settings is not None:
-            members.append(Member(host, look.seen, settings, _with_version(node, cluster.sets)))
+            node = _with_version(node, cluster.sets)
+            members.append(Member(host, look.seen, settings, node, bool(look.settings["install"])))
     return members, problems
 
 
@@ -283,27 +281,21 @@ def _gates(members: Iterable[Member]) -> Dict[str, bool]:
 
 
 def _plans(
-    members: Sequence[Member], want: Mapping[str, Any], settings: Mapping[str, Any], cluster: ClusterLook
+    members: Sequence[Member], want: Mapping[str, Any], looks: Mapping[str, HostLook], cluster: ClusterLook
 ) -> Tuple[List[NodePlan], List[Problem]]:
     problems: List[Problem] = []
     plans: List[NodePlan] = []
     home = bool(cluster.sets) and _home(cluster.sets, want) if cluster.sets else False
-    seconds = float(settings["start_timeout"])
     for member in members:
-        plan = _told(member.host, problems, _planner(member, want, seconds, cluster.sets, home))
+        plan = _told(member.host, problems, _planner(member, want, looks[member.host].settings, cluster.sets, home))
         plans += [plan] if plan else []
     return plans, problems
 
 
 def _planner(
-    member: Member, want: Mapping[str, Any], seconds: float, sets: Optional[Sets], home: bool
+    member: Member, want: Mapping[str, Any], settings: Mapping[str, Any], sets: Optional[Sets], home: bool
 ) -> Callable[[], NodePlan]:
-    return lambda: plan_node(member, want, seconds, sets, home)
-
-
-def to_settle(plan: RunPlan, labels: Mapping[str, str]) -> bool:
-    """Whether something of ours is left in the API that has to go, once all nodes are as they should be."""
-    return bool(labels) or any(node.road == HOME for node in plan.nodes)
+    return lambda: plan_node(member, want, settings, sets, home)
 
 
 def told(plan: RunPlan) -> Iterator[str]:
@@ -312,19 +304,17 @@ def told(plan: RunPlan) -> Iterator[str]:
         yield plan.none
         return
     yield "mode %s: %s" % (plan.mode, plan.why) if not plan.why.startswith(plan.mode) else plan.why
-    by_host = {node.host: node for node in plan.nodes}
     for number, wave in enumerate(plan.waves, 1):
         for host in wave:
-            what = "; ".join(_line(change) for change in by_host[host].changes)
-            yield "wave %d: %s (%s): %s" % (number, host, by_host[host].road, what)
+            what = "; ".join(_line(change) for change in plan.by_host[host].changes)
+            yield "wave %d: %s (%s): %s" % (number, host, plan.by_host[host].road, what)
     for step in plan.steps:
         yield "before the first: %s" % step
+    if plan.steps:
+        yield "once all nodes have moved: ConfigMap and DaemonSet kube-proxy take over, nothing of ours stays"
     if not plan.waves:
         yield "every node is as it should be"
 
 
-def _line(change: Any) -> str:
+def _line(change: Change) -> str:
     return "%s: %s -> %s" % (change.key, change.running or "none", change.want)
-
-
-__all__ = ["ClusterLook", "HostLook", "RunPlan", "SECOND", "distribution_of", "look_at_cluster", "plan_run", "told"]

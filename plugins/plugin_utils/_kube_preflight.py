@@ -8,6 +8,7 @@ Runs on the controller alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Dict, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
@@ -16,11 +17,12 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import (
     Cluster,
     NodeAbility,
     needed_modules,
+    needed_programs,
     obstacles,
     standing_on,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import DEPRECATED, IPTABLES, IPVS, NFTABLES
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import DEPRECATED, IPTABLES, IPVS, MODES, NFTABLES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import KEEPALIVE, fights, short_of_keepalive
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import Around, NodeInfo
 
@@ -38,17 +40,29 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True)
 class Member:
-    """A host of the play that is a node. settings: those of its kube-proxy now; node: by the API, if that was asked."""
+    """A host of the play that is a node. settings: those of its kube-proxy now; node: by the API, if that was asked.
+
+    install: programs that are missing are installed, once nothing stands in the way.
+    """
 
     host: str
     seen: NodeSeen
     settings: Mapping[str, Any]
     node: NodeInfo = NodeInfo("")
+    install: bool = False
 
     @property
     def ability(self) -> NodeAbility:
-        """What it has for a choice of mode."""
-        return self.seen.ability(self.host, self.node.kubernetes)
+        """What it has for a choice of mode, or will have before it is changed."""
+        found = self.seen.ability(self.host, self.node.kubernetes)
+        everything = tuple(program for mode in MODES for program in needed_programs(mode))
+        return replace(found, programs=everything) if self.install else found
+
+    def lacking(self, mode: str) -> Tuple[str, ...]:
+        """The programs that a mode needs of the node, and that are not there."""
+        if self.seen.in_container:
+            return ()
+        return tuple(program for program in needed_programs(mode) if program not in self.seen.programs)
 
     def after(self, want: Mapping[str, Any]) -> Dict[str, Any]:
         """Its settings with those that are wanted."""

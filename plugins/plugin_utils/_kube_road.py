@@ -85,13 +85,13 @@ def read_sets(api: Api, distribution: str, nodes: Iterable[Mapping[str, Any]] = 
     )
 
 
-def lacking(api: Api) -> List[str]:
-    """What this user may not do and would have to, such as patch nodes."""
-    return [
-        "%s %s%s" % (verb, resource, " in %s" % NAMESPACE if resource.namespaced else "")
-        for verb, resource in NEEDED
-        if not api.may(verb, resource, NAMESPACE if resource.namespaced else "")
-    ]
+def served(api: Api, sets: Sets) -> Tuple[str, ...]:
+    """The nodes on which one of the two DaemonSets has a pod, or ours is to have one."""
+    own = selector_text(sets.daemon_set)
+    ours = selector_text(sets.second_set) if sets.second_set else ""
+    pods = [pod for selector in (own, ours) if selector for pod in api.list(PODS, NAMESPACE, selector)]
+    nodes = {str(pod["spec"]["nodeName"]) for pod in pods if pod["spec"].get("nodeName")}
+    return tuple(sorted(nodes | set(dict(sets.labels))))
 
 
 class Road:

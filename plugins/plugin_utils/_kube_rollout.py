@@ -28,6 +28,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import Candida
 
 # By which road a node changes: by its own files, or by the DaemonSet of the cluster: to ours, or to the cluster's own.
 FILES, SECOND, HOME = "files", "second", "home"
+# By program, the package that has it, where that is called otherwise.
+_PACKAGES = {"nft": "nftables"}
 # Of a Change.
 SUBJECT = "kube-proxy"
 
@@ -39,6 +41,7 @@ class NodePlan:
     changes: what differs; none: it is as it should be. former: the mode that runs, empty where none answers.
     scheduler: of ipvs, the one that it has afterwards. label: the one that the node had when the plan was made.
     stored: an earlier change that has not come to its end. schedulable: whether the node takes new pods.
+    packages: those that have to be installed for it.
     """
 
     host: str
@@ -53,6 +56,7 @@ class NodePlan:
     label: str = ""
     stored: str = ""
     schedulable: bool = True
+    packages: Tuple[str, ...] = ()
 
     @property
     def to_change(self) -> bool:
@@ -64,8 +68,12 @@ class NodePlan:
         return {SCHEDULER: self.scheduler, "ipvs.excludeCIDRs": self.change.excluded}
 
 
-def plan_node(member: Member, want: Mapping[str, Any], seconds: float, sets: Optional[Sets], home: bool) -> NodePlan:
+def plan_node(
+    member: Member, want: Mapping[str, Any], settings: Mapping[str, Any], sets: Optional[Sets], home: bool
+) -> NodePlan:
     """The plan of a node. want: checked settings with the mode. sets, home: where a DaemonSet runs its kube-proxy.
+
+    settings: of the run, as _kube_run gives them.
 
     InputError with the place where its files cannot bring what is wanted.
     """
@@ -82,7 +90,9 @@ def plan_node(member: Member, want: Mapping[str, Any], seconds: float, sets: Opt
         sysctls=sysctls,
         unmanaged=mode == IPVS and seen.managed_by_network_manager,
         excluded=tuple(after.get("ipvs.excludeCIDRs") or ()) if mode == IPVS else (),
-        seconds=seconds,
+        metrics=settings["metrics"],
+        healthz=settings["healthz"],
+        seconds=float(settings["start_timeout"]),
     )
     label = sets.label_of(member.node.name) if sets else ""
     road = FILES if seen.place.kind != CONFIG_MAP else HOME if home else SECOND
@@ -99,6 +109,7 @@ def plan_node(member: Member, want: Mapping[str, Any], seconds: float, sets: Opt
         label=label,
         stored=seen.stored,
         schedulable=not member.node.unschedulable,
+        packages=tuple(_PACKAGES.get(program, program) for program in member.lacking(mode)) if member.install else (),
     )
 
 
@@ -159,9 +170,14 @@ def not_reached(waves: Sequence[Sequence[str]], number: int, present: Collection
     return "%s has failed (%s): this one was not touched" % (what, ", ".join(lost))
 
 
-def moved(sets: Sets) -> Tuple[str, ...]:
-    """The nodes that our DaemonSet has."""
-    return tuple(node for node, label in sets.labels if label == MOVED)
+def reached(waves: Sequence[Sequence[str]], present: Collection[str]) -> Tuple[str, ...]:
+    """The hosts of the waves that were begun, and that have not failed."""
+    found: List[str] = []
+    for number, wave in enumerate(waves):
+        if not_reached(waves, number, present):
+            break
+        found += [host for host in wave if host in present]
+    return tuple(found)
 
 
 def unsettled(served: Iterable[str], fitting: Collection[str]) -> Tuple[str, ...]:

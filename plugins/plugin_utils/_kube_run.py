@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Tuple
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem, input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import AUTO, SCHEDULERS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_MAPS
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import HEALTHZ, METRICS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import DISTRIBUTIONS, IPVS, MODES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import FEATURE_GATES, MODE, SCHEDULER
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import checked as checked_fields
@@ -31,6 +32,9 @@ SETTINGS: Dict[str, Dict[str, Any]] = {
     "settings": {"type": "dict", "default": {}},
     "distribution": {"type": "str", "choices": ["", *DISTRIBUTIONS], "default": ""},
     "node": {"type": "str", "default": ""},
+    "metrics": {"type": "str", "default": METRICS},
+    "healthz": {"type": "str", "default": HEALTHZ},
+    "install": {"type": "bool", "default": True},
     "kubeconfig": {"type": "str", "default": ""},
     "context": {"type": "str", "default": ""},
     "api": {"type": "bool", "default": True},
@@ -44,7 +48,7 @@ SETTINGS: Dict[str, Dict[str, Any]] = {
     "log": {"type": "str", "default": ""},
 }
 # Of a host; all others are the run's.
-OF_A_HOST = ("distribution", "node")
+OF_A_HOST = ("distribution", "node", "metrics", "healthz")
 # By variable, the field below KubeProxyConfiguration. Those of ipvs are set in that mode alone.
 _OF_IPVS = {
     "scheduler": SCHEDULER,
