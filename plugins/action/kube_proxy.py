@@ -10,7 +10,13 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from ansible.errors import AnsibleConnectionFailure
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error, input_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import (
+    HostError,
+    InputError,
+    Problem,
+    host_error,
+    input_error,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
     FileChange,
@@ -93,8 +99,10 @@ class ActionModule(ChangeAction):
     def _plan(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         settings = checked(given.get("settings") or {})
         looks = _looks(task_vars)
-        if not looks:
-            raise input_error("", "no host of the play could be looked at")
+        unseen = [host for host in task_vars["ansible_play_hosts_all"] if host not in looks]
+        if unseen:
+            cure = "mend that, or leave it out with --limit"
+            raise InputError([Problem(host, "could not be looked at", cure) for host in unseen])
         distribution = distribution_of(looks)
         cluster = ClusterLook()
         warnings: List[str] = []
