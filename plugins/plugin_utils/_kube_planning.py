@@ -160,7 +160,7 @@ def plan_run(looks: Mapping[str, HostLook], cluster: ClusterLook) -> RunPlan:
     reasons = list(filter(None, [cluster.around.plugin.replaces, *(disabled(look.seen) for look in looks.values())]))
     if reasons:
         return RunPlan(none="there is no kube-proxy: %s" % reasons[0])
-    members, problems = _members(looks, cluster)
+    members, problems = _members(looks, cluster, _configured(cluster.sets))
     if problems:
         raise InputError(problems)
     parts = Cluster(
@@ -194,7 +194,7 @@ def _ordered(
     sets, text, home, steps = cluster.sets, "", False, []
     if sets:
         text = with_settings(sets.text, want, where(sets.config_map))
-        home = _home(sets, want)
+        home = goes_home(_configured(sets)[0], want)
         if waves:
             steps = [str(step) for step in begin(sets, text, not home)]
     return RunPlan(
@@ -208,10 +208,6 @@ def _ordered(
         served=cluster.served,
         steps=tuple(steps),
     )
-
-
-def _home(sets: Sets, want: Mapping[str, Any]) -> bool:
-    return goes_home(read_configuration(sets.text, where(sets.config_map)), want)
 
 
 def distribution_of(looks: Mapping[str, HostLook]) -> str:
@@ -230,7 +226,17 @@ def distribution_of(looks: Mapping[str, HostLook]) -> str:
     return distribution
 
 
-def _members(looks: Mapping[str, HostLook], cluster: ClusterLook) -> Tuple[List[Member], List[Problem]]:
+def _configured(sets: Optional[Sets]) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+    """The settings in the cluster's own ConfigMap, and those in ours. InputError where they cannot be read."""
+    if sets is None:
+        return {}, {}
+    own = read_configuration(sets.text, where(sets.config_map))
+    return own, read_configuration(sets.second_text, where(sets.second_map)) if sets.second_map else own
+
+
+def _members(
+    looks: Mapping[str, HostLook], cluster: ClusterLook, configured: Tuple[Dict[str, Any], Dict[str, Any]]
+) -> Tuple[List[Member], List[Problem]]:
     problems: List[Problem] = []
     found: Dict[str, NodeInfo] = {}
     if cluster.around.api:
@@ -240,17 +246,18 @@ def _members(looks: Mapping[str, HostLook], cluster: ClusterLook) -> Tuple[List[
     members: List[Member] = []
     for host, look in looks.items():
         node = found.get(host, NodeInfo(""))
-        settings = _told(host, problems, _reader(look.seen, node.name, cluster.sets))
+        settings = _told(host, problems, _reader(look.seen, node.name, cluster.sets, configured))
         if settings is not None:
             node = _with_version(node, cluster.sets)
             members.append(Member(host, look.seen, settings, node, bool(look.settings["install"])))
     return members, problems
 
 
-def _reader(seen: NodeSeen, node: str, sets: Optional[Sets]) -> Callable[[], Dict[str, Any]]:
+def _reader(
+    seen: NodeSeen, node: str, sets: Optional[Sets], configured: Tuple[Dict[str, Any], Dict[str, Any]]
+) -> Callable[[], Dict[str, Any]]:
     if seen.place.kind == CONFIG_MAP and sets:
-        own = sets.second_map if sets.label_of(node) and sets.second_map else sets.config_map
-        return lambda: read_configuration(sets.text_of(node), where(own))
+        return lambda: configured[bool(sets.label_of(node))]
     return lambda: settings_of(seen)
 
 
@@ -285,7 +292,7 @@ def _plans(
 ) -> Tuple[List[NodePlan], List[Problem]]:
     problems: List[Problem] = []
     plans: List[NodePlan] = []
-    home = bool(cluster.sets) and _home(cluster.sets, want) if cluster.sets else False
+    home = goes_home(_configured(cluster.sets)[0], want) if cluster.sets else False
     for member in members:
         plan = _told(member.host, problems, _planner(member, want, looks[member.host].settings, cluster.sets, home))
         plans += [plan] if plan else []

@@ -104,9 +104,10 @@ class Switch:
 
     def go_home(self) -> None:
         """From our DaemonSet to the cluster's own, which has the same settings by now. HostError, and it is back there."""
+        before = self._try_services(self._expected())
         try:
             self._take(move_back(self._sets(), self._plan.node))
-            self._verify(())
+            self._verify(before)
         except NetfleetError as error:
             back = self._attempt(lambda: self._take(move(self._sets(), self._plan.node)))
             raise HostError([*error.problems, *(back or [Problem("", "it is served by the second DaemonSet")])]) from error

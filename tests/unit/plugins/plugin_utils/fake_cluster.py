@@ -24,7 +24,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
     ServiceToTry,
     ServiceTried,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, MODES, NFTABLES
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import Answer, Api, NoAnswerError
@@ -165,10 +165,7 @@ class FakeCluster:
     def mode_on(self, name: str) -> str:
         """The mode that kube-proxy runs on a node; empty where none does."""
         pod = self.pod_on(name)
-        if pod is None or not _is_up(pod):
-            return ""
-        mounted = pod["spec"]["volumes"][0]["configMap"]["name"]
-        return str(yaml.safe_load(self.text(mounted)).get("mode") or IPTABLES)
+        return str(pod["mode"]) if pod is not None and _is_up(pod) else ""
 
     def send(self, method: str, path: str, query: Sequence[Tuple[str, str]], body: Any, _content_type: str) -> Answer:
         """See Transport."""
@@ -280,7 +277,7 @@ class FakeCluster:
 
     def _start(self, owner: str, found: Dict[str, Any], name: str) -> None:
         template = copy.deepcopy(found["spec"]["template"])
-        pod = {
+        pod: Dict[str, Any] = {
             "metadata": {
                 "name": "%s-%s" % (owner, name),
                 "namespace": "kube-system",
@@ -290,7 +287,8 @@ class FakeCluster:
             "spec": {**template["spec"], "nodeName": name},
         }
         mounted = pod["spec"]["volumes"][0]["configMap"]["name"]
-        mode = str(yaml.safe_load(self.text(mounted)).get("mode") or IPTABLES)
+        # It goes on with what its ConfigMap said when it started.
+        mode = pod["mode"] = str(yaml.safe_load(self.text(mounted)).get("mode") or IPTABLES)
         if (name, mode) in self.broken:
             waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
             last = {"terminated": {"exitCode": 1, "reason": "Error"}}
@@ -389,6 +387,3 @@ class FakeNode:
         return tuple(
             ServiceTried(each.name, each.address, each.port, 1, each.endpoints, problems=problems) for each in services
         )
-
-
-assert set(MODES) == {IPTABLES, IPVS, NFTABLES}

@@ -36,12 +36,15 @@ SEEN = NodeSeen(
 NODE = NodeInfo("node1", kubernetes="v1.34.2")
 
 
+NOTHING = Around()
+
+
 def _member(host: str = "node1", settings: Any = None, info: NodeInfo = NODE, **seen: Any) -> Member:
     return Member(host, replace(SEEN, **seen), settings or {}, info)
 
 
 def _check(
-    *members: Member, mode: str = IPVS, around: Around = Around(), tolerated: Any = (), **want: Any
+    *members: Member, mode: str = IPVS, around: Around = NOTHING, tolerated: Any = (), **want: Any
 ) -> Report:
     fields = {"mode": mode, **{name.replace("_", "."): value for name, value in want.items()}}
     return preflight(members, mode, fields, Cluster(), around, tolerated)
