@@ -93,14 +93,14 @@ def _change(system: System, want: ProxyChange, check_mode: bool, clock: Clock) -
         _put_back_or_fail(system, waiting, STORED, clock)
         waiting, steps = None, _steps(system, want)
     if check_mode or steps.nothing:
-        outcome = _outcome(steps, _cleaned(system, want, check_mode))
+        outcome = _outcome(steps, _cleaned(system, want, check_mode, clock))
         return replace(outcome, id=waiting.id, former_mode=waiting.former_mode) if waiting else outcome
     _refuse_missing(system, steps.modules)
     stored = _stored(system, want, steps)
     write_stored(system, stored)
     try:
         _make(system, want, steps, clock)
-        cleaned = _cleaned(system, want, False)
+        cleaned = _cleaned(system, want, False, clock)
         made = replace(stored, stage=MADE)
         write_stored(system, made)
     except HostError as error:
@@ -233,11 +233,12 @@ def _restart(
         wait_for(system, unit, former, Watch(mode, want.metrics, want.healthz, want.seconds), clock)
 
 
-def _cleaned(system: System, want: ProxyChange, check_mode: bool) -> Cleaned:
+def _cleaned(system: System, want: ProxyChange, check_mode: bool, clock: Clock) -> Cleaned:
     """Residues taken away, where the mode runs that is wanted; before it does, they are not known."""
     if proxy_mode(system, want.metrics) != want.mode:
         return Cleaned()
-    return clean(system, Tools(system, want.place.distribution), want.mode, want.excluded, check_mode)
+    tools = Tools(system, want.place.distribution)
+    return clean(system, tools, want.mode, want.excluded, check_mode, clock.sleep)
 
 
 def _outcome(steps: Steps, cleaned: Cleaned) -> ProxyOutcome:
@@ -313,7 +314,7 @@ def _put_back(system: System, stored: Stored, clock: Clock, path: str = STORED) 
         attempt(partial(apply_sysctls, system, {key: value}))
     if to_restart:
         attempt(partial(_restart, system, want, stored.former_mode, files, clock))
-    attempt(partial(_clean_again, system, stored))
+    attempt(partial(_clean_again, system, stored, clock))
     # Those that are in use stay; nothing depends on that.
     unload_modules(system, stored.modules)
     if not problems:
@@ -321,8 +322,8 @@ def _put_back(system: System, stored: Stored, clock: Clock, path: str = STORED) 
     return problems
 
 
-def _clean_again(system: System, stored: Stored) -> None:
+def _clean_again(system: System, stored: Stored, clock: Clock) -> None:
     if stored.former_mode:
-        failed = _cleaned(system, replace(stored.wanted, mode=stored.former_mode), False).failed
+        failed = _cleaned(system, replace(stored.wanted, mode=stored.former_mode), False, clock).failed
         if failed:
             raise HostError([Problem("", why) for why in failed])

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Container, Dict, List, Sequence, Tuple
+import time
+from dataclasses import replace
+from typing import Callable, Container, Dict, List, Sequence, Tuple, Union
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._ipvs import delete_servers
@@ -29,14 +31,17 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import
     SERVERS,
     SETS,
     TABLE,
+    Leftovers,
+    Residue,
     residues,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
 _WORD = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
 _JUMPS = ("-j", "-g")
 _MATCH_SET = "--match-set"
+_ATTEMPTS, _PAUSE = 4, 0.5
+_Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 
 @dataclass(frozen=True)
@@ -47,40 +52,64 @@ class Cleaned:
     failed: Tuple[str, ...] = ()
 
 
-def clean(system: System, tools: Tools, mode: str, excluded: Sequence[str] = (), check_mode: bool = False) -> Cleaned:
+def clean(
+    system: System,
+    tools: Tools,
+    mode: str,
+    excluded: Sequence[str] = (),
+    check_mode: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Cleaned:
     """Take away what other modes than this one, which runs, have left.
 
     excluded: networks whose virtual servers are somebody else's. Where somebody else uses IPVS, only those on
     kube-ipvs0's addresses are kube-proxy's. HostError where the kernel cannot be looked at.
     """
+    networks = [ipaddress.ip_network(each, strict=False) for each in excluded]
     seen = look_at_kernel(system, tools)
     shared = bool(foreign_users(system, seen))
-    found = residues(seen.leftovers(shared), mode)
-    if not found or check_mode:
+    found = left = residues(_ours(seen, shared, networks), mode)
+    failed: List[str] = []
+    for attempt in range(0 if check_mode else _ATTEMPTS):
+        if not left:
+            break
+        # The kernel lets a set go a moment after the rules that named it, and kube-proxy writes rules meanwhile.
+        sleep(_PAUSE if attempt else 0)
+        failed = _take_away(system, tools, seen, left)
+        seen = look_at_kernel(system, tools)
+        left = residues(_ours(seen, shared, networks), mode)
+    if check_mode:
         return Cleaned(tuple(str(each) for each in found))
+    still = {each.kind for each in left}
+    gone = tuple(str(each) for each in found if each.kind not in still)
+    return Cleaned(gone, (*(failed if left else ()), *("is still there: %s" % each for each in left)))
+
+
+def _take_away(system: System, tools: Tools, seen: KernelSeen, left: Sequence[Residue]) -> List[str]:
+    """What of it failed, in words."""
     by_kind: Dict[str, List[str]] = {}
-    for each in found:
+    for each in left:
         by_kind.setdefault(each.kind, []).extend(each.names)
-    failed = [
+    whys = [
         # Rules first: sets are held by them.
         *_chains(system, seen, by_kind.get(CHAINS, ()), by_kind.get(SETS, ())),
-        *delete_servers(system, _servers(seen, by_kind.get(SERVERS, ()), excluded)),
+        *delete_servers(system, [each for each in seen.servers if str(each) in by_kind.get(SERVERS, ())]),
         *(_run(system, [tools.path("ip"), "link", "delete", name]) for name in by_kind.get(INTERFACE, ())),
         *(_run(system, [tools.path(IPSET), "destroy", name]) for name in by_kind.get(SETS, ())),
         *(_run(system, [seen.nft, "delete", "table", *name.split()]) for name in by_kind.get(TABLE, ())),
     ]
-    left = residues(look_at_kernel(system, tools).leftovers(shared), mode)
-    gone = tuple(str(each) for each in found if each.kind not in {other.kind for other in left})
-    return Cleaned(gone, (*(why for why in failed if why), *("is still there: %s" % each for each in left)))
+    return [why for why in whys if why]
 
 
-def _servers(seen: KernelSeen, names: Container[str], excluded: Sequence[str]) -> List[ProxyEntry]:
-    networks = [ipaddress.ip_network(each, strict=False) for each in excluded]
-    return [
-        entry
+def _ours(seen: KernelSeen, shared: bool, networks: Sequence[_Network]) -> Leftovers:
+    """What of kube-proxy is there, without the virtual servers in these networks."""
+    leftovers = seen.leftovers(shared)
+    theirs = {
+        str(entry)
         for entry in seen.servers
-        if str(entry) in names and not any(ipaddress.ip_address(entry.address) in network for network in networks)
-    ]
+        if any(ipaddress.ip_address(entry.address) in network for network in networks)
+    }
+    return replace(leftovers, servers=tuple(name for name in leftovers.servers if name not in theirs))
 
 
 def _chains(system: System, seen: KernelSeen, names: Sequence[str], sets: Sequence[str]) -> List[str]:

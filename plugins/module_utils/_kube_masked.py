@@ -19,6 +19,8 @@ _KEY = re.compile(r"(?P<quote>[\"']?)(?P<key>[A-Za-z][A-Za-z0-9_.+-]*)(?P=quote)
 _GOES_ON = re.compile(r"[ \t#-]|\Z")
 _DOCUMENT = re.compile(r"(?:---|\.\.\.)(?:[ \t]|\Z)")
 MASKED = "<left out>"
+# A line with which no YAML can go on.
+_NO_YAML = "@ left out"
 _ENVIRONMENT = re.compile(r"^([ \t]*(?:Environment|PassEnvironment|SetCredential\w*)[ \t]*=).*?(\\?)$", re.MULTILINE)
 
 
@@ -46,7 +48,7 @@ def rancher_text(text: str) -> Tuple[str, bool]:
             found += [line] if plain else []
         else:
             known = False
-            found.append(MASKED + " {")
+            found.append(_NO_YAML)
     return "".join(line + "\n" for line in found), known
 
 
@@ -55,7 +57,7 @@ def _of_json(text: str) -> Tuple[str, bool]:
     try:
         values = json.loads(text.lstrip("\ufeff"))
     except ValueError:
-        return MASKED + " {\n", False
+        return _NO_YAML + "\n", False
     return json.dumps({key: value if key in _HARMLESS else MASKED for key, value in values.items()}) + "\n", True
 
 

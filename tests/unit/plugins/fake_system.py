@@ -371,6 +371,15 @@ class FakeSystem:
     def sock_diag(self, request: bytes) -> list[bytes]:
         return self.sockets.get(request, [])
 
+    def netlink(self, protocol: int, request: bytes) -> bytes:
+        return b""
+
+    def http_get(self, place: str, path: str, seconds: float) -> tuple[int, str]:
+        return 0, "connection refused"
+
+    def connect(self, address: str, port: int, seconds: float) -> tuple[str, str, int]:
+        return "connection refused", "", 0
+
     def detach(self, argv: Sequence[str]) -> None:
         self._step("detach", lambda: self.detached.append(list(argv)))
 
