@@ -59,6 +59,7 @@ class Plane:
 
     @property
     def directory(self) -> Path:
+        """All that belongs to it."""
         return self.settings.state_dir / "kube"
 
     @property

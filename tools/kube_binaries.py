@@ -58,7 +58,7 @@ def flags(version: str, minor: str) -> list[str]:
 
 
 def refuse_old_go(modules: str) -> str:
-    """The version of the Go that is there. SkippedError where there is none, or it is older than the modules ask for."""
+    """The version of the Go that is there. SkippedError where there is none, or an older one than the modules need."""
     if shutil.which("go") is None:
         raise SkippedError(
             f"Go is not installed, which builds kube-proxy; or name a folder that has it with {VARIABLE}"

@@ -1,26 +1,32 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs on a host of the lab: new connections to what echo_agent.py serves, one after the other.
+"""Runs on a host of the lab: connections to what echo_agent.py serves.
 
-    connect_agent.py many PAUSE STOP HOST:PORT ...
+    connect_agent.py many STOP HOST:PORT ...
+    connect_agent.py hold STOP HOST:PORT ...
     connect_agent.py time COUNT HOST:PORT ...
     connect_agent.py until SECONDS HOST:PORT ...
 
-many: to each in turn, with a pause (seconds) between two, until the file STOP is there. Prints JSON: made, their
-number; failed: [seconds since the epoch, host:port, why] of each that was not; met: number by the name of who answered.
+many: to each in turn, a new one each time, until the file STOP is there. Prints JSON: made, their number; failed:
+[seconds since the epoch, host:port, why] of each that was not; met: number by the name of who answered.
+hold: one to each, over which a word goes and comes back, again and again, until the file STOP is there. Prints JSON,
+a list: to: host:port; met: who answered; longest: seconds that a word took; ended: why, empty where it stood to the end.
 time: COUNT connections to each, in turn. Prints JSON: microseconds until each stood, by target.
 until: until each has answered once. Prints the seconds that it took; ends with 1 where it took too long.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
-PATIENCE = 3.0
+# Seconds: until a connection has failed; between two of them; between two words, and until one is lost.
+PATIENCE, PAUSE, WORD, LOST = 3.0, 0.05, 0.1, 30.0
 Target = tuple[str, int]
 
 
@@ -34,7 +40,7 @@ def ask(target: Target) -> str:
     return words[0]
 
 
-def many(pause: float, stop: Path, targets: list[Target]) -> None:
+def many(stop: Path, targets: list[Target]) -> None:
     made, failed, met = 0, [], {}
     while not stop.exists():
         for target in targets:
@@ -45,8 +51,36 @@ def many(pause: float, stop: Path, targets: list[Target]) -> None:
                 met[name] = met.get(name, 0) + 1
             except OSError as error:
                 failed.append([round(at, 2), "{}:{}".format(*target), str(error)])
-            time.sleep(pause)
+            time.sleep(PAUSE)
     print(json.dumps({"made": made, "failed": failed, "met": met}))
+
+
+def hold(stop: Path, targets: list[Target]) -> None:
+    found: list[dict[str, object]] = [{} for _target in targets]
+    threads = [threading.Thread(target=held, args=pair) for pair in zip(itertools.repeat(stop), targets, found, strict=False)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(json.dumps(found))
+
+
+def held(stop: Path, target: Target, found: dict[str, object]) -> None:
+    met, longest, ended = "", 0.0, ""
+    try:
+        with socket.create_connection(target, timeout=LOST) as connection:
+            lines = connection.makefile()
+            met = lines.readline().split()[0]
+            while not stop.exists():
+                began = time.monotonic()
+                connection.sendall(b"word\n")
+                if lines.readline() != "word\n":
+                    raise OSError("the other end hung up")
+                longest = max(longest, time.monotonic() - began)
+                time.sleep(WORD)
+    except (OSError, IndexError) as error:
+        ended = repr(error)
+    found.update(to="{}:{}".format(*target), met=met, longest=round(longest, 2), ended=ended)
 
 
 def measured(count: int, targets: list[Target]) -> None:
@@ -77,10 +111,12 @@ def until(seconds: float, targets: list[Target]) -> int:
 
 
 def main(words: list[str]) -> int:
-    places = [word.rpartition(":") for word in words[3 if words[0] == "many" else 2 :]]
+    places = [word.rpartition(":") for word in words[2:]]
     targets = [(host, int(port)) for host, _colon, port in places]
     if words[0] == "many":
-        many(float(words[1]), Path(words[2]), targets)
+        many(Path(words[1]), targets)
+    elif words[0] == "hold":
+        hold(Path(words[1]), targets)
     elif words[0] == "time":
         measured(int(words[1]), targets)
     else:

@@ -1,14 +1,15 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs in a pod on a host of the lab: says who it is to everyone who connects, and to whom it says so.
+"""Runs in a pod on a host of the lab: says who it is to everyone who connects, and gives back what it hears.
 
 echo_agent.py PORT NAME
 
-One line for each connection, "NAME ADDRESS" with the address that the connection comes from.
+Begins with a line "NAME ADDRESS", of which the address is the one that the connection comes from.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socketserver
 import sys
 
@@ -23,10 +24,13 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 class Handler(socketserver.BaseRequestHandler):
-    """Tells, and hangs up."""
+    """One connection, until the other end closes it."""
 
     def handle(self) -> None:
-        self.request.sendall(f"{self.server.name} {self.client_address[0]}\n".encode())  # type: ignore[attr-defined]
+        with contextlib.suppress(OSError):
+            self.request.sendall(f"{Server.name} {self.client_address[0]}\n".encode())
+            while data := self.request.recv(4096):
+                self.request.sendall(data)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The API of Kubernetes by the standard library alone: for the tests, and on hosts of the lab beside kubelet_agent.py."""
+"""The API of Kubernetes by the standard library alone: for the tests, and for kubelet_agent.py on hosts of the lab."""
 
 from __future__ import annotations
 

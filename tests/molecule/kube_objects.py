@@ -34,7 +34,7 @@ def configuration(mode: str, kubeconfig: str, **more: Any) -> Object:
         "metricsBindAddress": "127.0.0.1:10249",
         "healthzBindAddress": "0.0.0.0:10256",
         # An emulated machine has one slow CPU; and what is not under test is left as it is.
-        "conntrack": {"maxPerCore": 0, "min": None},
+        "conntrack": {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         "iptables": {"minSyncPeriod": "1s", "syncPeriod": "30s"},
         "ipvs": {"minSyncPeriod": "1s", "syncPeriod": "30s"},
         "nftables": {"minSyncPeriod": "1s", "syncPeriod": "30s"},

@@ -28,7 +28,7 @@ def test_all_programs_are_locked_and_all_parts_have_the_version_of_the_whole() -
 
 
 def test_a_file_without_a_version_is_told() -> None:
-    with pytest.raises(ToolError, match="no line `require k8s.io/kubernetes"):
+    with pytest.raises(ToolError, match=r"no line `require k8s\.io/kubernetes"):
         version_of("module other\n")
 
 
