@@ -27,7 +27,7 @@ from pathlib import Path
 
 from lab import kube_pki
 from lab.errors import LabError
-from lab.fleet import FIRST_PORT, PORTS_PER_INSTANCE, network_of
+from lab.fleet import FIRST_PORT, PORTS_PER_INSTANCE, load_fleet, network_of
 from lab.paths import REPOSITORY, Settings, give_to_user, make_directory, remove_tree
 from lab.processes import Process
 from lab.run import Progress, run, tail
@@ -262,22 +262,23 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m lab.kube_plane", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    up = commands.add_parser("up", help="start it anew, and give each named host what a node needs")
+    up = commands.add_parser("up", help="start it anew, and make certificates for nodes")
     up.add_argument("--binaries", type=Path, required=True, help="folder with its programs")
-    up.add_argument("--node", action="append", default=[], metavar="NAME=ADDRESS", help="may be repeated")
+    up.add_argument("--nodes", metavar="PATTERN", help="hosts of inventories/lab, as with ansible's --limit")
     commands.add_parser("down", help="end it, and remove what it kept")
     options = parser.parse_args(arguments)
     try:
         if os.geteuid():
             raise LabError("it runs in a network namespace: be root, or use sudo -E")
-        plane = Plane(Settings.from_environment(os.environ))
+        settings = Settings.from_environment(os.environ)
+        plane = Plane(settings)
         if options.command == "down":
             plane.down()
             return 0
+        fleet = load_fleet(REPOSITORY / "inventories" / "lab", settings, options.nodes)
         plane.up(options.binaries.absolute(), Progress())
-        for node in options.node:
-            name, _equals, address = node.partition("=")
-            plane.issue_node(name, address)
+        for host in fleet.selected:
+            plane.issue_node(host.name, host.address)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
