@@ -23,7 +23,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change,
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import Api
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import NodeInfo, find_node
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_configuration import read_configuration
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import SECOND, Sets, where
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import SECOND, Sets, place_in
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import NodeView, expected
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_once import ClusterFacts, cluster_once, services_of
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member
@@ -149,7 +149,7 @@ class _Comparison:
             return settings_of(self._seen)
         if sets is None:
             return {}
-        return read_configuration(sets.text_of(self._node.name), where(sets.config_map))
+        return read_configuration(sets.text_of(self._node.name), place_in(sets.config_map, sets.key))
 
     def _changes(self, member: Member, want: Mapping[str, Any]) -> Iterator[Finding]:
         in_api = self._seen.place.kind == CONFIG_MAP

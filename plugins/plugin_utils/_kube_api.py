@@ -62,6 +62,7 @@ ENDPOINT_SLICES = Resource("endpointslices", "discovery.k8s.io")
 FELIX = Resource("felixconfigurations", "crd.projectcalico.org", namespaced=False)
 INSTALLATIONS = Resource("installations", "operator.tigera.io", namespaced=False)
 _REVIEWS = Resource("selfsubjectaccessreviews", "authorization.k8s.io", namespaced=False)
+_WHO = Resource("selfsubjectreviews", "authentication.k8s.io", namespaced=False)
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,13 @@ class Api:
         except NoAnswerError:
             return ""
         return answer.body.strip() if answer.status == 200 and isinstance(answer.body, str) else ""
+
+    def user(self) -> str:
+        """Who asks, by the name that the server has for him; empty where it does not say (before Kubernetes 1.28)."""
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        answer = self._write("POST", _WHO.path(), body, _JSON, "ask who this user is", allowed=(403, 404))
+        status = answer.body.get("status") if isinstance(answer.body, dict) else None
+        return str(((status if isinstance(status, dict) else {}).get("userInfo") or {}).get("username") or "")
 
     def may(self, verb: str, resource: Resource, namespace: str = "") -> bool:
         """Whether this user may do that."""

@@ -142,6 +142,11 @@ def where(found: Mapping[str, Any], kind: str = MAPS) -> str:
     return "%s %s/%s" % (kind, metadata.get("namespace", NAMESPACE), metadata.get("name"))
 
 
+def place_in(config_map: Mapping[str, Any], key: str) -> str:
+    """Where a configuration stands, for people."""
+    return "%s: %s" % (where(config_map), key)
+
+
 def begin(sets: Sets, text: str, going: bool = True) -> Tuple[Step, ...]:
     """What has to be there before the first node moves. text: the configuration of those that have moved.
 

@@ -42,8 +42,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_configuration i
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import (
     Sets,
     begin,
+    place_in,
     serves,
-    where,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_plugin import ClusterObjects, plugin_of
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member, Report, preflight
@@ -123,7 +123,7 @@ def look_at_cluster(api: Api, distribution: str) -> ClusterLook:
             if not api.may(verb, resource, SYSTEM_NAMESPACE if resource.namespaced else "")
         ]
     if lacking:
-        text = "this user may not do what is needed: %s" % ", ".join(lacking)
+        text = "%s may not do what is needed: %s" % (api.user() or "this user", ", ".join(lacking))
         cure = "give it that in a role of RBAC, see docs/kube-proxy.md"
         raise InputError([Problem("Kubernetes API (%s)" % api.server, text, cure)])
     daemon_sets = api.list(DAEMON_SETS)
@@ -193,7 +193,7 @@ def _ordered(
     waves = waves_of(plans, {member.host: member for member in members}, parse_waves(settings["waves"], PREFIX + "waves"))
     sets, text, home, steps = cluster.sets, "", False, []
     if sets:
-        text = with_settings(sets.text, want, where(sets.config_map))
+        text = with_settings(sets.text, want, place_in(sets.config_map, sets.key))
         home = goes_home(_configured(sets)[0], want)
         if waves:
             steps = [str(step) for step in begin(sets, text, not home)]
@@ -230,8 +230,9 @@ def _configured(sets: Optional[Sets]) -> Tuple[Dict[str, Any], Dict[str, Any]]:
     """The settings in the cluster's own ConfigMap, and those in ours. InputError where they cannot be read."""
     if sets is None:
         return {}, {}
-    own = read_configuration(sets.text, where(sets.config_map))
-    return own, read_configuration(sets.second_text, where(sets.second_map)) if sets.second_map else own
+    own = read_configuration(sets.text, place_in(sets.config_map, sets.key))
+    ours = sets.second_map
+    return own, read_configuration(sets.second_text, place_in(ours, sets.key)) if ours else own
 
 
 def _members(

@@ -104,6 +104,13 @@ def test_what_a_user_may_is_asked_beforehand(cluster: FakeCluster) -> None:
     assert not cluster.api.may("delete", PODS, "kube-system")
 
 
+def test_who_asks(cluster: FakeCluster) -> None:
+    assert cluster.api.user() == "visitor"
+    # An older server does not say.
+    cluster.raw = Answer(404, {"message": "not found"})
+    assert cluster.api.user() == ""
+
+
 def test_a_server_that_is_busy_is_asked_again_but_not_for_ever(cluster: FakeCluster) -> None:
     cluster.busy = 3
     assert cluster.api.get(NODES, "node1")

@@ -254,14 +254,14 @@ def test_what_the_user_may_not_do_is_named_before_anything_is_done(play: Play) -
     play.cluster.forbidden = {("patch", "nodes"), ("delete", "pods")}
     assert play.run() == {}
     said = play.said["plan"]["msg"]
-    assert "this user may not do what is needed: patch nodes, delete pods in kube-system" in said
+    assert "visitor may not do what is needed: patch nodes, delete pods in kube-system" in said
     assert play.cluster.said == []
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("mode: [", "ConfigMap kube-system/kube-proxy: is not YAML: line 1"),
+        ("mode: [", "ConfigMap kube-system/kube-proxy: config.conf: is not YAML: line 1"),
         (TEXT + "---\n" + TEXT, "has 2 of the kind KubeProxyConfiguration"),
         (TEXT.replace("iptables", "5"), "5 is not a text"),
     ],
