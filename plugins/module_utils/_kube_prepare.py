@@ -10,6 +10,7 @@ from typing import Dict, Iterable, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import MANAGED
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPVS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import IPVS_INTERFACE
 
 MODULES_FILE = "/etc/modules-load.d/netfleet-tcp-kube-proxy.conf"
@@ -35,14 +36,19 @@ _SPECS = re.compile(r"[;,]")
 
 
 def own_files(change: ProxyChange) -> Dict[str, str]:
-    """The texts of OWN_FILES by their paths; empty where there is to be none."""
+    """The texts of OWN_FILES by their paths; empty where there is to be none.
+
+    In the mode ipvs, an interface that is left alone already is so by our file, for all that is known: that stays.
+    """
     modules = "".join("%s\n" % name for name in change.modules)
     sysctls = "".join("%s = %s\n" % (key, change.sysctls[key]) for key in sorted(change.sysctls))
-    return {
+    found = {
         MODULES_FILE: "%s\n%s" % (MANAGED, modules) if modules else "",
         SYSCTL_FILE: "%s\n%s" % (MANAGED, sysctls) if sysctls else "",
-        UNMANAGED_FILE: _UNMANAGED % (MANAGED, IPVS_INTERFACE) if change.unmanaged else "",
     }
+    if change.unmanaged or change.mode != IPVS:
+        found[UNMANAGED_FILE] = _UNMANAGED % (MANAGED, IPVS_INTERFACE) if change.unmanaged else ""
+    return found
 
 
 def left_alone(texts: Iterable[str], interface: str = IPVS_INTERFACE, kind: str = "dummy") -> bool:
