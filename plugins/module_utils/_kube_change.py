@@ -159,7 +159,7 @@ def _steps(system: System, want: ProxyChange) -> Steps:
     return Steps(
         files=files,
         modules=tuple(missing_modules(system, want.modules)),
-        sysctls={key: value for key, value in want.sysctls.items() if values.get(key) != value},
+        sysctls={key: value for key, value in want.sysctls.items() if values.get(key) != " ".join(value.split())},
         restart=bool(want.path and want.place.unit) and (configured or mode != want.mode),
         former_mode=mode,
     )

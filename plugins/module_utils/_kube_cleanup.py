@@ -90,11 +90,14 @@ def _take_away(system: System, tools: Tools, seen: KernelSeen, left: Sequence[Re
     by_kind: Dict[str, List[str]] = {}
     for each in left:
         by_kind.setdefault(each.kind, []).extend(each.names)
+    servers = delete_servers(system, [each for each in seen.servers if str(each) in by_kind.get(SERVERS, ())])
+    # By its addresses the servers are known, so it stays where one of them does.
+    interfaces = () if servers else by_kind.get(INTERFACE, ())
     whys = [
+        *servers,
+        *(_run(system, [tools.path("ip"), "link", "delete", name]) for name in interfaces),
         # Rules first: sets are held by them.
         *_chains(system, seen, by_kind.get(CHAINS, ()), by_kind.get(SETS, ())),
-        *delete_servers(system, [each for each in seen.servers if str(each) in by_kind.get(SERVERS, ())]),
-        *(_run(system, [tools.path("ip"), "link", "delete", name]) for name in by_kind.get(INTERFACE, ())),
         *(_run(system, [tools.path(IPSET), "destroy", name]) for name in by_kind.get(SETS, ())),
         *(_run(system, [seen.nft, "delete", "table", *name.split()]) for name in by_kind.get(TABLE, ())),
     ]
@@ -129,7 +132,9 @@ def chain_script(text: str, chains: Container[Tuple[str, str]], sets: Container[
     destroyed. Empty where there is nothing to do. Each table is changed at once.
     """
     found: List[str] = []
-    table, gone, rules = "", [], []  # type: str, List[str], List[str]
+    table = ""
+    gone: List[str] = []
+    rules: List[str] = []
     for line in text.splitlines():
         if line.startswith("*"):
             table, gone, rules = line[1:].strip(), [], []

@@ -21,7 +21,8 @@ _DOCUMENT = re.compile(r"(?:---|\.\.\.)(?:[ \t]|\Z)")
 MASKED = "<left out>"
 # A line with which no YAML can go on.
 _NO_YAML = "@ left out"
-_ENVIRONMENT = re.compile(r"^([ \t]*(?:Environment|PassEnvironment|SetCredential\w*)[ \t]*=).*?(\\?)$", re.MULTILINE)
+# With the lines that go on after a backslash.
+_ENVIRONMENT = re.compile(r"^([ \t]*(?:Environment|SetCredential\w*)[ \t]*=)(?:[^\n]*\\\n)*[^\n]*$", re.MULTILINE)
 
 
 def rancher_text(text: str) -> Tuple[str, bool]:
@@ -63,4 +64,4 @@ def _of_json(text: str) -> Tuple[str, bool]:
 
 def unit_text(text: str) -> str:
     """A systemd unit without the values of its environment."""
-    return _ENVIRONMENT.sub(r"\1\2", text)
+    return _ENVIRONMENT.sub(r"\1", text)

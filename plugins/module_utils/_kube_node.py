@@ -57,7 +57,7 @@ def apply_sysctls(system: System, values: Mapping[str, str]) -> None:
             limit = system.sysctl_limit(key) or error.strerror or str(error)
             raise host_error(key, "cannot be set to %s: %s" % (value, limit)) from error
         now = values_of(system, [key]).get(key)
-        if now != value:
+        if now != " ".join(value.split()):
             raise host_error(key, "was set to %s, and is %s" % (value, now))
 
 

@@ -2,25 +2,26 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A node's part of a change of kube-proxy's mode."""
+"""kube-proxy of a node, brought to a mode, and back."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kube_proxy_mode
-short_description: The steps that bring kube-proxy to a mode, node by node
+short_description: Bring kube-proxy of a node to a mode, and back to what stood there before
 version_added: 0.1.0
 author:
   - netfleet.tcp contributors (@netfleet)
 description:
-  - On a node, brings kube-proxy to a mode (V(change)) - records what stands there, loads what the mode needs now and at
+  - Brings kube-proxy to a mode (V(change)) - records what stands there, loads what the mode needs now and at
     boot, writes the file that holds the setting, restarts kube-proxy, waits until it says that it runs the mode and is
     healthy, and takes away by name what the former mode has left. Where it does not come up, what stood there before is
     restored, and the error says what the journal says.
   - Such a change then waits for its end. It is given back (V(restore)) or stays (V(keep)); the latest that was kept can
     be given back too.
   - Opens real connections from the node to Services (V(connect)), until each endpoint was met.
-  - The role P(netfleet.tcp.kube_proxy#role) uses it, and says what the variables mean.
+  - Virtual servers of IPVS that go are those of kube-proxy; connections that went by them end with them.
+  - The role P(netfleet.tcp.kube_proxy#role) uses it, once it has looked at all nodes and at the API.
 extends_documentation_fragment:
   - netfleet.tcp.attributes
 attributes:

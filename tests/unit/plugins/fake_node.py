@@ -213,7 +213,10 @@ class FakeNode(FakeSystem):
         if line[0] == "modprobe":
             return super().run(line, stdin)
         assert self.lock_held, "changed the host without the lock: %s" % line
-        return self._changed(line, stdin)
+        try:
+            return self._changed(line, stdin)
+        except OSError as error:
+            return 1, "", error.strerror or str(error)
 
     def _shown(self, line: list[str]) -> str | None:
         if line[0] == "iptables-nft-save":
