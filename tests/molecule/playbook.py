@@ -21,7 +21,8 @@ CALLBACKS = REPOSITORY / "molecule" / "shared" / "callback"
 CONVERGE = REPOSITORY / "molecule" / "shared" / "converge.yml"
 ROLLBACK = REPOSITORY / "playbooks" / "rollback.yml"
 DRIFT = REPOSITORY / "molecule" / "shared" / "drift.yml"
-CHANGING = {f"netfleet.tcp.{name}" for name in ("tcp_tuning", "tcp_change", "tcp_rollback", "wireguard_links", "kube_proxy")}
+_ACTIONS = ("tcp_tuning", "tcp_change", "tcp_rollback", "wireguard_links", "kube_proxy")
+CHANGING = {f"netfleet.tcp.{name}" for name in _ACTIONS}
 
 
 @dataclass(frozen=True)
