@@ -64,7 +64,15 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import (
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import disabled, settings_of
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import parse_waves
 
-_TO_VERIFY: Tuple[Tuple[str, Resource], ...] = (("list", SERVICES), ("list", ENDPOINT_SLICES), ("list", DAEMON_SETS))
+_TO_VERIFY: Tuple[Tuple[str, Resource], ...] = (
+    ("list", SERVICES),
+    ("list", ENDPOINT_SLICES),
+    ("list", DAEMON_SETS),
+    ("list", NODES),
+)
+# By the DaemonSets that tell of a network plugin: where its own configuration stands. Of those that are not there the
+# server may say that they are forbidden.
+_CILIUM, _CALICO = ("cilium",), ("calico-node", "canal")
 _T = TypeVar("_T")
 
 
@@ -120,21 +128,14 @@ def look_at_cluster(api: Api, distribution: str) -> ClusterLook:
             if resource.namespaced
             else _permission(verb, resource)
             for verb, resource in NEEDED
-            if not api.may(verb, resource, SYSTEM_NAMESPACE if resource.namespaced else "")
+            if (verb, resource) not in _TO_VERIFY and not api.may(verb, resource, SYSTEM_NAMESPACE if resource.namespaced else "")
         ]
     if lacking:
         text = "%s may not do what is needed: %s" % (api.user() or "this user", ", ".join(lacking))
         cure = "give it that in a role of RBAC, see docs/kube-proxy.md"
         raise InputError([Problem("Kubernetes API (%s)" % api.server, text, cure)])
     daemon_sets = api.list(DAEMON_SETS)
-    plugin = plugin_of(
-        ClusterObjects(
-            daemon_sets=tuple(daemon_sets),
-            cilium=(api.get(CONFIG_MAPS, "cilium-config", SYSTEM_NAMESPACE) or {}).get("data"),
-            felix=(api.get(FELIX, "default") or {}).get("spec"),
-            installation=(api.get(INSTALLATIONS, "default") or {}).get("spec"),
-        )
-    )
+    plugin = plugin_of(_plugin_objects(api, daemon_sets))
     around = Around(
         api=True,
         plugin=plugin,
@@ -149,6 +150,21 @@ def look_at_cluster(api: Api, distribution: str) -> ClusterLook:
     return ClusterLook(nodes, around, sets, served(api, sets))
 
 
+def _plugin_objects(api: Api, daemon_sets: Sequence[Mapping[str, Any]]) -> ClusterObjects:
+    names = {str((each.get("metadata") or {}).get("name")) for each in daemon_sets}
+
+    def read(of: Sequence[str], resource: Resource, name: str, field: str) -> Any:
+        namespace = SYSTEM_NAMESPACE if resource.namespaced else ""
+        return (api.get(resource, name, namespace) or {}).get(field) if names & set(of) else None
+
+    return ClusterObjects(
+        daemon_sets=tuple(daemon_sets),
+        cilium=read(_CILIUM, CONFIG_MAPS, "cilium-config", "data"),
+        felix=read(_CALICO, FELIX, "default", "spec"),
+        installation=read(_CALICO, INSTALLATIONS, "default", "spec"),
+    )
+
+
 def _permission(verb: str, resource: Resource) -> str:
     return "%s %s" % (verb, resource)
 
@@ -161,24 +177,30 @@ def plan_run(looks: Mapping[str, HostLook], cluster: ClusterLook) -> RunPlan:
     if reasons:
         return RunPlan(none="there is no kube-proxy: %s" % reasons[0])
     members, problems = _members(looks, cluster, _configured(cluster.sets))
-    if problems:
-        raise InputError(problems)
     parts = Cluster(
         distribution=distribution,
         plugin=cluster.around.plugin.name,
         gates=tuple({**_gates(members), **(settings["fields"].get(FEATURE_GATES) or {})}.items()),
         scheduler=str(settings["fields_ipvs"].get(SCHEDULER) or DEFAULT_SCHEDULER),
     )
-    mode, why = settings["mode"], "as kube_proxy_mode says"
-    if mode == AUTO:
-        choice = choose([member.ability for member in members], parts)
-        mode, why = choice.mode, str(choice)
-    want = wanted(settings, mode)
-    report = preflight(members, mode, want, parts, cluster.around, settings["tolerate"])
+    try:
+        mode, why = _mode(settings["mode"], members, parts)
+        want = wanted(settings, mode)
+        report = preflight(members, mode, want, parts, cluster.around, settings["tolerate"])
+    except InputError as error:
+        raise InputError([*problems, *error.problems]) from error
     plans, more = _plans(members, want, looks, cluster)
-    if report.problems or more:
-        raise InputError([*report.problems, *more])
+    if problems or report.problems or more:
+        raise InputError([*problems, *report.problems, *more])
     return _ordered(members, plans, want, settings, cluster, report, why)
+
+
+def _mode(declared: str, members: Sequence[Member], cluster: Cluster) -> Tuple[str, str]:
+    """The mode, and why it is that one."""
+    if declared != AUTO:
+        return declared, "as kube_proxy_mode says"
+    choice = choose([member.ability for member in members], cluster)
+    return choice.mode, str(choice)
 
 
 def _ordered(

@@ -22,7 +22,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import Pr
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULE_INDEX, SUBJECTS
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_kube import kube_check, kube_findings
-from tests.unit.plugins.plugin_utils.fake_cluster import NODES, TEXT, FakeCluster, FakeNode
+from tests.unit.plugins.plugin_utils.fake_cluster import NODES, TEXT, FakeCluster, FakeNode, daemon_set
 
 
 class Play:
@@ -283,8 +283,16 @@ def test_line_ends_of_windows_and_fields_that_nobody_knows(play: Play) -> None:
 def test_a_cluster_without_kube_proxy_is_said_and_left_alone(play: Play) -> None:
     cilium = {"metadata": {"namespace": "kube-system", "name": "cilium-config"}, "data": {"kube-proxy-replacement": "true"}}
     play.cluster._put("configmaps", cilium)
+    plugin = daemon_set(nodeSelector={"nobody": "has it"})
+    plugin["metadata"]["name"] = "cilium"
+    play.cluster._put("daemonsets", plugin)
     assert play.look()["msg"].startswith("there is no kube-proxy: Cilium does its work")
     assert (play.said["plan"]["waves"], play.said["plan"]["by_api"]) == ([], False)
+
+
+def test_what_concerns_a_plugin_that_is_not_there_need_not_be_allowed(play: Play) -> None:
+    play.cluster.forbidden = {("get", "felixconfigurations"), ("get", "installations")}
+    assert len(play.look()["waves"]) == 3
 
 
 def test_a_cluster_that_does_not_answer(play: Play) -> None:
