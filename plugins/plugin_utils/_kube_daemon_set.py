@@ -21,16 +21,20 @@ from typing import Any, Dict, List, Optional, Tuple
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem, input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_MAPS
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_affinity import (
+    LABEL,
+    divided,
+    with_expression,
+    without_expression,
+)
 
 NAMESPACE, DAEMON_SET = "kube-system", "kube-proxy"
 # Our ConfigMap and DaemonSet, and what the label of their pods is.
 SECOND = "kube-proxy-netfleet"
-LABEL = "netfleet.tcp/kube-proxy"
 LEAVING, MOVED = "leaving", "moved"
 # On our ConfigMap: what of the first DaemonSet was changed, as it was.
 FORMER = "netfleet.tcp/former"
 _OURS = {"app.kubernetes.io/managed-by": "netfleet.tcp"}
-_EXPRESSION = {"key": LABEL, "operator": "DoesNotExist"}
 _ON_DELETE = {"type": "OnDelete"}
 _SHELLS = ("sh", "bash", "ash", "dash")
 # What the server writes into an object, and refuses or ignores in a new one.
@@ -119,7 +123,7 @@ class Sets:
     @property
     def begun(self) -> bool:
         """Whether anything of ours is there."""
-        return bool(self.second_map or self.second_set or self.labels or _divided(self.daemon_set))
+        return bool(self.second_map or self.second_set or self.labels or divided(self.daemon_set))
 
 
 def config_map_of(distribution: str) -> Tuple[str, str]:
@@ -160,7 +164,7 @@ def begin(sets: Sets, text: str, going: bool = True) -> Tuple[Step, ...]:
     steps: List[Step] = []
     if not sets.second_map:
         steps.append(Step(CREATE, MAPS, SECOND, _second_map(sets, text), why="the new settings"))
-    if not _divided(sets.daemon_set):
+    if not divided(sets.daemon_set):
         why = "pods stay as they are; those of labelled nodes go"
         steps.append(Step(REPLACE, SETS, DAEMON_SET, _divided_set(sets.daemon_set), why=why))
     if not sets.second_set:
@@ -222,7 +226,7 @@ def end(sets: Sets) -> Tuple[Step, ...]:
     steps: List[Step] = []
     if sets.second_set:
         steps.append(Step(DELETE, SETS, SECOND))
-    if _divided(sets.daemon_set):
+    if divided(sets.daemon_set):
         restored = _restored_set(sets)
         why = (
             "as it was; its own way to update, %s, restarts pods once more" % restored["spec"]["updateStrategy"]["type"]
@@ -373,64 +377,23 @@ def _bare(found: Mapping[str, Any], keep_version: bool = False) -> Object:
     return changed
 
 
-def _terms(affinity: Optional[Mapping[str, Any]]) -> List[Any]:
-    required = ((affinity or {}).get("nodeAffinity") or {}).get("requiredDuringSchedulingIgnoredDuringExecution") or {}
-    return list(required.get("nodeSelectorTerms") or ())
-
-
-def _divided(daemon_set: Mapping[str, Any]) -> bool:
-    """Whether the cluster's own DaemonSet leaves labelled nodes to ours."""
-    terms = _terms(_template(daemon_set)["spec"].get("affinity"))
-    return any(_EXPRESSION in (term.get("matchExpressions") or ()) for term in terms)
-
-
 def _divided_set(daemon_set: Mapping[str, Any]) -> Object:
     changed = _bare(daemon_set, keep_version=True)
     # In one request: with another way to update, the new affinity would restart all pods.
     changed["spec"]["updateStrategy"] = dict(_ON_DELETE)
     spec = changed["spec"]["template"]["spec"]
-    spec["affinity"] = _with_expression(spec.get("affinity"))
+    spec["affinity"] = with_expression(spec.get("affinity"))
     return changed
-
-
-def _with_expression(affinity: Optional[Mapping[str, Any]]) -> Object:
-    """An affinity that holds in addition only for nodes without the label."""
-    # Terms are alternatives, so each of them gets it; an empty one matches nothing, and has to stay empty.
-    terms = [
-        {**term, "matchExpressions": [*(term.get("matchExpressions") or ()), dict(_EXPRESSION)]} if term else term
-        for term in _terms(affinity)
-    ] or [{"matchExpressions": [dict(_EXPRESSION)]}]
-    node = {
-        **((affinity or {}).get("nodeAffinity") or {}),
-        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms},
-    }
-    return {**(affinity or {}), "nodeAffinity": node}
-
-
-def _without_expression(affinity: Mapping[str, Any]) -> Optional[Object]:
-    terms = []
-    for term in _terms(affinity):
-        left = [each for each in term.get("matchExpressions") or () if each != _EXPRESSION]
-        rest = {name: value for name, value in term.items() if name != "matchExpressions"}
-        kept = {**rest, **({"matchExpressions": left} if left else {})}
-        terms += [kept] if kept or not term else []
-    node = dict(affinity.get("nodeAffinity") or {})
-    if terms:
-        node["requiredDuringSchedulingIgnoredDuringExecution"] = {"nodeSelectorTerms": terms}
-    else:
-        node.pop("requiredDuringSchedulingIgnoredDuringExecution", None)
-    whole = {**affinity, "nodeAffinity": node} if node else {n: v for n, v in affinity.items() if n != "nodeAffinity"}
-    return whole or None
 
 
 def _own_affinity(sets: Sets) -> Optional[Object]:
     """The affinity of the cluster's own DaemonSet, without what was added to it."""
     affinity: Optional[Object] = _template(sets.daemon_set)["spec"].get("affinity")
-    if not affinity or not _divided(sets.daemon_set):
+    if not affinity or not divided(sets.daemon_set):
         return affinity
     was: Optional[Object] = _former(sets).get("affinity")
     # Exactly as it was, unless somebody else has changed it since: else its pods would count as outdated.
-    return was if affinity == _with_expression(was) else _without_expression(affinity)
+    return was if affinity == with_expression(was) else without_expression(affinity)
 
 
 def _former(sets: Sets) -> Dict[str, Any]:

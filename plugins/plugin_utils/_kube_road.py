@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Dict, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_affinity import LABEL
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import (
     CONFIG_MAPS,
     DAEMON_SETS,
@@ -24,7 +25,6 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set impo
     CREATE,
     DAEMON_SET,
     DELETE,
-    LABEL,
     MAPS,
     NAMESPACE,
     NO_POD,

@@ -20,7 +20,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import needed
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import IPVS_INTERFACE
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import LABEL, LEAVING, MOVED, Sets
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_affinity import LABEL
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import LEAVING, MOVED, Sets
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import changed_file
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import scheduler_of

@@ -12,9 +12,9 @@ from typing import Any, Dict, List, Optional
 import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_affinity import LABEL
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import (
     FORMER,
-    LABEL,
     LEAVING,
     MOVED,
     SECOND,
