@@ -105,6 +105,8 @@ class Switch:
     def go_home(self) -> None:
         """From our DaemonSet to the cluster's own, which has the same settings by now. HostError, and it is back there."""
         before = self._try_services(self._expected())
+        # It would go the other way.
+        self._cleaned = True
         try:
             self._take(move_back(self._sets(), self._plan.node))
             self._verify(before)
