@@ -126,7 +126,7 @@ def _differences(
             yield Change(SUBJECT, field, _shown(value) or "", _shown(member.settings.get(field)))
     if seen.proxy_mode == mode:
         for residue in residues(seen.leftovers, mode):
-            yield Change(SUBJECT, residue.kind, "absent", ", ".join(residue.names), reason="left over: %s" % residue)
+            yield Change(SUBJECT, residue.kind, "absent", "there", reason="left over: %s" % residue)
     for key, value in sysctls.items():
         if seen.sysctls.get(key, value) != value:
             yield Change("sysctl", key, value, seen.sysctls[key], reason="the mode %s needs it" % mode)
