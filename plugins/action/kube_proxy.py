@@ -68,7 +68,7 @@ _EKS = "the add-on's next update overwrites it, unless its configuration values 
 
 
 class ActionModule(ChangeAction):
-    """look at every node; plan once; begin once; switch wave after wave; settle, go home and end, where the API holds it."""
+    """look at every node; plan once; switch wave after wave; before and after that, what the API needs."""
 
     verb = "kube_proxy"
 
@@ -164,7 +164,9 @@ class ActionModule(ChangeAction):
             return {**_skipped("nothing waits to be ended"), "waves": []}
         present = task_vars["ansible_play_hosts"]
         done = {*reached(given["plan"]["waves"], present)}
-        fitting = {node.node for node in plan.nodes if (not node.to_change and node.host in present) or node.host in done}
+        fitting = {
+            node.node for node in plan.nodes if (not node.to_change and node.host in present) or node.host in done
+        }
         missing = unsettled(served(api, sets), fitting)
         if missing and not self._task.check_mode:
             if not sets.labels:
@@ -303,7 +305,12 @@ def _result(
         "road": "its own files" if plan.road == FILES else "the DaemonSet of the cluster",
         "warnings": list(warnings),
         "diff": [
-            {"before_header": each.path, "after_header": each.path, "before": each.before or "", "after": each.after or ""}
+            {
+                "before_header": each.path,
+                "after_header": each.path,
+                "before": each.before or "",
+                "after": each.after or "",
+            }
             for each in files
         ],
     }

@@ -165,19 +165,20 @@ RULES: Tuple[Rule, ...] = (
     Rule(
         KUBE_PROXY_MODE,
         "kube-proxy runs another mode, or is not well",
-        "kube-proxy of a node does not answer, is not healthy, or runs another mode than the declared one: its configuration "
-        "was changed, or a kernel module was missing at its last start.",
+        "kube-proxy of a node does not answer, is not healthy, or runs another mode than the declared one: its "
+        "configuration was changed, or a kernel module was missing at its last start.",
     ),
     Rule(
         KUBE_PROXY_SETTINGS,
         "kube-proxy is configured otherwise",
-        "A setting of kube-proxy (scheduler, timeouts, strict ARP) is not the declared one. It counts from its next start on.",
+        "A setting of kube-proxy (scheduler, timeouts, strict ARP) is not the declared one. It counts from its next "
+        "start on.",
     ),
     Rule(
         KUBE_PROXY_SERVICES,
         "a node does not serve Services as the API has them",
-        "The kernel's own table differs from Services and EndpointSlices: an endpoint is missing or gone, or an address is "
-        "not on kube-ipvs0. Connections from that node fail or go astray.",
+        "The kernel's own table differs from Services and EndpointSlices: an endpoint is missing or gone, or an "
+        "address is not on kube-ipvs0. Connections from that node fail or go astray.",
     ),
     Rule(
         KUBE_PROXY_RESIDUE,
@@ -198,8 +199,8 @@ RULES: Tuple[Rule, ...] = (
     Rule(
         KUBE_PROXY_UNFINISHED,
         "a change of kube-proxy has not come to its end",
-        "A run was ended, or had not all nodes: part of the cluster has the new settings by the second DaemonSet, or a node "
-        "keeps what stood there before.",
+        "A run was ended, or had not all nodes: part of the cluster has the new settings by the second DaemonSet, or a "
+        "node keeps what stood there before.",
     ),
     Rule(
         KUBE_PROXY_UNVERIFIED,

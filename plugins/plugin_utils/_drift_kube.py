@@ -67,7 +67,7 @@ def kube_check(host: str, given: Mapping[str, Any]) -> KubeCheck:
 def kube_findings(
     check: KubeCheck, look: Callable[[], NodeSeen], connect: Callable[[], Api], directory: str, task: str
 ) -> Tuple[Finding, ...]:
-    """Every finding on a node. look: at the node, again where a Service differs; connect, directory, task: of the API."""
+    """Every finding on a node. look: at it, again where a Service differs; connect, directory, task: of the API."""
     if check.problems:
         return _merged(_of_problem(problem, rules.DECLARATION) for problem in check.problems)
     try:

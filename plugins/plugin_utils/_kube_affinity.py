@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which nodes a DaemonSet leaves to another one, by a label: added to whatever affinity its pods have, and taken out. Pure."""
+"""Which nodes a DaemonSet leaves to another one: by a label, in whatever affinity its pods have. Pure."""
 
 from __future__ import annotations
 

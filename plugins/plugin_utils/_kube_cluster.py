@@ -103,9 +103,10 @@ def needs_strict_arp(workloads: Iterable[Mapping[str, Any]]) -> Tuple[str, ...]:
     found: List[str] = []
     for each in workloads:
         for container in _containers(each):
-            image = str(container.get("image", "")).partition("@")[0]
-            name = image.rpartition("/")[2].partition(":")[0]
-            if image.partition(":")[0].endswith(_METALLB):
+            # Without the registry, which may have a port, and without the tag.
+            parts = str(container.get("image", "")).partition("@")[0].split("/")
+            name = parts[-1].partition(":")[0]
+            if "/".join([*parts[-2:-1], name]) == _METALLB:
                 found.append("MetalLB (%s)" % _where(each))
             elif name == _KUBE_VIP and _environment(container).get("vip_arp", "").lower() == "true":
                 found.append("kube-vip in ARP mode (%s)" % _where(each))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the API says of a cluster, asked once for all hosts of a task: whichever worker is first leaves it for the others.
+"""What the API says of a cluster, asked once for all hosts of a task: the first worker leaves it for the others.
 
 Each host is a process of its own, and each would ask for all Services. Runs on the controller alone.
 """

@@ -73,6 +73,7 @@ _TO_VERIFY: Tuple[Tuple[str, Resource], ...] = (
 # By the DaemonSets that tell of a network plugin: where its own configuration stands. Of those that are not there the
 # server may say that they are forbidden.
 _CILIUM, _CALICO = ("cilium",), ("calico-node", "canal")
+_NOT_ASKED = Around()
 _T = TypeVar("_T")
 
 
@@ -89,7 +90,7 @@ class ClusterLook:
     """What the API says of the cluster. served: the nodes that have a kube-proxy of a DaemonSet."""
 
     nodes: Tuple[NodeInfo, ...] = ()
-    around: Around = Around()
+    around: Around = _NOT_ASKED
     sets: Optional[Sets] = None
     served: Tuple[str, ...] = ()
 
@@ -128,7 +129,8 @@ def look_at_cluster(api: Api, distribution: str) -> ClusterLook:
             if resource.namespaced
             else _permission(verb, resource)
             for verb, resource in NEEDED
-            if (verb, resource) not in _TO_VERIFY and not api.may(verb, resource, SYSTEM_NAMESPACE if resource.namespaced else "")
+            if (verb, resource) not in _TO_VERIFY
+            and not api.may(verb, resource, SYSTEM_NAMESPACE if resource.namespaced else "")
         ]
     if lacking:
         text = "%s may not do what is needed: %s" % (api.user() or "this user", ", ".join(lacking))
@@ -212,7 +214,9 @@ def _ordered(
     report: Report,
     why: str,
 ) -> RunPlan:
-    waves = waves_of(plans, {member.host: member for member in members}, parse_waves(settings["waves"], PREFIX + "waves"))
+    waves = waves_of(
+        plans, {member.host: member for member in members}, parse_waves(settings["waves"], PREFIX + "waves")
+    )
     sets, text, home, steps = cluster.sets, "", False, []
     if sets:
         text = with_settings(sets.text, want, place_in(sets.config_map, sets.key))

@@ -22,7 +22,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import (
     standing_on,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import DEPRECATED, IPTABLES, IPVS, MODES, NFTABLES
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
+    DEPRECATED,
+    IPTABLES,
+    IPVS,
+    MODES,
+    NFTABLES,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import KEEPALIVE, fights, short_of_keepalive
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import Around, NodeInfo
 

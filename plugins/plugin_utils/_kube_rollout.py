@@ -114,9 +114,7 @@ def plan_node(
     )
 
 
-def _differences(
-    member: Member, want: Mapping[str, Any], sysctls: Mapping[str, str], label: str
-) -> Iterator[Change]:
+def _differences(member: Member, want: Mapping[str, Any], sysctls: Mapping[str, str], label: str) -> Iterator[Change]:
     seen, mode = member.seen, str(want[MODE])
     if seen.proxy_mode != mode:
         yield Change(SUBJECT, MODE, mode, seen.proxy_mode or None)
@@ -124,16 +122,21 @@ def _differences(
         # Where nothing says which mode, the one that runs is kube-proxy's own choice, and right as it is.
         if field != MODE or (seen.proxy_mode == mode and MODE in member.settings):
             yield Change(SUBJECT, field, _shown(value) or "", _shown(member.settings.get(field)))
-    if seen.proxy_mode == mode:
-        for residue in residues(seen.leftovers, mode):
-            yield Change(SUBJECT, residue.kind, "absent", "there", reason="left over: %s" % residue)
+    for residue in residues(seen.leftovers, mode) if seen.proxy_mode == mode else ():
+        yield Change(SUBJECT, residue.kind, "absent", "there", reason="left over: %s" % residue)
+    yield from _of_the_node(member, mode, sysctls)
+    if label == LEAVING:
+        yield Change(SUBJECT, LABEL, MOVED, LEAVING, reason="an earlier run has left the node without kube-proxy")
+
+
+def _of_the_node(member: Member, mode: str, sysctls: Mapping[str, str]) -> Iterator[Change]:
+    """What the mode needs beside kube-proxy, and what an earlier run has left undone."""
+    seen = member.seen
     for key, value in sysctls.items():
         if seen.sysctls.get(key, value) != value:
             yield Change("sysctl", key, value, seen.sysctls[key], reason="the mode %s needs it" % mode)
     if seen.stored:
         yield Change(SUBJECT, "change", "ended", seen.stored, reason="an earlier run has not come to its end")
-    if label == LEAVING:
-        yield Change(SUBJECT, LABEL, MOVED, LEAVING, reason="an earlier run has left the node without kube-proxy")
     if mode == IPVS and seen.managed_by_network_manager:
         yield Change(SUBJECT, IPVS_INTERFACE, "unmanaged", "managed", reason="NetworkManager would take its addresses")
 

@@ -22,11 +22,25 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
     ServiceTried,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import ENDPOINT_SLICES, NODES, SERVICES, Api
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import MOVED, Sets, Step, end, move, move_back
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import (
+    MOVED,
+    Sets,
+    Step,
+    end,
+    move,
+    move_back,
+)
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry, NodeView, expected
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import FILES, HOME, NodePlan
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import RESIDUE, Fault, faults, lost, named, to_try
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import (
+    RESIDUE,
+    Fault,
+    faults,
+    lost,
+    named,
+    to_try,
+)
 
 _PAUSE = 2.0
 # Of each kind of fault.
@@ -103,7 +117,7 @@ class Switch:
                 self._unschedulable(None)
 
     def go_home(self) -> None:
-        """From our DaemonSet to the cluster's own, which has the same settings by now. HostError, and it is back there."""
+        """From our DaemonSet to the cluster's own, which has the same settings by now. HostError: ours has it again."""
         before = self._try_services(self._expected())
         # It would go the other way.
         self._cleaned = True
@@ -112,7 +126,9 @@ class Switch:
             self._verify(before)
         except NetfleetError as error:
             back = self._attempt(lambda: self._take(move(self._sets(), self._plan.node)))
-            raise HostError([*error.problems, *(back or [Problem("", "it is served by the second DaemonSet")])]) from error
+            raise HostError(
+                [*error.problems, *(back or [Problem("", "it is served by the second DaemonSet")])]
+            ) from error
 
     def _changed(self, before: Sequence[ServiceTried]) -> Switched:
         plan = self._plan
@@ -209,7 +225,7 @@ class Switch:
         if outcome.id:
             problems += self._attempt(lambda: self._node.restore(outcome.id))
         elif plan.former and plan.former != plan.mode:
-            problems += self._attempt(lambda: self._clean_former())
+            problems += self._attempt(self._clean_former)
         if not problems and plan.former:
             problems += self._attempt(self._refuse_other_mode)
         return problems or [Problem("", _GIVEN_BACK % (plan.former or "as before"))]

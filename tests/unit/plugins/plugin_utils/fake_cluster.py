@@ -111,8 +111,8 @@ def node(name: str, **labels: str) -> Dict[str, Any]:
 class FakeCluster:
     """The API and its controllers.
 
-    broken: modes in which kube-proxy's container does not come up, by node. forbidden: (verb, plural). silent: no
-    answer. busy: so many answers to come are HTTP 503. said: every request that writes, as "verb plural/name".
+    broken: (node, mode or DaemonSet) in which kube-proxy's container does not come up. forbidden: (verb, plural).
+    silent: no answer. busy: so many answers to come are HTTP 503. said: every request that writes, as "verb plural/name".
     """
 
     server = "https://cluster.example:6443"
@@ -174,10 +174,11 @@ class FakeCluster:
         if self.busy:
             self.busy -= 1
             return Answer(503, {"message": "the server is not ready"})
-        if self.raw:
-            return self.raw
-        if path == "/version":
-            return Answer(200, {"gitVersion": "v1.34.2"})
+        if self.raw or path == "/version":
+            return self.raw or Answer(200, {"gitVersion": "v1.34.2"})
+        return self._answer(method, path, query, body)
+
+    def _answer(self, method: str, path: str, query: Sequence[Tuple[str, str]], body: Any) -> Answer:
         # Through JSON, as on a wire.
         body = json.loads(json.dumps(body))
         kind, name, rest = _parts(path)
@@ -291,7 +292,7 @@ class FakeCluster:
         mounted = pod["spec"]["volumes"][0]["configMap"]["name"]
         # It goes on with what its ConfigMap said when it started.
         mode = pod["mode"] = str(yaml.safe_load(self.text(mounted)).get("mode") or IPTABLES)
-        if (name, mode) in self.broken:
+        if {(name, mode), (name, owner)} & self.broken:
             waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
             last = {"terminated": {"exitCode": 1, "reason": "Error"}}
             container = {"name": "kube-proxy", "state": waiting, "lastState": last}
@@ -366,7 +367,7 @@ class FakeNode:
         left = self.cluster.residue_of.get(self.name, "")
         entry = replace(_ENTRY, scheduler="rr") if mode == IPVS else _ENTRY
         bound = ("10.96.0.10",) if mode == IPVS else ()
-        leftovers = Leftovers(interface=mode == IPVS or left == IPVS)
+        leftovers = Leftovers(interface=IPVS in (mode, left))
         found = (entry,) if mode and mode not in self.wrong and entries else ()
         return replace(self.seen, proxy_mode=mode, entries=found, bound=bound, leftovers=leftovers)
 

@@ -169,7 +169,7 @@ def test_a_client_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_kubeconfig_that_is_wrong_is_named(tmp_path: Path) -> None:
     pytest.importorskip("kubernetes")
-    with pytest.raises(InputError, match="kube_proxy_kubeconfig: .*: there is no such file"):
+    with pytest.raises(InputError, match=r"kube_proxy_kubeconfig: .*: there is no such file"):
         connect(str(tmp_path / "none"), "", 5.0)
     broken = tmp_path / "config"
     broken.write_text("clusters: [", encoding="utf-8")

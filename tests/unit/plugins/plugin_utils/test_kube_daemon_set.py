@@ -273,7 +273,9 @@ def test_several_containers_of_which_none_is_kube_proxy() -> None:
 
 
 def test_a_config_map_without_the_key() -> None:
-    with pytest.raises(InputError, match=r"ConfigMap kube-system/kube-proxy: has no config \(it has: config.conf, kube"):
+    with pytest.raises(
+        InputError, match=r"ConfigMap kube-system/kube-proxy: has no config \(it has: config.conf, kube"
+    ):
         configuration(config_map(), "config")
 
 

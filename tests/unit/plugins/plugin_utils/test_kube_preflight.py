@@ -43,9 +43,7 @@ def _member(host: str = "node1", settings: Any = None, info: NodeInfo = NODE, **
     return Member(host, replace(SEEN, **seen), settings or {}, info)
 
 
-def _check(
-    *members: Member, mode: str = IPVS, around: Around = NOTHING, tolerated: Any = (), **want: Any
-) -> Report:
+def _check(*members: Member, mode: str = IPVS, around: Around = NOTHING, tolerated: Any = (), **want: Any) -> Report:
     fields = {"mode": mode, **{name.replace("_", "."): value for name, value in want.items()}}
     return preflight(members, mode, fields, Cluster(), around, tolerated)
 
@@ -67,7 +65,9 @@ def test_all_problems_of_all_nodes_are_said_at_once_and_by_node() -> None:
             _member("c", info=replace(NODE, ready=False)),
         )
     )
-    assert "a: ipvs needs modules that this kernel does not have: ip_vs_rr, ip_vs_wrr, ip_vs_sh, nf_conntrack" in said[0]
+    assert (
+        "a: ipvs needs modules that this kernel does not have: ip_vs_rr, ip_vs_wrr, ip_vs_sh, nf_conntrack" in said[0]
+    )
     assert said[1] == "a: ip_vs_rr: /etc/modprobe.d/x.conf forbids it"
     assert said[2].startswith("b: IPVS has other users, whose virtual servers would be lost: keepalived.service runs")
     assert "kube_proxy_tolerate: [foreign_ipvs] goes on all the same" in said[2]
@@ -133,7 +133,8 @@ def test_what_is_only_said() -> None:
     info = replace(NODE, kubernetes="v1.36.1")
     sysctls = {"net.ipv4.tcp_keepalive_time": "7200"}
     report = _check(
-        _member("a", info=info, sysctls=sysctls), _member("b", info=info, proxy_mode="", health="no answer", limits=("x",))
+        _member("a", info=info, sysctls=sysctls),
+        _member("b", info=info, proxy_mode="", health="no answer", limits=("x",)),
     )
     assert report.problems == ()
     told = "\n".join(report.warnings)

@@ -227,7 +227,7 @@ def test_a_node_that_fails_on_its_way_home_keeps_the_second_set(play: Play) -> N
     for number, host in enumerate(NODES):
         play.step(host, "switch", plan=plan, number=number)
     settled = play.step("node1", "settle", plan=plan)
-    play.cluster.broken = {("node1", "ipvs")}
+    play.cluster.broken = {("node1", "kube-proxy")}
     said = play.step("node1", "home", plan=plan, settled=settled, number=0)
     assert "it is served by the second DaemonSet" in json.dumps(said["problems"])
     assert play.step("node2", "home", plan=plan, settled=settled, number=1)["skipped"]
@@ -281,7 +281,10 @@ def test_line_ends_of_windows_and_fields_that_nobody_knows(play: Play) -> None:
 
 
 def test_a_cluster_without_kube_proxy_is_said_and_left_alone(play: Play) -> None:
-    cilium = {"metadata": {"namespace": "kube-system", "name": "cilium-config"}, "data": {"kube-proxy-replacement": "true"}}
+    cilium = {
+        "metadata": {"namespace": "kube-system", "name": "cilium-config"},
+        "data": {"kube-proxy-replacement": "true"},
+    }
     play.cluster._put("configmaps", cilium)
     plugin = daemon_set(nodeSelector={"nobody": "has it"})
     plugin["metadata"]["name"] = "cilium"
@@ -385,7 +388,9 @@ def test_drift_names_a_change_without_an_end(play: Play, tmp_path: Path) -> None
     play.begin(("node1",))
     play.run()
     assert [finding.rule for finding in _findings(play, tmp_path)] == ["kube-proxy-unfinished"]
-    assert {finding.rule for finding in _findings(play, tmp_path, "node2", mode="iptables")} == {"kube-proxy-unfinished"}
+    assert {finding.rule for finding in _findings(play, tmp_path, "node2", mode="iptables")} == {
+        "kube-proxy-unfinished"
+    }
 
 
 def test_drift_of_what_cannot_be_meant_or_seen(play: Play, tmp_path: Path) -> None:

@@ -139,7 +139,8 @@ def test_arguments_of_a_unit() -> None:
 def _hosts(**given: Tuple[str, bool, bool]) -> Tuple[List[NodePlan], Dict[str, Member]]:
     """By host: its zone, whether it is a control plane, whether it has to change."""
     members = {
-        host: replace(_member(zone=zone, control_plane=control), host=host) for host, (zone, control, _it) in given.items()
+        host: replace(_member(zone=zone, control_plane=control), host=host)
+        for host, (zone, control, _it) in given.items()
     }
     plans = [replace(_plan(members[host]), changes=_plan(members[host]).changes * given[host][2]) for host in given]
     return plans, members
@@ -188,7 +189,9 @@ def test_a_node_without_fault() -> None:
     assert [fault.text for fault in faults(seen, IPVS, {"ipvs.scheduler": "lc"}, [HTTP])] == [
         "has the scheduler rr, not lc"
     ]
-    assert [fault.key for fault in faults(replace(seen, bound=()), IPVS, {}, [HTTP])] == ["10.96.0.10 (default/web:http)"]
+    assert [fault.key for fault in faults(replace(seen, bound=()), IPVS, {}, [HTTP])] == [
+        "10.96.0.10 (default/web:http)"
+    ]
 
 
 def test_faults_of_every_kind() -> None:

@@ -189,7 +189,7 @@ def test_connections_that_were_answered_before_and_are_not_since_are_a_reason(fl
     plan = fleet.plan(mode="nftables")
     fleet.begin(plan)
     fleet.nodes["node1"].unanswered = {"nftables"}
-    with pytest.raises(HostError, match="default/web:http at 10.96.0.10:80: 1 of 1 connections failed: timed out"):
+    with pytest.raises(HostError, match=r"default/web:http at 10.96.0.10:80: 1 of 1 connections failed: timed out"):
         fleet.switch(plan, "node1")
     # Those that were not answered before, as where a NetworkPolicy keeps nodes out, are none.
     fleet.begin(plan)
@@ -264,11 +264,12 @@ def test_a_node_on_which_the_clusters_own_set_fails_stays_with_ours(fleet: Fleet
     for host in NODES:
         fleet.switch(plan, host)
     fleet.road().take(settle(fleet.sets(), plan.text))
-    fleet.cluster.broken = {("node2", "ipvs")}
+    fleet.cluster.broken = {("node2", "kube-proxy")}
     fleet.switch_of(plan, "node1").go_home()
     with pytest.raises(HostError, match="kube-proxy does not come up"):
         fleet.switch_of(plan, "node2").go_home()
     assert fleet.cluster.labels() == {"node2": "moved", "node3": "moved"}
+    assert fleet.modes() == ["ipvs"] * 3
 
 
 def test_a_config_map_whose_mode_no_pod_has_picked_up_yet(fleet: Fleet) -> None:
