@@ -112,7 +112,7 @@ class FakeCluster:
     """The API and its controllers.
 
     broken: (node, mode or DaemonSet) in which kube-proxy's container does not come up. forbidden: (verb, plural).
-    silent: no answer. busy: so many answers to come are HTTP 503. said: every request that writes, as "verb plural/name".
+    silent: no answer. busy: so many answers to come are HTTP 503. said: every request that writes: "verb plural/name".
     """
 
     server = "https://cluster.example:6443"
