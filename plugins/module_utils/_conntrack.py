@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where a connection of this host was taken to: the kernel's connection tracking, asked for that one. Pure.
 
-Whichever way a mode of kube-proxy goes (DNAT of iptables and nftables, IPVS with net.ipv4.vs.conntrack, which kube-proxy
-sets), the reply comes from the endpoint. Sources: linux/netfilter/nfnetlink_conntrack.h, nfnetlink.h.
+Whichever way a mode of kube-proxy goes (DNAT of iptables and nftables, IPVS with net.ipv4.vs.conntrack, which it sets
+itself), the reply comes from the endpoint. Sources: linux/netfilter/nfnetlink_conntrack.h, nfnetlink.h.
 """
 
 from __future__ import annotations

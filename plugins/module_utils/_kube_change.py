@@ -222,9 +222,7 @@ def _make(system: System, want: ProxyChange, steps: Steps, clock: Clock) -> None
         _restart(system, want, want.mode, steps.files, clock)
 
 
-def _restart(
-    system: System, want: ProxyChange, mode: str, files: Tuple[_Difference, ...], clock: Clock
-) -> None:
+def _restart(system: System, want: ProxyChange, mode: str, files: Tuple[_Difference, ...], clock: Clock) -> None:
     """Restart kube-proxy and wait until it is up in a mode; without one, it did not answer before either."""
     unit = want.place.unit
     former = start_of(system, unit)

@@ -91,7 +91,8 @@ def _problems(
     wanted = set(service.endpoints)
     if not wanted:
         # Nothing is to answer.
-        return ["%d connections were taken, by nobody that is ready" % untold] if untold or met else []
+        taken = made - sum(failed.values())
+        return ["%d connections were taken, by nobody that is ready" % taken] if taken else []
     found = ["%d of %d connections failed: %s" % (count, made, why) for why, count in failed.items()]
     strangers = sorted(set(met) - wanted)
     if strangers:

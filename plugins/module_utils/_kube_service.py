@@ -40,9 +40,7 @@ class Watch:
 class Clock:
     """Time as a wait sees it."""
 
-    def __init__(
-        self, sleep: Callable[[float], None] = time.sleep, now: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, sleep: Callable[[float], None] = time.sleep, now: Callable[[], float] = time.monotonic) -> None:
         self.sleep, self.now = sleep, now
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._desired import MANAGED, is_ours
+from ansible_collections.netfleet.tcp.plugins.module_utils._desired import is_ours
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
 from ansible_collections.netfleet.tcp.plugins.module_utils._ipvs import read_timeouts
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import (
@@ -66,6 +66,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_service import 
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import KEYS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_unit import cat_command, command_of
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe_modules import observe_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_path
@@ -187,7 +188,7 @@ def _files(system: System, place: Place, limits: List[str]) -> Tuple[ProxyFile, 
                 limits.append("%s: %s" % (path, why or "is not there"))
             continue
         known = True
-        if place.kind == RANCHER_FILES and not text.startswith(MANAGED):
+        if place.kind == RANCHER_FILES and not is_ours(FileState(path, "file", text=text)):
             text, known = rancher_text(text)
         if not known:
             limits.append("%s: is not written one key a line, so that secrets in it cannot be told" % path)

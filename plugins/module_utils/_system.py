@@ -100,10 +100,10 @@ class System(Protocol):
         """The kernel's answer of one datagram to a request (see _netlink); empty where it gives none."""
 
     def http_get(self, place: str, path: str, seconds: float) -> Tuple[int, str]:
-        """Status and text of what answers at ADDRESS:PORT by HTTP; 0 and why where nothing does within so many seconds."""
+        """Status and text of what answers at ADDRESS:PORT by HTTP; 0 and why where nothing does in time."""
 
     def connect(self, address: str, port: int, seconds: float) -> Tuple[str, str, int]:
-        """Open a TCP connection and close it again: why that failed, empty where it did not; its own address and port."""
+        """Open a TCP connection and close it: why that failed, empty where it did not; its own address and port."""
 
     def send_datagram(self, address: str, port: int) -> None:
         """Send an empty UDP datagram. Where it cannot be sent, nothing happens."""

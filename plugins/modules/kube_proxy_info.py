@@ -102,9 +102,7 @@ def main() -> None:
     asked = module.params
 
     def work() -> dict:
-        seen = observe_kube(
-            LinuxSystem(), asked["distribution"], asked["metrics"], asked["healthz"], asked["entries"]
-        )
+        seen = observe_kube(LinuxSystem(), asked["distribution"], asked["metrics"], asked["healthz"], asked["entries"])
         return {"changed": False, "node": to_wire(seen), "residues": [str(each) for each in seen.residues]}
 
     run_module(module, work)

@@ -30,6 +30,8 @@ NFT_MODULES = ("nf_tables", "nft_chain_nat", "nft_ct", "nft_fib_ipv4", "nft_masq
 _PROGRAMS = ("ip", "nft", "ipset", "iptables-nft-save", "iptables-nft-restore")
 _MODE = re.compile(r"(?:proxy-mode[= ]|mode: )\"?(\w+)")
 _FAMILY = 42
+# As the kernel says that there is no such thing.
+REFUSED = struct.pack("=IHHIIi", 20, 2, 0, 1, 0, -2)
 _SAYS = {"k3s": "k3s version v1.36.4+k3s1 (98262b5d)\ngo version go1.26\n", "kube-proxy": "Kubernetes v1.36.4\n"}
 # kube-proxy's rules of the mode iptables, and of ipvs, shortened; the kubelet's stay.
 _OF_IPTABLES = """\
@@ -124,6 +126,7 @@ class FakeNode(FakeSystem):
         self.ran: list[list[str]] = []
         self.met: list[str] = []  # endpoints of connections to come, in turn; empty: refused
         self.tracked = True
+        self.refused_by_netlink = False
         self.time = 0.0
         for name in _PROGRAMS:
             self.put("/usr/sbin/" + name)
@@ -176,9 +179,12 @@ class FakeNode(FakeSystem):
         return super().read(path)
 
     def http_get(self, place: str, path: str, seconds: float) -> tuple[int, str]:
+        assert path == {METRICS: "/proxyMode", HEALTHZ: "/healthz"}[place]
+        assert 0 < seconds < 10
         return self.answers.get(place, (0, "connection refused"))
 
     def connect(self, address: str, port: int, seconds: float) -> tuple[str, str, int]:
+        assert 0 < seconds < 10
         end = self.met.pop(0) if self.met else ""
         self.met += [end] if end else []
         if not end or end == "refused":
@@ -189,6 +195,8 @@ class FakeNode(FakeSystem):
     def netlink(self, protocol: int, request: bytes) -> bytes:
         if protocol == _conntrack.PROTOCOL:
             return self.sockets[request][0]
+        if self.refused_by_netlink:
+            return REFUSED
         ((kind, body),) = _netlink.messages(request)
         if kind == 16:
             return _netlink.message(16, b"\1\2\0\0" + _netlink.attribute(1, struct.pack("=H", _FAMILY)))

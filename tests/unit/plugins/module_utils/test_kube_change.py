@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from dataclasses import replace
 
@@ -73,7 +74,11 @@ def test_from_any_mode_to_any_other_and_back(former: str, mode: str) -> None:
     before = running(node)
     outcome = do(node, to(mode))
     assert running(node) == (mode, [])
-    assert (outcome.restarted, outcome.former_mode, outcome.warnings) == (former != mode or mode == IPTABLES, former, ())
+    assert (outcome.restarted, outcome.former_mode, outcome.warnings) == (
+        former != mode or mode == IPTABLES,
+        former,
+        (),
+    )
     if outcome.id:
         back(node, outcome.id)
     assert running(node) == before
@@ -91,7 +96,9 @@ def test_iptables_to_ipvs_step_by_step() -> None:
     assert node.sysctls[KEEPALIVE] == "600"
     assert ["nmcli", "general", "reload", "conf"] in node.ran
     order = [step.split(" ")[0] + " " + step.split("/")[-1] for step in node.steps]
-    assert order.index("restart restart") > order.index("file zz-netfleet-tcp.yaml") > order.index("file kube-proxy.json")
+    assert (
+        order.index("restart restart") > order.index("file zz-netfleet-tcp.yaml") > order.index("file kube-proxy.json")
+    )
 
 
 def test_a_second_run_changes_nothing() -> None:
@@ -183,10 +190,8 @@ def test_a_run_that_is_killed_is_taken_back_by_the_next(fault: int) -> None:
     node = a_node()
     node.fail_at, node.deadly = fault, True
     want = to(IPVS, modules=("ip_vs",), sysctls={KEEPALIVE: "600"})
-    try:
+    with contextlib.suppress(HostError, OSError):
         do(node, want)
-    except (HostError, OSError):
-        pass
     node.fail_at, node.dead = 0, False
     before = node.starts
     outcome = do(node, want)
@@ -340,7 +345,7 @@ def test_what_could_not_be_cleaned_up_is_said() -> None:
 def test_a_record_that_is_damaged_is_refused_by_name() -> None:
     node = a_node()
     node.put(STORED, "{}")
-    with pytest.raises(HostError, match="kube-proxy.json: cannot be read as a change of kube-proxy"):
+    with pytest.raises(HostError, match=r"kube-proxy\.json: cannot be read as a change of kube-proxy"):
         do(node, to(IPVS))
     assert observe_kube(node).stored == "unreadable"
 

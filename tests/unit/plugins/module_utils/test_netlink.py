@@ -12,9 +12,7 @@ import pytest
 from ansible_collections.netfleet.tcp.plugins.module_utils import _conntrack, _ipvs, _netlink
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPVS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
-from tests.unit.plugins.fake_node import CLUSTER_IP, ENDPOINT, FakeNode, tracked
-
-REFUSED = struct.pack("=IHHIIi", 20, 2, 0, 1, 0, -2)
+from tests.unit.plugins.fake_node import CLUSTER_IP, ENDPOINT, REFUSED, FakeNode, tracked
 
 
 def test_attributes_are_padded_and_found_again() -> None:
@@ -92,11 +90,8 @@ def test_timeouts_and_servers_of_ipvs() -> None:
 
 
 def test_without_ipvs_it_is_said_what_cannot_be_taken_away() -> None:
-    class Without(FakeNode):
-        def netlink(self, protocol: int, request: bytes) -> bytes:
-            return REFUSED
-
-    node = Without()
+    node = FakeNode()
+    node.refused_by_netlink = True
     assert _ipvs.read_timeouts(node) == {}
     assert _ipvs.delete_servers(node, []) == []
     assert _ipvs.delete_servers(node, [ProxyEntry("tcp", CLUSTER_IP, 80)]) == [
