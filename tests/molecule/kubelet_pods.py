@@ -159,7 +159,7 @@ def field(pod: Object, reference: Object) -> str:
 
 
 class Container:
-    """A container of a pod: a process in a mount namespace of its own. again: of the ends after which it starts anew."""
+    """A container of a pod: a process in a mount namespace of its own. again: after which ends it starts anew."""
 
     def __init__(self, spec: Object, directory: Path, again: str) -> None:
         self.spec, self._directory, self._again = spec, directory, again

@@ -16,11 +16,11 @@ IPTABLES = """\
 -A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
 -A KUBE-NODEPORTS -p tcp -m comment --comment "default/echo:echo" -m tcp --dport 30080 -j KUBE-EXT-AAAA
 -A KUBE-SEP-1111 -s 10.77.101.254/32 -m comment --comment "default/kubernetes:https" -j KUBE-MARK-MASQ
--A KUBE-SEP-1111 -p tcp -m comment --comment "default/kubernetes:https" -m tcp -j DNAT --to-destination 10.77.101.254:6443
+-A KUBE-SEP-1111 -p tcp -m comment --comment "a b" -m tcp -j DNAT --to-destination 10.77.101.254:6443
 -A KUBE-SEP-2222 -p tcp -m comment --comment "default/echo:echo" -m tcp -j DNAT --to-destination 10.77.101.11:8080
 -A KUBE-SEP-3333 -p tcp -m comment --comment "default/echo:echo" -m tcp -j DNAT --to-destination 10.77.101.12:8080
--A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m comment --comment "default/kubernetes:https cluster IP" -m tcp --dport 443 -j KUBE-SVC-1
--A KUBE-SERVICES -d 10.96.114.9/32 -p tcp -m comment --comment "default/echo:echo cluster IP" -m tcp --dport 80 -j KUBE-SVC-2
+-A KUBE-SERVICES -d 10.96.0.1/32 -p tcp -m comment --comment "cluster IP" -m tcp --dport 443 -j KUBE-SVC-1
+-A KUBE-SERVICES -d 10.96.114.9/32 -p tcp -m comment --comment "cluster IP" -m tcp --dport 80 -j KUBE-SVC-2
 -A KUBE-SERVICES -m comment --comment "must be last" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS
 -A KUBE-SVC-1 ! -s 10.244.0.0/16 -d 10.96.0.1/32 -p tcp -m tcp --dport 443 -j KUBE-MARK-MASQ
 -A KUBE-SVC-1 -m comment --comment "default/kubernetes:https -> 10.77.101.254:6443" -j KUBE-SEP-1111
@@ -45,7 +45,7 @@ table ip kube-proxy {
 \tmap service-ips {
 \t\ttype ipv4_addr . inet_proto . inet_service : verdict
 \t\tcomment "ClusterIP, ExternalIP and LoadBalancer IP traffic"
-\t\telements = { 10.96.0.1 . tcp . 443 comment "default/kubernetes:https" : goto service-2QRHZV4L-default/kubernetes/tcp/https,
+\t\telements = { 10.96.0.1 . tcp . 443 comment "https" : goto service-2QRHZV4L-default/kubernetes/tcp/https,
 \t\t\t     10.96.114.9 . tcp . 80 : goto service-ULMVA6XW-default/echo/tcp/echo }
 \t}
 
@@ -60,10 +60,11 @@ table ip kube-proxy {
 \t}
 
 \tchain service-ULMVA6XW-default/echo/tcp/echo {
-\t\tnumgen random mod 2 vmap { 0 : goto endpoint-AAAAAAAA-default/echo/tcp/echo__10.77.101.11/8080, 1 : goto endpoint-BBBBBBBB-default/echo/tcp/echo__10.77.101.12/8080 }
+\t\tnumgen random mod 2 vmap { 0 : goto endpoint-AAAAAAAA-echo__10.77.101.11/8080,\
+ 1 : goto endpoint-BBBBBBBB-echo__10.77.101.12/8080 }
 \t}
 }
-"""  # noqa: E501: as nft prints it
+"""
 
 
 def test_all_modes_read_alike() -> None:
