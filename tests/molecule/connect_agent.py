@@ -10,7 +10,7 @@
 many: to each in turn, a new one each time, until the file STOP is there. Prints JSON: made, their number; failed:
 [seconds since the epoch, host:port, why] of each that was not; met: number by the name of who answered.
 hold: one to each, over which a word goes and comes back, again and again, until the file STOP is there. Prints JSON,
-a list: to: host:port; met: who answered; longest: seconds that a word took; ended: why, empty where it stood to the end.
+a list: to: host:port; met: who answered; longest: seconds that a word took; ended: why, empty where it did not.
 time: COUNT connections to each, in turn. Prints JSON: microseconds until each stood, by target.
 until: until each has answered once. Prints the seconds that it took; ends with 1 where it took too long.
 """
@@ -57,7 +57,9 @@ def many(stop: Path, targets: list[Target]) -> None:
 
 def hold(stop: Path, targets: list[Target]) -> None:
     found: list[dict[str, object]] = [{} for _target in targets]
-    threads = [threading.Thread(target=held, args=pair) for pair in zip(itertools.repeat(stop), targets, found, strict=False)]
+    threads = [
+        threading.Thread(target=held, args=pair) for pair in zip(itertools.repeat(stop), targets, found, strict=False)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -136,9 +136,7 @@ def config_text(mode: str, **more: Any) -> str:
 
 
 def _written(mode: str, kubeconfig: str, **more: Any) -> str:
-    written: str = yaml.safe_dump(
-        {**kube_objects.configuration(mode, kubeconfig, **more), **UNKNOWN}, sort_keys=False
-    )
+    written: str = yaml.safe_dump({**kube_objects.configuration(mode, kubeconfig, **more), **UNKNOWN}, sort_keys=False)
     return written
 
 
@@ -268,9 +266,7 @@ def proxies(cluster: Cluster) -> dict[str, str]:
     return cluster.on_each("pid=$(pgrep -x kube-proxy) && echo $pid $(cut -d ' ' -f 22 /proc/$pid/stat)")
 
 
-def run_kube(
-    scratch: Path, cluster: Cluster, *arguments: str, kubeconfig: Path | None = None, **variables: Any
-) -> Run:
+def run_kube(scratch: Path, cluster: Cluster, *arguments: str, kubeconfig: Path | None = None, **variables: Any) -> Run:
     """Run the playbook as a user does. variables: extra ones, by name. kubeconfig: in place of the administrator's."""
     wanted = {"kube_proxy_kubeconfig": str(kubeconfig or cluster.plane.admin), **variables}
     inventories = [f"--inventory={path}" for path in (INVENTORY, *cluster.inventories)]

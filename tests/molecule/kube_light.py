@@ -23,7 +23,7 @@ from typing import cast
 from testinfra.host import Host as Connection
 
 from lab.fleet import network_of
-from lab.kube_plane import ADMIN, LAST, PORT, PROXY, Plane
+from lab.kube_plane import ADMIN, LAST, PROXY, Plane
 from lab.paths import REPOSITORY, Settings
 from lab.run import Progress, run
 from lab.vm_network import BRIDGE, FleetNetwork

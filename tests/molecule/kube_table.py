@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node's kernel does with Services, and what a mode that no longer runs has left: read without our own modules."""
+"""What a node's kernel does with Services, and what a mode that no longer runs has left: by the kernel's own tools."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def of_ipvs(listed: str) -> Entries:
 
 def of_nft(listed: str) -> Entries:
     """From nft list table ip kube-proxy."""
-    chains = {name: body for name, body in _CHAIN.findall(listed)}
+    chains = dict(_CHAIN.findall(listed))
     found: Entries = {}
     services = listed.partition("map service-ips {")[2].partition("\n\t}")[0]
     for address, port, chain in _ELEMENT.findall(services + " "):

@@ -127,7 +127,7 @@ def serve_logs(node: Node, files: Path) -> None:
     """Answer the API server, and nobody else, who asks for logs."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             parts = urllib.parse.urlsplit(self.path)
             words = parts.path.strip("/").split("/")
             text = node.log(*words[1:]) if len(words) == 4 and words[0] == "containerLogs" else None

@@ -27,6 +27,8 @@ ROOT = Path("/var/lib/kubelet-stand-in")
 REFRESH = 20.0
 FIRST_BACK_OFF, LONGEST_BACK_OFF, FORGIVEN_AFTER = 10.0, 300.0, 600.0
 GRACE = 30
+# Seconds after which a token is exchanged; it lasts an hour.
+TOKEN = 1800.0
 # Of a container: after which ends it starts anew.
 ALWAYS, AFTER_FAILURE, NEVER = "Always", "OnFailure", "Never"
 
@@ -48,6 +50,7 @@ class Volumes:
 
     def __init__(self, pod: Object, client: Client, directory: Path) -> None:
         self._pod, self._client, self._directory = pod, client, directory
+        self._tokens: dict[str, tuple[float, str]] = {}
         self.paths: dict[str, Path] = {}
 
     def make(self) -> None:
@@ -105,6 +108,13 @@ class Volumes:
         raise RefusedError("CreateContainerConfigError", f"no projected volumes of {', '.join(source)} here")
 
     def _token(self, source: Object) -> str:
+        """One that is good for a while yet."""
+        path = str(source["path"])
+        if path not in self._tokens or time.monotonic() - self._tokens[path][0] > TOKEN:
+            self._tokens[path] = (time.monotonic(), self._new_token(source))
+        return self._tokens[path][1]
+
+    def _new_token(self, source: Object) -> str:
         metadata, account = self._pod["metadata"], self._pod["spec"]["serviceAccountName"]
         bound = {"kind": "Pod", "apiVersion": "v1", "name": metadata["name"], "uid": metadata["uid"]}
         spec: Object = {"expirationSeconds": source.get("expirationSeconds") or 3600, "boundObjectRef": bound}
@@ -149,7 +159,7 @@ def field(pod: Object, reference: Object) -> str:
 
 
 class Container:
-    """A container of a pod: a process in a mount namespace of its own. again: of the ends after which it starts anew."""
+    """A container of a pod: a process in a mount namespace of its own. again: after which ends it starts anew."""
 
     def __init__(self, spec: Object, directory: Path, again: str) -> None:
         self.spec, self._directory, self._again = spec, directory, again
@@ -196,7 +206,7 @@ class Container:
         argv = [expanded(str(word), variables) for word in words]
         mounts = list(self._mounts(volumes))
         script = "".join(
-            f'mount --bind "${2 * number + 1}" "${2 * number + 2}"; ' for number in range(len(mounts) // 2)
+            f'mount --bind "${{{2 * number + 1}}}" "${{{2 * number + 2}}}"; ' for number in range(len(mounts) // 2)
         )
         script = f'set -e; {script}shift {len(mounts)}; exec "$@"'
         with self.log.open("ab") as log:
@@ -305,7 +315,8 @@ class Pod:
         first = NEVER if policy == NEVER else AFTER_FAILURE
         self.initial = [Container(each, self.directory, first) for each in spec.get("initContainers") or ()]
         self.containers = [Container(each, self.directory, policy) for each in spec["containers"]]
-        self._refreshed, self._started, self._killed_at = 0.0, now(), 0.0
+        self._refreshed: float | None = None
+        self._started, self._killed_at = now(), 0.0
         self._said: Object = {}
         self._changed_at: dict[str, tuple[bool, str]] = {}
 
@@ -320,9 +331,10 @@ class Pod:
             each.look()
         if self.object["metadata"].get("deletionTimestamp"):
             return self._end()
-        if time.monotonic() - self._refreshed > REFRESH and self._have_volumes():
+        old = self._refreshed is None or time.monotonic() - self._refreshed > REFRESH
+        if old and self._have_volumes():
             self._refreshed = time.monotonic()
-        if self._refreshed:
+        if self._refreshed is not None:
             self._go_on()
         for each in self.containers:
             each.ready = each.is_ready(str(self._configuration["address"]))

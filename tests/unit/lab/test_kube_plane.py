@@ -130,7 +130,7 @@ def test_what_ends_too_soon_is_told_with_its_last_words(plane: Plane) -> None:
     kube_pki.make_authority(plane.pki)
     kube_pki.issue(plane.pki, ADMIN, "admin")
     (plane.directory / "etcd.log").write_text("no space left\n", encoding="utf-8")
-    with pytest.raises(LabError, match="(?s)etcd has ended:.*no space left"):
+    with pytest.raises(LabError, match=r"(?s)etcd has ended:.*no space left"):
         plane._wait("/readyz")
 
 

@@ -28,7 +28,7 @@ from tests.molecule.kube import (
     proxies,
     run_kube,
 )
-from tests.molecule.kube_checks import busy, changes_nothing, will_not_start, module_is_missing, switched
+from tests.molecule.kube_checks import busy, changes_nothing, module_is_missing, switched, will_not_start
 from tests.molecule.kube_client import Object
 from tests.molecule.kube_objects import PROXY, SYSTEM
 from tests.molecule.kube_table import residues
@@ -92,9 +92,7 @@ def test_a_node_that_lacks_a_module_is_named_and_nothing_is_changed_anywhere(up:
     assert (kept(up), proxies(up)) == (before, running)
 
 
-def test_without_the_right_to_it_verb_and_resource_are_named_and_nothing_is_changed(
-    up: Cluster, scratch: Path
-) -> None:
+def test_without_the_right_to_it_verb_and_resource_are_named_and_nothing_is_changed(up: Cluster, scratch: Path) -> None:
     before, running = kept(up), proxies(up)
     kube_pki.issue(up.plane.pki, "visitor", "visitor")
     kubeconfig = scratch / "visitor.kubeconfig"

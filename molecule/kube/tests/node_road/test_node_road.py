@@ -23,7 +23,7 @@ from tests.molecule.kube import (
     proxy_mode,
     run_kube,
 )
-from tests.molecule.kube_checks import busy, changes_nothing, will_not_start, module_is_missing, switched
+from tests.molecule.kube_checks import busy, changes_nothing, module_is_missing, switched, will_not_start
 from tests.molecule.kube_table import residues
 
 LONG_SILENCE = 20.0

@@ -23,9 +23,9 @@ from tests.molecule.kube import (
     agent,
     as_standalone,
     ask,
+    with_given,
     without_given,
     without_proxy,
-    with_given,
 )
 from tests.molecule.kube_objects import ECHO_PORT
 
