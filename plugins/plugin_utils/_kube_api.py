@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Protocol, Tuple
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, host_error, input_error
 
@@ -26,6 +26,7 @@ _PAGE = 500
 _ATTEMPTS, _PAUSE = 4, 2.0
 _BUSY = (429, 500, 502, 503, 504)
 _CONNECT_SECONDS = 5.0
+_AGENT = "netfleet.tcp"
 
 Object = Dict[str, Any]
 Query = Sequence[Tuple[str, str]]
@@ -255,6 +256,7 @@ class _KubernetesTransport:
         try:
             # Where no cluster is asked, nobody needs it.
             from kubernetes import client, config
+            from kubernetes.client import rest
         except ImportError:
             problem = "the Python package kubernetes is not there, on the controller"
             raise host_error("", problem, "install it into the environment that Ansible runs in") from None
@@ -271,36 +273,38 @@ class _KubernetesTransport:
             # By what is wrong with it: a dozen kinds, some of them of YAML and of base64.
             said = " ".join(str(error).split())
             raise input_error(where, "cannot be used: %s" % said, "kubectl has to work with it") from error
-        # A request that is not known to have failed is not sent a second time.
-        settings.retries = False
-        self.server = str(settings.host)
-        self._failure = client.ApiException
-        self._client = client.ApiClient(settings)
+        self.server = str(settings.host).rstrip("/")
+        self._settings = settings
+        # Of the client, only what makes connections: how it is called beyond that differs between its versions.
+        self._pool = rest.RESTClientObject(settings).pool_manager
         self._seconds = (min(_CONNECT_SECONDS, seconds), seconds)
 
     def send(self, method: str, path: str, query: Query, body: Any, content_type: str) -> Answer:
         """See Transport."""
-        headers = {"Accept": "application/json, */*", "Content-Type": content_type}
+        # urllib3 is the client's, and comes with it.
+        from urllib3 import Timeout
+        from urllib3.exceptions import HTTPError
+
+        headers = {"Accept": "application/json, */*", "Content-Type": content_type, "User-Agent": _AGENT}
+        # A token may be renewed with each request.
+        known = self._settings.auth_settings().values()
+        headers.update({each["key"]: each["value"] for each in known if each["in"] == "header" and each["value"]})
+        url = self.server + path + ("?" + urlencode(list(query)) if query else "")
+        connect_seconds, read_seconds = self._seconds
         try:
-            found, status, _headers = self._client.call_api(
-                path,
+            # What is not known to have failed is not sent a second time.
+            found = self._pool.request(
                 method,
-                query_params=list(query),
-                header_params=headers,
-                body=body,
-                response_type="object",
-                auth_settings=["BearerToken"],
-                _request_timeout=self._seconds,
+                url,
+                body=None if body is None else json.dumps(body).encode(),
+                headers=headers,
+                timeout=Timeout(connect=connect_seconds, read=read_seconds),
+                retries=False,
+                redirect=False,
             )
-        except self._failure as error:
-            if not error.status:
-                raise NoAnswerError(" ".join(str(error.reason).split())) from error
-            return Answer(int(error.status), _decoded(error.body))
-        except Exception as error:
-            if _of_the_network(error):
-                raise NoAnswerError(_plain(error)) from error
-            raise
-        return Answer(int(status), found)
+        except (HTTPError, OSError) as error:
+            raise NoAnswerError(_plain(error)) from error
+        return Answer(int(found.status), _decoded(found.data))
 
 
 def _decoded(body: Any) -> Any:
@@ -309,13 +313,6 @@ def _decoded(body: Any) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _of_the_network(error: Exception) -> bool:
-    # urllib3 is the client's, and comes with it.
-    from urllib3.exceptions import HTTPError
-
-    return isinstance(error, (HTTPError, OSError))
 
 
 def _plain(error: Exception) -> str:

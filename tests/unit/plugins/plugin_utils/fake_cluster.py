@@ -54,7 +54,7 @@ SLICE = {
     "endpoints": [{"addresses": ["10.244.1.5"], "conditions": {"ready": True}}],
     "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
 }
-_ENTRY = ProxyEntry("tcp", "10.96.0.10", 80, ("10.244.1.5:8080",))
+ENTRY = ProxyEntry("tcp", "10.96.0.10", 80, ("10.244.1.5:8080",))
 PLACE = Place("kubeadm", CONFIG_MAP)
 
 
@@ -365,7 +365,7 @@ class FakeNode:
             raise host_error("", "the connection was lost")
         mode = self.cluster.mode_on(self.name)
         left = self.cluster.residue_of.get(self.name, "")
-        entry = replace(_ENTRY, scheduler="rr") if mode == IPVS else _ENTRY
+        entry = replace(ENTRY, scheduler="rr") if mode == IPVS else ENTRY
         bound = ("10.96.0.10",) if mode == IPVS else ()
         leftovers = Leftovers(interface=IPVS in (mode, left))
         found = (entry,) if mode and mode not in self.wrong and entries else ()

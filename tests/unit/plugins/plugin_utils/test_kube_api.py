@@ -4,9 +4,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, ClassVar
 
 import pytest
 
@@ -175,3 +180,91 @@ def test_a_kubeconfig_that_is_wrong_is_named(tmp_path: Path) -> None:
     broken.write_text("clusters: [", encoding="utf-8")
     with pytest.raises(InputError, match="cannot be used"):
         connect(str(broken), "", 5.0)
+
+
+class _Server(BaseHTTPRequestHandler):
+    """Answers what the test has told it, after as many seconds, and remembers what it was asked."""
+
+    asked: ClassVar[list[tuple[str, str, dict[str, str], bytes]]] = []
+    answer: ClassVar[tuple[int, bytes]] = (200, b"{}")
+    seconds: ClassVar[float] = 0.0
+
+    def _any(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.asked.append((self.command, self.path, dict(self.headers), body))
+        time.sleep(self.seconds)
+        status, text = self.answer
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_arguments: Any) -> None:
+        pass
+
+
+for _method in ("GET", "POST", "PATCH", "PUT", "DELETE"):
+    setattr(_Server, "do_" + _method, _Server._any)
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[type[_Server], str]]:
+    class Own(_Server):
+        asked: ClassVar[list[tuple[str, str, dict[str, str], bytes]]] = []
+
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Own)
+    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    yield Own, "http://127.0.0.1:%d" % listening.server_address[1]
+    listening.shutdown()
+    listening.server_close()
+
+
+def _by_client(url: str, folder: Path, seconds: float = 5.0, **user: str) -> Api:
+    pytest.importorskip("kubernetes")
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "a", "cluster": {"server": url}}],
+        "users": [{"name": "a", "user": user}],
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "current-context": "a",
+    }
+    path = folder / "config"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return connect(str(path), "", seconds)
+
+
+def test_requests_as_the_server_gets_them(server: tuple[type[_Server], str], tmp_path: Path) -> None:
+    own, url = server
+    api = _by_client(url, tmp_path, token="a-token")
+    own.answer = (200, json.dumps({"metadata": {"name": "node1"}}).encode())
+    assert api.get(NODES, "node1") == {"metadata": {"name": "node1"}}
+    api.list(PODS, "kube-system", "k8s-app=kube-proxy", "node1")
+    api.patch(NODES, "node1", {"metadata": {"labels": {"x": None}}})
+    api.delete(PODS, "a", "kube-system")
+    query = "?limit=500&labelSelector=k8s-app%3Dkube-proxy&fieldSelector=spec.nodeName%3Dnode1"
+    assert [(method, path) for method, path, _headers, _body in own.asked] == [
+        ("GET", "/api/v1/nodes/node1"),
+        ("GET", "/api/v1/namespaces/kube-system/pods" + query),
+        ("PATCH", "/api/v1/nodes/node1"),
+        ("DELETE", "/api/v1/namespaces/kube-system/pods/a"),
+    ]
+    headers, body = own.asked[2][2:]
+    assert headers["Content-Type"] == "application/merge-patch+json"
+    assert headers["authorization"] == "Bearer a-token"
+    assert json.loads(body) == {"metadata": {"labels": {"x": None}}}
+    own.answer = (403, b'{"message": "nodes is forbidden"}')
+    with pytest.raises(HostError, match="this user may not list nodes"):
+        api.list(NODES)
+
+
+def test_a_server_that_is_slow_or_gone_is_told_in_time(server: tuple[type[_Server], str], tmp_path: Path) -> None:
+    own, url = server
+    own.seconds = 1.5
+    with pytest.raises(HostError, match=r"get nodes \"node1\": no answer: .*timed out"):
+        _by_client(url, tmp_path, 0.3).get(NODES, "node1")
+    with pytest.raises(HostError, match=r"no answer: .*refused"):
+        _by_client("http://127.0.0.1:9", tmp_path, 0.3).get(NODES, "node1")
+    # Somebody else listens there, without TLS.
+    with pytest.raises(HostError, match="no answer"):
+        _by_client(url.replace("http", "https"), tmp_path, 3.0).get(NODES, "node1")

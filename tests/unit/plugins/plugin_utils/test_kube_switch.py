@@ -5,13 +5,24 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Dict, List
+from dataclasses import replace
+from typing import Any, Dict, List, Mapping, Set
 
 import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, InputError, host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_FILE, Place
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
+    FileChange,
+    NodeSeen,
+    ProxyChange,
+    ProxyFile,
+    ProxyOutcome,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import begin, end, settle
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_planning import (
+    ClusterLook,
     HostLook,
     RunPlan,
     look_at_cluster,
@@ -20,7 +31,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_planning import
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets, served
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import checked
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_switch import Switch, Switched
-from tests.unit.plugins.plugin_utils.fake_cluster import NODES, TEXT, FakeCluster, FakeNode
+from tests.unit.plugins.plugin_utils.fake_cluster import ENTRY, NODES, TEXT, FakeCluster, FakeNode
 
 
 class Fleet:
@@ -28,7 +39,7 @@ class Fleet:
 
     def __init__(self) -> None:
         self.cluster = FakeCluster()
-        self.nodes = {name: FakeNode(self.cluster, name) for name in NODES}
+        self.nodes: Mapping[str, FakeNode] = {name: FakeNode(self.cluster, name) for name in NODES}
         self.hosts: List[str] = list(NODES)
         self.told: Dict[str, Any] = {"verify_timeout": 4, "start_timeout": 6}
         self.time = 0.0
@@ -288,3 +299,99 @@ def test_nodes_that_have_a_kube_proxy(fleet: Fleet) -> None:
     fleet.cluster.objects["nodes", "node3"]["metadata"]["labels"]["kubernetes.io/os"] = "windows"
     fleet.cluster._control()
     assert served(fleet.cluster.api, fleet.sets()) == ("node1", "node2")
+
+
+FILE = "/etc/kube-proxy.yaml"
+
+
+class NodeWithFile(FakeNode):
+    """One whose kube-proxy is a service with a file of its own. wont: the modes in which it does not come up."""
+
+    def __init__(self, cluster: FakeCluster, name: str) -> None:
+        super().__init__(cluster, name)
+        self.text, self.mode, self.former = TEXT, "iptables", ""
+        self.wont: Set[str] = set()
+        place = Place("standalone", CONFIG_FILE, FILE, "kube-proxy.service")
+        self.seen = replace(self.seen, place=place, in_container=False, kubernetes="v1.34.2", programs=("ipset", "nft"))
+
+    def look(self, entries: bool = True) -> NodeSeen:
+        seen = super().look(entries)
+        served = (replace(ENTRY, scheduler="rr" if self.mode == "ipvs" else ""),) if self.mode not in self.wrong else ()
+        bound = ("10.96.0.10",) if self.mode == "ipvs" else ()
+        files = (ProxyFile(FILE, self.text),)
+        return replace(seen, files=files, proxy_mode=self.mode, entries=served, bound=bound, leftovers=Leftovers())
+
+    def change(self, want: ProxyChange) -> ProxyOutcome:
+        self.said.append("change %s" % want.mode)
+        if want.mode in self.wont:
+            raise host_error("kube-proxy.service", "did not come up; the journal says: no ipset")
+        self.former, self.text, self.mode = self.text, want.text, want.mode
+        return ProxyOutcome(id="17", files=(FileChange(FILE, self.former, want.text),), former_mode="iptables")
+
+    def restore(self, identifier: str) -> None:
+        super().restore(identifier)
+        self.text, self.mode = self.former, "iptables"
+
+
+@pytest.fixture
+def with_files() -> Fleet:
+    fleet = Fleet()
+    fleet.nodes = {name: NodeWithFile(fleet.cluster, name) for name in NODES}
+    return fleet
+
+
+def _plan_with_files(fleet: Fleet, api: bool = True, **given: Any) -> RunPlan:
+    settings = fleet.settings(mode="ipvs", api=api, **given)
+    looks = {host: HostLook(fleet.nodes[host].look(), settings) for host in fleet.hosts}
+    return plan_run(looks, look_at_cluster(fleet.cluster.api, "standalone") if api else ClusterLook())
+
+
+def test_a_node_with_a_file_of_its_own_is_changed_verified_and_kept(with_files: Fleet) -> None:
+    plan = _plan_with_files(with_files)
+    assert (plan.steps, plan.text) == ((), "")
+    done = with_files.switch(plan, "node1")
+    assert [file.path for file in done.files] == [FILE]
+    assert with_files.nodes["node1"].said == ["change ipvs", "keep 17"]
+    # Nothing of this concerns the API.
+    assert with_files.cluster.said == []
+    assert not _plan_with_files(with_files).by_host["node1"].to_change
+
+
+def test_a_node_with_a_file_of_its_own_that_does_not_serve_gets_its_file_back(with_files: Fleet) -> None:
+    plan = _plan_with_files(with_files)
+    with_files.nodes["node1"].wrong = {"ipvs"}
+    with pytest.raises(HostError) as caught:
+        with_files.switch(plan, "node1")
+    assert "is not served, but has endpoints: 10.244.1.5:8080" in str(caught.value)
+    assert "kube-proxy runs iptables again" in str(caught.value)
+    assert with_files.nodes["node1"].said == ["change ipvs", "restore 17"]
+
+
+def test_what_the_node_has_given_back_itself_is_not_given_back_again(with_files: Fleet) -> None:
+    plan = _plan_with_files(with_files)
+    node = with_files.nodes["node1"]
+    assert isinstance(node, NodeWithFile)
+    node.wont = {"ipvs"}
+    with pytest.raises(HostError, match="the journal says: no ipset"):
+        with_files.switch(plan, "node1")
+    assert node.said == ["change ipvs"]
+
+
+def test_without_the_api_what_kube_proxy_says_of_itself_has_to_do(with_files: Fleet) -> None:
+    plan = _plan_with_files(with_files, api=False)
+    with_files.cluster.silent = "nobody is to be asked"
+    with_files.nodes["node1"].wrong = {"ipvs"}
+    switch = Switch(plan.by_host["node1"], with_files.nodes["node1"], None, with_files.settings(api=False))
+    assert switch.run().services == 0
+
+
+def test_a_wrong_file_and_a_missing_module_are_said_together(with_files: Fleet) -> None:
+    broken, lacking = with_files.nodes["node1"], with_files.nodes["node2"]
+    assert isinstance(broken, NodeWithFile)
+    broken.text = "mode: ["
+    lacking.seen = replace(lacking.seen, modules=())
+    with pytest.raises(InputError) as caught:
+        _plan_with_files(with_files)
+    said = [str(problem) for problem in caught.value.problems]
+    assert said[0].startswith("node1: /etc/kube-proxy.yaml: is not YAML")
+    assert said[1].startswith("node2: ipvs needs modules that this kernel does not have")
