@@ -125,12 +125,8 @@ class ActionModule(ActionBase):
     def _kube_proxy(self, task_vars: Dict[str, Any]) -> Tuple[Finding, ...]:
         """What of the host's kube-proxy is not as declared, or not as the API of its cluster says."""
         # Most hosts are no nodes, and do not wait until the code for them is loaded.
-        from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_kube import (
-            NAMES,
-            NodeSeen,
-            kube_check,
-            kube_findings,
-        )
+        from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen
+        from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_kube import NAMES, kube_check, kube_findings
         from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import connect
 
         prefix = _KUBE_PROXY + "_"

@@ -89,7 +89,7 @@ waves:
   elements: list
 changes:
   description: What was changed on the node, each with C(key), C(running), C(want) and C(reason).
-  returned: by O(step=switch) and O(step=home)
+  returned: by O(step=switch), of a node that was changed
   type: list
   elements: dict
 steps:
