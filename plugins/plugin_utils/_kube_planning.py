@@ -74,6 +74,7 @@ _TO_VERIFY: Tuple[Tuple[str, Resource], ...] = (
 # server may say that they are forbidden.
 _CILIUM, _CALICO = ("cilium",), ("calico-node", "canal")
 _NOT_ASKED = Around()
+_NO_VERSION = "which version of kube-proxy it has is not known"
 _T = TypeVar("_T")
 
 
@@ -179,6 +180,8 @@ def plan_run(looks: Mapping[str, HostLook], cluster: ClusterLook) -> RunPlan:
     if reasons:
         return RunPlan(none="there is no kube-proxy: %s" % reasons[0])
     members, problems = _members(looks, cluster, _configured(cluster.sets))
+    if not members:
+        raise InputError(problems)
     parts = Cluster(
         distribution=distribution,
         plugin=cluster.around.plugin.name,
@@ -276,7 +279,11 @@ def _members(
         settings = _told(host, problems, _reader(look.seen, node.name, cluster.sets, configured))
         if settings is not None:
             node = _with_version(node, cluster.sets)
-            members.append(Member(host, look.seen, settings, node, bool(look.settings["install"])))
+            member = Member(host, look.seen, settings, node, bool(look.settings["install"]))
+            if member.ability.kubernetes:
+                members.append(member)
+            else:
+                problems.append(Problem(host, _NO_VERSION, "have the API asked, by kube_proxy_api"))
     return members, problems
 
 

@@ -385,6 +385,17 @@ def test_without_the_api_what_kube_proxy_says_of_itself_has_to_do(with_files: Fl
     assert switch.run().services == 0
 
 
+def test_a_node_that_does_not_tell_its_version(with_files: Fleet) -> None:
+    for node in with_files.nodes.values():
+        node.seen = replace(node.seen, kubernetes="")
+    # The API tells that of its kubelet.
+    assert _plan_with_files(with_files).waves
+    with pytest.raises(
+        InputError, match=r"node1: which version of kube-proxy it has is not known \(have the API asked"
+    ):
+        _plan_with_files(with_files, api=False)
+
+
 def test_a_wrong_file_and_a_missing_module_are_said_together(with_files: Fleet) -> None:
     broken, lacking = with_files.nodes["node1"], with_files.nodes["node2"]
     assert isinstance(broken, NodeWithFile)
