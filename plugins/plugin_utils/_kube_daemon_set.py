@@ -117,8 +117,8 @@ class Sets:
         return dict(self.labels).get(node, "")
 
     def text_of(self, node: str) -> str:
-        """The configuration that a node's pod takes."""
-        return self.second_text if self.label_of(node) else self.text
+        """The configuration that a node's pod takes, or will."""
+        return (self.second_text if self.label_of(node) else "") or self.text
 
     @property
     def begun(self) -> bool:

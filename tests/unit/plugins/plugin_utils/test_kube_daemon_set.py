@@ -246,6 +246,14 @@ def test_the_clusters_own_config_map_gets_the_settings_and_keeps_the_rest() -> N
     assert settle(SETS, TEXT) == ()
 
 
+def test_a_nodes_configuration_is_that_of_the_set_that_it_has() -> None:
+    ours = begin(SETS, NEW)[0].body
+    sets = replace(SETS, second_map=ours, labels=(("node1", MOVED),))
+    assert (sets.text_of("node1"), sets.text_of("node2")) == (NEW, TEXT)
+    # Somebody has deleted ours.
+    assert replace(sets, second_map=None).text_of("node1") == TEXT
+
+
 def test_it_does_not_end_while_a_node_is_labelled() -> None:
     with pytest.raises(InputError, match="Node node1: still has the label"):
         end(replace(SETS, labels=(("node1", LEAVING),)))
