@@ -169,15 +169,17 @@ class _Comparison:
     def _of_change(self, change: Change, member: Member) -> Finding:
         rule, severity = _rule_of(change)
         configured = member.settings.get(change.key) if change.subject != "sysctl" else None
+        reason = "kube-proxy does not answer" if change.key == MODE and change.running is None else "is not as declared"
+        of_its_files = rule in (rules.KUBE_PROXY_MODE, rules.KUBE_PROXY_SETTINGS)
         return Finding(
             subject=SUBJECT,
             key=change.key,
             severity=severity,
-            reason=change.reason or "is not as declared",
+            reason=change.reason or reason,
             intended=change.want,
             running=change.running,
             boot=str(configured) if configured is not None else None,
-            source=self._seen.place.path,
+            source=self._seen.place.path if of_its_files else "",
             takes_effect="now",
             cure=CURE,
             rule=rule,
