@@ -88,7 +88,7 @@ def change(system: System, want: ProxyChange, check_mode: bool = False, clock: O
 def _change(system: System, want: ProxyChange, check_mode: bool, clock: Clock) -> ProxyOutcome:
     waiting = read_stored(system)
     steps = _steps(system, want)
-    if waiting and not check_mode and not (waiting.stage == MADE and waiting.wanted == want and steps.nothing):
+    if waiting and not check_mode and not (waiting.stage == MADE and steps.nothing):
         # Whoever made it was killed, or wanted something else and has not ended it.
         _put_back_or_fail(system, waiting, STORED, clock)
         waiting, steps = None, _steps(system, want)
