@@ -24,11 +24,11 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostEr
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_cleanup import Cleaned, clean
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import Tools
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import FileChange, ProxyChange, ProxyOutcome
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modules import missing_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_node import (
     apply_files,
     apply_sysctls,
     load_modules,
-    missing_modules,
     unload_modules,
     values_of,
 )

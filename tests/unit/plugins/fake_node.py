@@ -126,6 +126,7 @@ class FakeNode(FakeSystem):
         self.ran: list[list[str]] = []
         self.met: list[str] = []  # endpoints of connections to come, in turn; empty: refused
         self.tracked = True
+        self.hidden: set[str] = set()  # files that this host does not show
         self.slow = 0.0  # seconds until a restart takes effect
         self.due = 0.0
         self.held = 0  # how often a set is still held when it is to go
@@ -180,6 +181,8 @@ class FakeNode(FakeSystem):
     # System
 
     def read(self, path: str) -> str | None:
+        if path in self.hidden:
+            return None
         if path == "/proc/net/ip_vs":
             return _ipvs_text(self.servers) if "ip_vs" in self.loaded else None
         return super().read(path)
