@@ -24,11 +24,11 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostEr
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_cleanup import Cleaned, clean
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import Tools
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import FileChange, ProxyChange, ProxyOutcome
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modules import missing_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_node import (
     apply_files,
     apply_sysctls,
     load_modules,
-    missing_modules,
     unload_modules,
     values_of,
 )
@@ -88,7 +88,7 @@ def change(system: System, want: ProxyChange, check_mode: bool = False, clock: O
 def _change(system: System, want: ProxyChange, check_mode: bool, clock: Clock) -> ProxyOutcome:
     waiting = read_stored(system)
     steps = _steps(system, want)
-    if waiting and not check_mode and not (waiting.stage == MADE and waiting.wanted == want and steps.nothing):
+    if waiting and not check_mode and not (waiting.stage == MADE and steps.nothing):
         # Whoever made it was killed, or wanted something else and has not ended it.
         _put_back_or_fail(system, waiting, STORED, clock)
         waiting, steps = None, _steps(system, want)

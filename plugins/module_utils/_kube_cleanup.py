@@ -92,7 +92,7 @@ def _take_away(system: System, tools: Tools, seen: KernelSeen, left: Sequence[Re
         by_kind.setdefault(each.kind, []).extend(each.names)
     servers = delete_servers(system, [each for each in seen.servers if str(each) in by_kind.get(SERVERS, ())])
     # By its addresses the servers are known, so it stays where one of them does.
-    interfaces = () if servers else by_kind.get(INTERFACE, ())
+    interfaces: Sequence[str] = () if servers else by_kind.get(INTERFACE, ())
     whys = [
         *servers,
         *(_run(system, [tools.path("ip"), "link", "delete", name]) for name in interfaces),

@@ -9,7 +9,7 @@ would load a module. Pure but for the System that is handed in.
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Sequence, Tuple
+from typing import Container, Dict, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_iptables import parse_iptables
@@ -155,7 +155,7 @@ def _saved(system: System, tools: Tools, limits: List[str]) -> Tuple[Saved, ...]
     return tuple(found)
 
 
-def _tables(system: System, tools: Tools, modules: Sequence[str], limits: List[str]) -> Tuple[str, ...]:
+def _tables(system: System, tools: Tools, modules: Container[str], limits: List[str]) -> Tuple[str, ...]:
     nft = tools.path(NFT)
     if nft:
         status, output, error = system.run([nft, *NFT_TABLES[1:]])
@@ -167,7 +167,7 @@ def _tables(system: System, tools: Tools, modules: Sequence[str], limits: List[s
     return ()
 
 
-def _sets(system: System, tools: Tools, modules: Sequence[str], limits: List[str]) -> Tuple[str, ...]:
+def _sets(system: System, tools: Tools, modules: Container[str], limits: List[str]) -> Tuple[str, ...]:
     # The program would load the module.
     if "ip_set" not in modules:
         return ()

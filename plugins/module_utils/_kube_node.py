@@ -12,22 +12,11 @@ from typing import Dict, Iterable, Mapping, Sequence
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_prepare import UNMANAGED_FILE
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
-from ansible_collections.netfleet.tcp.plugins.module_utils._observe_modules import observe_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._programs import must_run
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_path
 
 _RELOAD = ("nmcli", "general", "reload", "conf")
-
-
-def missing_modules(system: System, names: Sequence[str]) -> Dict[str, str]:
-    """By module that is not loaded: why it cannot be, or empty."""
-    states = observe_modules(system, names, system.facts())
-    return {
-        name: "" if state.loadable else state.blocker or "this kernel has no such module"
-        for name, state in states.items()
-        if not (state.loaded or state.builtin)
-    }
 
 
 def load_modules(system: System, names: Iterable[str]) -> None:

@@ -13,11 +13,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import is_ours
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
 from ansible_collections.netfleet.tcp.plugins.module_utils._ipvs import read_timeouts
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import (
-    SCHEDULERS,
-    needed_modules,
-    needed_programs,
-)
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import needed_programs
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import (
     CONFIG_FILE,
     CONFIG_MAP,
@@ -48,14 +44,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
     SysctlLine,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
-    IPVS,
     K3S,
     MICROK8S,
     MODES,
-    NFTABLES,
     RKE2,
     STANDALONE,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modules import limits_of_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_prepare import (
     NETWORK_MANAGER_FILES,
     SYSCTL_FILE,
@@ -67,7 +62,6 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import 
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_unit import cat_command, command_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
-from ansible_collections.netfleet.tcp.plugins.module_utils._observe_modules import observe_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_path
 
@@ -102,7 +96,7 @@ def observe_kube(
     kernel = look_at_kernel(system, tools)
     limits += kernel.limits
     mode = proxy_mode(system, metrics)
-    modules = _modules(system)
+    modules = limits_of_modules(system)
     files = _files(system, place, limits)
     foreign = foreign_users(system, kernel)
     return NodeSeen(
@@ -218,19 +212,6 @@ def _version(system: System, tools: Tools, place: Place, running: Sequence[str])
 
 def _host_name(system: System) -> str:
     return (system.read("/proc/sys/kernel/hostname") or "").strip().lower()
-
-
-def _modules(system: System) -> Dict[str, str]:
-    """By module of any mode and scheduler: why it cannot be loaded, or empty."""
-    names: Dict[str, None] = dict.fromkeys(needed_modules(NFTABLES))
-    for scheduler in SCHEDULERS:
-        names.update(dict.fromkeys(needed_modules(IPVS, scheduler)))
-    states = observe_modules(system, tuple(names), system.facts())
-    found: Dict[str, str] = {}
-    for name, state in states.items():
-        there = state.loaded or state.builtin or state.loadable
-        found[name] = "" if there else state.blocker or "this kernel has no such module"
-    return found
 
 
 def _entries(system: System, kernel: KernelSeen, mode: str, limits: List[str]) -> Tuple[ProxyEntry, ...]:

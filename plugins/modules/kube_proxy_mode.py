@@ -82,7 +82,7 @@ tried:
   elements: dict
 """
 
-from typing import Any, Dict
+from typing import Any, Callable, Dict
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -109,7 +109,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     given, check_mode = module.params, module.check_mode
-    steps = {
+    steps: Dict[str, Callable[[], Dict[str, Any]]] = {
         "change": lambda: _told(change(LinuxSystem(), _read(ProxyChange, given["change"], "change"), check_mode)),
         "restore": lambda: _told(restore(LinuxSystem(), given["change_id"], check_mode)),
         "keep": lambda: {"changed": keep(LinuxSystem(), given["change_id"], check_mode)},

@@ -126,6 +126,10 @@ class FakeNode(FakeSystem):
         self.ran: list[list[str]] = []
         self.met: list[str] = []  # endpoints of connections to come, in turn; empty: refused
         self.tracked = True
+        self.hidden: set[str] = set()  # files that this host does not show
+        self.slow = 0.0  # seconds until a restart takes effect
+        self.due = 0.0
+        self.held = 0  # how often a set is still held when it is to go
         self.refused_by_netlink = False
         self.time = 0.0
         for name in _PROGRAMS:
@@ -136,6 +140,9 @@ class FakeNode(FakeSystem):
     def clock_of_waits(self) -> Clock:
         def sleep(seconds: float) -> None:
             self.time += seconds
+            if self.due and self.time >= self.due:
+                self.due = 0.0
+                self.start()
 
         return Clock(sleep, lambda: self.time)
 
@@ -174,6 +181,8 @@ class FakeNode(FakeSystem):
     # System
 
     def read(self, path: str) -> str | None:
+        if path in self.hidden:
+            return None
         if path == "/proc/net/ip_vs":
             return _ipvs_text(self.servers) if "ip_vs" in self.loaded else None
         return super().read(path)
@@ -264,10 +273,16 @@ class FakeNode(FakeSystem):
 
     def _told(self, line: list[str]) -> str:
         if line[1:] == ["--no-block", "restart", self.unit]:
-            self._step("restart", self.start)
+            self._step("restart", self._restart)
         elif line[1] == "daemon-reload":
             self.reloads += 1
         return ""
+
+    def _restart(self) -> None:
+        if self.slow:
+            self.due = self.time + self.slow
+        else:
+            self.start()
 
     def _forgotten(self, family: str) -> str:
         self.families.remove(family)
@@ -278,7 +293,8 @@ class FakeNode(FakeSystem):
         return ""
 
     def _destroyed(self, name: str) -> str:
-        if "--match-set %s " % name in self.chains:
+        self.held -= 1
+        if self.held >= 0 or "--match-set %s " % name in self.chains:
             return "Set cannot be destroyed: it is in use by a kernel component"
         self.sets.remove(name)
         return ""

@@ -23,7 +23,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_prepare import 
     SYSCTL_FILE,
     UNMANAGED_FILE,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_record import KEPT, STORED, read_stored
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_record import (
+    CHANGING,
+    KEPT,
+    STORED,
+    read_stored,
+    write_stored,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe_kube import observe_kube
 from tests.unit.plugins.fake_node import IPVS_MODULES, NODE, FakeNode
@@ -118,6 +124,54 @@ def test_a_change_that_nobody_has_ended_is_found_again() -> None:
     again = do(node, to(IPVS))
     assert (again.id, again.former_mode, again.changed) == (first.id, IPTABLES, False)
     assert observe_kube(node).stored == first.id
+
+
+def test_one_that_was_not_seen_to_its_end_is_made_again() -> None:
+    node = a_node()
+    do(node, to(IPVS))
+    stored = read_stored(node)
+    assert stored is not None
+    with node.lock(1):
+        write_stored(node, replace(stored, stage=CHANGING))
+    starts = node.starts
+    outcome = do(node, to(IPVS))
+    assert (node.starts, outcome.former_mode) == (starts + 2, IPTABLES)
+
+
+def test_kube_proxy_is_not_restarted_for_what_never_came_to_it() -> None:
+    node = a_node()
+    node.fail_at, node.deadly = 3, True
+    with pytest.raises(HostError):
+        do(node, to(IPVS, modules=("ip_vs",)))
+    assert node.steps[-1] == "modprobe ip_vs"
+    node.fail_at, node.dead = 0, False
+    do(node, to(IPVS, modules=("ip_vs",)))
+    assert node.starts == 2
+
+
+def test_what_still_answers_is_not_taken_for_what_is_to_come() -> None:
+    node = a_node()
+    node.slow = 5.0
+    do(node, to(IPTABLES))
+    assert (node.starts, node.time >= 5.0) == (2, True)
+
+
+def test_modules_that_a_change_has_loaded_go_with_it() -> None:
+    node = a_node()
+    outcome = do(node, to(NFTABLES, modules=("nf_conntrack",)))
+    assert "nf_conntrack" in node.loaded
+    back(node, outcome.id)
+    assert "nf_conntrack" not in node.loaded
+
+
+def test_a_kernel_that_does_not_take_a_value() -> None:
+    node = a_node()
+    node.ignored.add(KEEPALIVE)
+    with pytest.raises(HostError, match=r"was set to 600, and is 7200"):
+        do(node, to(IPVS, sysctls={KEEPALIVE: "600"}))
+    assert running(node) == (IPTABLES, [])
+    with pytest.raises(HostError, match=r"net\.x\.y: cannot be set to 1: this kernel has no such key here"):
+        do(node, to(IPVS, sysctls={"net.x.y": "1"}))
 
 
 def test_another_wish_takes_the_one_back_that_nobody_has_ended() -> None:
@@ -340,6 +394,27 @@ def test_what_could_not_be_cleaned_up_is_said() -> None:
     assert outcome.removed == ()
     assert "it does not want to" in outcome.warnings[0]
     assert outcome.warnings[-1].startswith("is still there: chains of the mode iptables")
+
+
+def test_virtual_servers_that_stay_keep_what_tells_of_them() -> None:
+    node = a_node(IPVS)
+    node.refused_by_netlink = True
+    outcome = do(node, to(IPTABLES))
+    assert outcome.warnings[0] == "virtual servers: the kernel does not know IPVS"
+    assert [line for line in running(node)[1] if "virtual servers" in line] != []
+    keep(node, outcome.id)
+    node.refused_by_netlink = False
+    outcome = do(node, to(IPTABLES))
+    assert (outcome.warnings, outcome.restarted, running(node)) == ((), False, (IPTABLES, []))
+    assert outcome.removed != ()
+
+
+def test_sets_that_the_kernel_still_holds_go_a_moment_later() -> None:
+    node = a_node(IPVS)
+    node.held = 3
+    outcome = do(node, to(IPTABLES))
+    assert (outcome.warnings, running(node)) == ((), (IPTABLES, []))
+    assert node.time > 0
 
 
 def test_a_record_that_is_damaged_is_refused_by_name() -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -12,6 +13,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostEr
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_FILE, CONFIG_MAP, FLAGS_FILE, UNIT
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen, SysctlLine
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modules import missing_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_service import ACTIVE
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wire, to_wire
@@ -209,6 +211,23 @@ def test_modules_that_cannot_be_loaded_say_why() -> None:
     assert {"ip_vs", "ip_vs_rr", "nf_tables"} <= set(seen.modules)
     assert seen.module_limits["ip_vs_wrr"] == "this kernel has no such module"
     assert seen.module_limits["ip_vs_sh"] == "/etc/modprobe.d/hardening.conf:1"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_kernel_without_modules_tells_by_its_configuration(packed: bool) -> None:
+    node = k3s()
+    node.hidden = {"/lib/modules/%s/modules.%s" % (KERNEL, name) for name in ("builtin", "dep")}
+    text = "CONFIG_IP_VS=y\nCONFIG_NFT_NAT=y\nCONFIG_NFT_MASQ=m\n# CONFIG_IP_VS_RR is not set\n"
+    if packed:
+        node.put("/proc/config.gz", gzip.compress(text.encode()).decode("utf-8", "surrogateescape"))
+    else:
+        node.put("/boot/config-" + KERNEL, text)
+    assert observe_kube(node).modules == ("nft_chain_nat", "nft_nat", "ip_vs")
+    names = ("ip_vs", "ip_vs_rr")
+    assert missing_modules(node, names) == {"ip_vs_rr": "this kernel has no such module"}
+    node.put("/proc/config.gz", "no gzip")
+    node.files.pop("/boot/config-" + KERNEL, None)
+    assert observe_kube(node).modules == ()
 
 
 def test_lines_of_our_own_files_and_no_others() -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Secrets in files about kube-proxy stay where they are."""
+"""Secrets in files about kube-proxy stay where they are; what is left is read as YAML, as the controller does."""
 
 from __future__ import annotations
 
