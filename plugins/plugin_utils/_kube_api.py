@@ -116,7 +116,8 @@ class Api:
         query: List[Tuple[str, str]] = [("limit", str(_PAGE))]
         query += [("labelSelector", labels)] if labels else []
         query += [("fieldSelector", "spec.nodeName=%s" % node)] if node else []
-        what, found, more = _what("list", resource, namespace), [], ""
+        found: List[Object] = []
+        what, more = _what("list", resource, namespace), ""
         while True:
             asked = [*query, *([("continue", more)] if more else [])]
             answer = self._read(resource.path(namespace), asked, what, missing=True, expired=bool(more))

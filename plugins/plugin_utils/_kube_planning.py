@@ -220,7 +220,8 @@ def _ordered(
     waves = waves_of(
         plans, {member.host: member for member in members}, parse_waves(settings["waves"], PREFIX + "waves")
     )
-    sets, text, home, steps = cluster.sets, "", False, []
+    sets, text, home = cluster.sets, "", False
+    steps: List[str] = []
     if sets:
         text = with_settings(sets.text, want, place_in(sets.config_map, sets.key))
         home = goes_home(_configured(sets)[0], want)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_affinity import LABEL
@@ -63,7 +63,7 @@ def read_sets(api: Api, distribution: str, nodes: Iterable[Mapping[str, Any]] = 
     HostError where there is no kube-proxy of this distribution.
     """
     name, key = config_map_of(distribution)
-    found = {}
+    found: Dict[Resource, Optional[Dict[str, Any]]] = {}
     for resource, wanted in ((CONFIG_MAPS, name), (DAEMON_SETS, DAEMON_SET)):
         found[resource] = api.get(resource, wanted, NAMESPACE)
         if found[resource] is None:
