@@ -85,11 +85,18 @@ def fetch(name: str) -> None:
         raise SkippedError(" ".join(str(error).split())) from error
 
 
+def sums_of(path: Path) -> str:
+    """The sums of all modules. ToolError where nobody has locked them."""
+    if not path.exists():
+        raise ToolError(f"{path}: not there; `python -m tools.kube_binaries --lock` writes it, and it belongs into git")
+    return path.read_text(encoding="utf-8")
+
+
 def build(name: str, modules: str, go: str, cache: Cache, progress: Progress) -> Path:
     """A program, from the cache or built now."""
     version, minor = version_of(modules)
     options = flags(version, minor)
-    sums = (MODULES / "go.sum").read_text(encoding="utf-8")
+    sums = sums_of(MODULES / "go.sum")
     recipe = {"package": PROGRAMS[name], "modules": modules, "sums": sums, "go": go, "flags": options}
 
     def compile_it(directory: Path) -> None:

@@ -98,6 +98,11 @@ def test_modules_that_cannot_be_had_are_a_skip_and_a_failed_build_is_none(
     assert not list(cache.directory.glob("etcd-*"))
 
 
+def test_modules_that_nobody_has_locked_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ToolError, match="--lock` writes it"):
+        kube_binaries.sums_of(tmp_path / "go.sum")
+
+
 def _modules(folder: Path) -> Path:
     (folder / "go.sum").write_text("sums\n", encoding="utf-8")
     return folder
