@@ -23,6 +23,11 @@ from lab.errors import LabError
 from lab.fleet import Host, load_fleet
 from lab.paths import Settings
 from lab.ssh import ssh
+from tools.instances import INSTANCES
+from tools.shared import CACHE, COLLECTIONS, ROOT, ToolError, alone, clean_environment, finish, program, run
+
+sys.path.insert(0, str(COLLECTIONS))
+
 from tools.bench_links_report import (
     IPSEC,
     KINDS,
@@ -34,8 +39,6 @@ from tools.bench_links_report import (
     parse_busy,
     parse_transfer,
 )
-from tools.instances import INSTANCES
-from tools.shared import CACHE, COLLECTIONS, ROOT, ToolError, alone, clean_environment, finish, program, run
 
 INVENTORY = ROOT / "inventories" / "lab"
 WORK = CACHE / "bench-links"

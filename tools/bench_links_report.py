@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._throughput import parse_iperf3
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._throughput import Throughput, parse_iperf3
 from tools.page import MarkedPage, machine, markdown, today
 from tools.shared import ToolError
 
@@ -36,14 +36,9 @@ _TICKS = 100  # of /proc/stat in a second: USER_HZ, on all that Linux runs on he
 
 
 @dataclass(frozen=True)
-class Transfer:
-    """One transfer. sender, receiver: seconds of CPU that the ends were busy with it. seconds: how long it took."""
+class Transfer(Throughput):
+    """One transfer. sender, receiver: seconds of CPU that the ends were busy with it."""
 
-    bits_per_second: float
-    bytes: int
-    seconds: float
-    retransmits: int
-    mss: int
     sender: float
     receiver: float
 
@@ -88,27 +83,23 @@ def parse_transfer(text: str, sender: float, receiver: float) -> Transfer:
         found = parse_iperf3(text)
     except HostError as error:
         raise ToolError(str(error)) from error
-    return Transfer(
-        bits_per_second=found.bits_per_second,
-        bytes=found.bytes,
-        seconds=found.seconds,
-        retransmits=found.retransmits,
-        mss=found.mss,
-        sender=sender,
-        receiver=receiver,
-    )
+    return Transfer(**vars(found), sender=sender, receiver=receiver)
 
 
 def verdict(guest: Guest) -> str:
     """What the figures are worth, in a sentence."""
     aes = "aes" in guest.flags
     if guest.virtualisation == "qemu":
-        has = "the emulated CPU has AES instructions, which QEMU runs as slow helpers" if aes else "it has no AES-NI"
+        has = (
+            "the emulated CPU has AES instructions, each of which is one call into QEMU, while ChaCha20 is run"
+            " operation by operation"
+            if aes
+            else "it has no AES-NI"
+        )
         return (
             "The machines are emulated in software (TCG): every instruction is a dozen others, vector units gain"
-            f" little, and {has}, so that AES-GCM is at a loss that no server of today knows, beside ChaCha20, which is"
-            " made of plain additions and rotations; that both pay, and about how many bytes, holds, but neither the"
-            " throughput nor the ratio of one to the other says anything of real hosts."
+            f" little, and {has}. What a tunnel takes of each packet (MTU, MSS) holds, and that it costs CPU; neither"
+            " the throughput nor the ratio of one to the other says anything of real hosts."
         )
     has = (
         "and AES instructions, by which AES-GCM is usually the cheaper of the two" if aes else "and no AES instructions"

@@ -27,11 +27,20 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._gate import (
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._gate_text import FINE_TEXT, share_lost, table
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._run_settings import STOP, WAIT
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import ENDED, LOOK, MADE, RESERVE, SCHEDULE
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import (
+    ENDED,
+    LOOK,
+    MADE,
+    OTHERS,
+    RESERVE,
+    SCHEDULE,
+    compared,
+    read_before,
+)
 
 # Hosts are read one after the other: so many of a wave, spread as it is, stand for it, and so many for the others.
 _MOST_READ = 10
-_MOST_OTHERS = 5
+_MOST_OTHERS = 3
 # Seconds that reading them takes, at the least.
 _A_LOOK = 5.0
 # Seconds that a host takes to be confirmed.
@@ -82,11 +91,13 @@ class ActionModule(ActionBase):
         # Once each: a host's variables take Ansible milliseconds to put together.
         looks = [hostvars[host][LOOK] for host in hosts]
         seconds = min(int(look["to_change"]["settings"]["watched"]) for look in looks)
-        later = [host for wave in plan["waves"][number:] for host in wave]
-        others = [*later, *plan["unchanged"]][:_MOST_OTHERS] if seconds else []
+        others = compared(plan["waves"], number, plan["unchanged"], _MOST_OTHERS) if seconds else []
+        known = read_before(_read_by(hostvars, plan["waves"][number - 2]), others) if number > 1 else []
+        unread = [host for host in others if host not in {answer["item"] for answer in known}]
         looked = max(float(look["looked_at"]) for look in looks)
         self._sleep(looked + seconds - time.time(), "for traffic before the change, to compare with")
-        wave = {"number": number, "of": len(plan["waves"]), "hosts": hosts, "others": others, "seconds": seconds}
+        compare = {"others": others, "known": known, "unread": unread}
+        wave = {"number": number, "of": len(plan["waves"]), "hosts": hosts, "seconds": seconds, **compare}
         return {"wave": wave, "settings": {**settings, "watched": seconds}, "stopped": False}
 
     def _after(self, task_vars: Dict[str, Any]) -> Dict[str, Any]:
@@ -194,6 +205,12 @@ class ActionModule(ActionBase):
 def _counters(answer: Mapping[str, Any]) -> Optional[Counters]:
     found = answer.get("counters")
     return from_wire(Counters, found) if found else None
+
+
+def _read_by(hostvars: Any, earlier: List[str]) -> List[Mapping[str, Any]]:
+    """What a wave has read of hosts that it did not change, when it was judged."""
+    found = (hostvars[host].get(OTHERS) for host in earlier)
+    return next((answer["results"] for answer in found if answer and answer.get("results")), [])
 
 
 def _failed(made: Mapping[str, Any]) -> bool:

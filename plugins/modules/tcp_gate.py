@@ -88,7 +88,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 wave:
-  description: C(number) of this wave C(of) so many, its C(hosts), C(others) to compare with, C(seconds) to watch.
+  description: C(number) of this wave C(of) so many, its C(hosts), C(seconds) to watch, C(others) to compare with, of
+    which an earlier wave has read those in C(known), and nobody those in C(unread).
   returned: by O(step=before)
   type: dict
 stopped:

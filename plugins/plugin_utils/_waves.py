@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Dict, List, Tuple
@@ -16,6 +16,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputE
 LOOK = "__tcp_tuning_look"
 MADE = "__tcp_tuning_made"
 ENDED = "__tcp_tuning_ended"
+OTHERS = "__tcp_tuning_others_now"
 SCHEDULE = "netfleet_tcp_waves"
 # Seconds: what is left of the window for the confirmation of a wave's hosts, in any case.
 RESERVE = 15
@@ -70,6 +71,22 @@ def cut(order: Sequence[str], sizes: Sequence[Tuple[int, bool]], most: int = 1 <
         waves += [list(order[first : min(end, first + most)]) for first in range(start, end, most)]
         start, step = end, step + 1
     return waves
+
+
+def compared(waves: Sequence[Sequence[str]], number: int, unchanged: Iterable[str], most: int) -> List[str]:
+    """The hosts that a wave (1: the first) is compared with: those of the last waves first, as they stay so longest."""
+    later = [host for wave in reversed(waves[number:]) for host in wave]
+    return [*later, *unchanged][:most]
+
+
+def read_before(answers: Iterable[Mapping[str, Any]], hosts: Iterable[str]) -> List[Mapping[str, Any]]:
+    """What an earlier wave has read of these hosts at its end: for the next one it is the before, without a visit."""
+    wanted = set(hosts)
+    return [
+        {"item": answer["item"], "counters": answer["counters"]}
+        for answer in answers
+        if answer.get("counters") and answer.get("item") in wanted
+    ]
 
 
 def spread(candidates: Iterable[Candidate]) -> List[Candidate]:

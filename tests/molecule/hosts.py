@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -110,7 +111,7 @@ def wait_for(connection: Connection, command: str, seconds: float) -> None:
     until = time.monotonic() + seconds
     while True:
         with contextlib.suppress(RuntimeError):
-            if connection.run(f"timeout 100 sh -c '{command}'").rc == 0:
+            if connection.run(f"timeout 100 sh -c {shlex.quote(command)}").rc == 0:
                 return
         assert time.monotonic() < until, f"not within {seconds:.0f} s: {command}"
         time.sleep(1.0)

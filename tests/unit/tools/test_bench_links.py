@@ -122,7 +122,7 @@ def test_the_page_is_made_and_made_anew(tmp_path: Path) -> None:
     ("virtualisation", "flags", "said"),
     [
         ("qemu", {"sse2"}, "it has no AES-NI"),
-        ("qemu", {"aes"}, "QEMU runs as slow helpers"),
+        ("qemu", {"aes"}, "one call into QEMU"),
         ("kvm", {"aes"}, "usually the cheaper of the two"),
         ("kvm", {"sse2"}, "no AES instructions"),
     ],

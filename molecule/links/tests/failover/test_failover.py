@@ -18,7 +18,7 @@ from lab.paths import REPOSITORY
 from tests.molecule.gaps import longest_gap
 from tests.molecule.hosts import wait_for
 from tests.molecule.links import LINKS
-from tests.molecule.playbook import Run, run_playbook
+from tests.molecule.playbook import Run, run_drift, run_playbook
 
 INVENTORY = REPOSITORY / "molecule" / "links" / "inventory" / "failover.yml"
 AGENT = REPOSITORY / "tests" / "molecule" / "ask_agent.py"
@@ -154,6 +154,36 @@ def test_traffic_takes_the_other_link_and_comes_back(
     assert away < LIMIT
     assert back < LIMIT
     assert carrier(cloud, version) == "wg-red-1"
+
+
+def test_drift_names_what_is_wrong_with_failover(up: Run, scratch: Path, connections: dict[str, Connection]) -> None:
+    assert up.status == 0
+    drift = (f"--inventory={INVENTORY}", "--become", "--tags=tunnel")
+    check = run_drift(scratch, *drift)
+    assert check.status == 0, check.output
+    gateway = connections["local1"]
+    (number,) = {peer["localAs"] for peer in sessions(gateway).values()}
+    established = 'vtysh -c "show bgp neighbors 10.198.0.1 json" | grep -q "bgpState.*Established"'
+    wait_for(connections[CLOUD], established, 30.0)
+    shut = f"vtysh -c 'configure terminal' -c 'router bgp {number}' -c 'neighbor 10.198.0.3 shutdown'"
+    try:
+        gateway.check_output(shut)
+        gateway.check_output("echo '! by hand' >> /etc/frr/frr.conf")
+        wait_for(connections[CLOUD], f"! {established}", 30.0)
+        check = run_drift(scratch, *drift)
+        hosts = {name: check.hosts[name] for name in HOSTS}
+        assert (check.status, hosts) == (2, {"local1": "drift", "local2": "in_step", CLOUD: "drift"}), check.output
+        # The other family of the same two has its own session, which is up.
+        assert "10.198.0.3" in check.one("local1", "wg-red-3 session cloud1", "tunnel-routing")["reason"]
+        assert check.one(CLOUD, "wg-red-1 session local1", "tunnel-routing")
+        assert check.one("local1", "/etc/frr/frr.conf", "tunnel-routing")
+        assert len(check.findings("local1")) == 2
+    finally:
+        run = link(scratch)
+    assert run.status == 0, run.output
+    gateway.check_output("/usr/lib/frr/frr-reload.py --reload /etc/frr/frr.conf")
+    wait_for(connections[CLOUD], established, 60.0)
+    assert run_drift(scratch, *drift).status == 0
 
 
 def test_absent_brings_back_what_frr_had(up: Run, scratch: Path, connections: dict[str, Connection]) -> None:

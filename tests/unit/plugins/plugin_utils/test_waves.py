@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import (
     Candidate,
+    compared,
     most_at_a_time,
     parse_waves,
+    read_before,
     schedule,
     spread,
 )
@@ -92,3 +94,22 @@ def test_how_many_hosts_fit_into_a_window() -> None:
     assert most_at_a_time(forks=50, window=120, seconds=20) == 500
     assert most_at_a_time(forks=5, window=20, seconds=5) == 5
     assert most_at_a_time(forks=5, window=0, seconds=0) > 1_000_000
+
+
+def test_a_wave_is_compared_with_hosts_that_the_next_one_is_compared_with_too() -> None:
+    waves = [["a"], ["b", "c"], ["d", "e", "f"]]
+    assert compared(waves, 1, ["u"], most=4) == ["d", "e", "f", "b"]
+    assert compared(waves, 2, ["u", "v"], most=4) == ["d", "e", "f", "u"]
+    assert compared(waves, 3, ["u", "v"], most=4) == ["u", "v"]
+    assert compared([["a"]], 1, [], most=4) == []
+
+
+def test_what_an_earlier_wave_read_at_its_end_is_not_read_again() -> None:
+    counters = {"segments": 7}
+    answers: list[dict[str, Any]] = [
+        {"item": "d", "counters": counters, "changed": False},
+        {"item": "e", "lost": "it does not answer"},
+        {"item": "b", "counters": counters},
+    ]
+    assert read_before(answers, ["d", "e", "f"]) == [{"item": "d", "counters": counters}]
+    assert read_before([], ["d"]) == []
