@@ -41,7 +41,9 @@ def ask(target: Target) -> str:
 
 
 def many(stop: Path, targets: list[Target]) -> None:
-    made, failed, met = 0, [], {}
+    made = 0
+    failed: list[list[object]] = []
+    met: dict[str, int] = {}
     while not stop.exists():
         for target in targets:
             at = time.time()

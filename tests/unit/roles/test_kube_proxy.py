@@ -99,7 +99,8 @@ def test_a_service_gets_what_is_named_of_it_and_keeps_the_rest(service: dict[str
     environment = NativeEnvironment()
     environment.filters["combine"] = lambda left, right: {**left, **right}
     template = task["kubernetes.core.k8s"]["definition"]["spec"]
-    assert environment.from_string(template).render({"item": service}) == spec
+    rendered: Any = environment.from_string(template).render({"item": service})
+    assert rendered == spec
     assert task["kubernetes.core.k8s"]["state"] == "patched"
 
 

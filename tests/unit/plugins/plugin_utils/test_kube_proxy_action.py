@@ -37,7 +37,7 @@ class Play:
             monkeypatch.setattr(kube_proxy, name, timed)
         self._monkeypatch = monkeypatch
         self.log = log
-        self.cluster = FakeCluster()
+        self.cluster: FakeCluster = FakeCluster()
         self.nodes = {name: FakeNode(self.cluster, name) for name in NODES}
         self.settings: dict[str, Any] = {"mode": "ipvs", "verify_timeout": 4, "start_timeout": 6, "log": str(log)}
         self.check_mode = False
