@@ -28,8 +28,13 @@ def test_all_programs_are_locked_and_all_parts_have_the_version_of_the_whole() -
 
 
 def test_a_file_without_a_version_is_told() -> None:
-    with pytest.raises(ToolError, match=r"no line `require k8s\.io/kubernetes"):
+    with pytest.raises(ToolError, match=r"go\.mod: requires no k8s\.io/kubernetes"):
         version_of("module other\n")
+
+
+@pytest.mark.parametrize("words", ["require k8s.io/kubernetes {}", "require (\n\tk8s.io/kubernetes {}\n)"])
+def test_the_version_is_found_as_people_write_it_and_as_go_does(words: str) -> None:
+    assert version_of("module m\n\n" + words.format("v1.36.2") + "\n") == ("v1.36.2", "36")
 
 
 def test_without_go_it_is_skipped_and_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
