@@ -173,7 +173,7 @@ def test_a_client_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_kubeconfig_that_is_wrong_is_named(tmp_path: Path) -> None:
-    pytest.importorskip("kubernetes")
+    pytest.importorskip("kubernetes", reason="kubernetes is in .venv (requirements/dev.in) only")
     with pytest.raises(InputError, match=r"kube_proxy_kubeconfig: .*: there is no such file"):
         connect(str(tmp_path / "none"), "", 5.0)
     broken = tmp_path / "config"
@@ -220,7 +220,7 @@ def server() -> Iterator[tuple[type[_Server], str]]:
 
 
 def _by_client(url: str, folder: Path, seconds: float = 5.0, **user: str) -> Api:
-    pytest.importorskip("kubernetes")
+    pytest.importorskip("kubernetes", reason="kubernetes is in .venv (requirements/dev.in) only")
     config = {
         "apiVersion": "v1",
         "kind": "Config",
