@@ -117,7 +117,7 @@ def _ours(seen: KernelSeen, shared: bool, networks: Sequence[_Network]) -> Lefto
 
 def _chains(system: System, seen: KernelSeen, names: Sequence[str], sets: Sequence[str]) -> List[str]:
     failed: List[str] = []
-    chains = {(table, name) for table, name in (each.split(" ", 1) for each in names)}
+    chains = {(table, name) for table, _space, name in (each.partition(" ") for each in names)}
     for saved in seen.saved:
         script = chain_script(saved.text, chains, sets)
         if script:

@@ -94,7 +94,7 @@ def find(signs: Signs, distribution: str = "") -> Place:
     if len(found) > 1:
         told = "; ".join("%s by %s" % (name, ", ".join(because)) for name, because in found.items())
         raise host_error("", "this host could run kube-proxy in several ways: %s" % told, _OVERRIDE)
-    ((name, because),) = found.items()
+    name, because = next(iter(found.items()))
     return _place(name, signs, tuple(because))
 
 

@@ -85,7 +85,6 @@ class Transport(Protocol):
 
     def send(self, method: str, path: str, query: Query, body: Any, content_type: str) -> Answer:
         """The answer, whichever status it has. NoAnswerError."""
-        ...
 
 
 class Api:

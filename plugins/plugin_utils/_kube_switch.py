@@ -54,23 +54,18 @@ class Node(Protocol):
 
     def look(self) -> NodeSeen:
         """What it is now."""
-        ...
 
     def change(self, want: ProxyChange) -> ProxyOutcome:
         """Bring it to something, or make it ready for that."""
-        ...
 
     def restore(self, identifier: str) -> None:
         """Give back what a change has replaced."""
-        ...
 
     def keep(self, identifier: str) -> None:
         """End a change."""
-        ...
 
     def connect(self, services: Sequence[ServiceToTry], seconds: float) -> Tuple[ServiceTried, ...]:
         """Open connections to Services."""
-        ...
 
 
 @dataclass(frozen=True)
