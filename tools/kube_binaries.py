@@ -36,7 +36,7 @@ PROGRAMS = {
     "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
     "etcd": "go.etcd.io/etcd/server/v3",
 }
-_VERSION = re.compile(r"^require k8s\.io/kubernetes (v1\.(\d+)\.\d+)$", re.MULTILINE)
+_VERSION = re.compile(r"^(?:require)?\s+k8s\.io/kubernetes (v1\.(\d+)\.\d+)\b", re.MULTILINE)
 _GO = re.compile(r"^go (\d+)\.(\d+)", re.MULTILINE)
 # What a program says of itself; API servers refuse nodes that are too old by it.
 _SAID = "k8s.io/component-base/version"
@@ -46,7 +46,7 @@ def version_of(modules: str) -> tuple[str, str]:
     """The version that a go.mod requires, and its minor number. ToolError where it names none."""
     found = _VERSION.search(modules)
     if not found:
-        raise ToolError(f"{MODULES / 'go.mod'}: no line `require k8s.io/kubernetes v1...`")
+        raise ToolError(f"{MODULES / 'go.mod'}: requires no k8s.io/kubernetes v1...")
     return found.group(1), found.group(2)
 
 
