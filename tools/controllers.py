@@ -39,9 +39,9 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def unit_tests(folder: Path, env: dict[str, str]) -> str:
-    """Run the collection's unit tests, without those of lab/ and tools/ (.venv's only); return pytest's last line."""
+    """Run the unit tests but those of lab/, molecule/ and tools/ (.venv's only); return pytest's last line."""
     options = ["-q", "-n", "2", "-o", "cache_dir=.cache/pytest-controller"]
-    options += ["--ignore=tests/unit/lab", "--ignore=tests/unit/tools"]
+    options += [f"--ignore=tests/unit/{name}" for name in ("lab", "molecule", "tools")]
     shown = run([str(folder / "bin/pytest"), "tests/unit", *options], "unit tests", env=env)
     return shown.strip().splitlines()[-1].strip("= ")
 
