@@ -138,6 +138,8 @@ class Plane:
             ],
             "kube-controller-manager": [
                 *self._at_the_api(MANAGER),
+                # Each controller by an account of its own: the program itself has but the right to make these.
+                "--use-service-account-credentials=true",
                 f"--service-account-private-key-file={self.pki / kube_pki.ACCOUNTS}.key",
                 f"--root-ca-file={self.pki / 'ca.crt'}",
                 # Its own limits are for clusters that others use as well.

@@ -141,13 +141,24 @@ def _join(network: FleetNetwork, name: str, pid: int, address: str) -> None:
     run(inside, what=f"network of {name}", stdin=words)
 
 
+# A host of kubeadm's has this folder, which kube-proxy's pod has as a volume. This machine may have none, and hosts
+# have its /usr read-only.
+_MODULES = """
+test -d /lib/modules && exit
+mkdir /run/lib /run/lib.work
+mount -t overlay -o lowerdir=/usr/lib,upperdir=/run/lib,workdir=/run/lib.work,userxattr overlay /usr/lib
+mkdir /lib/modules
+"""
+
+
 def _prepare(host: LightHost, plane: Plane, name: str, address: str, binaries: Path, version: str) -> None:
     """What molecule/kube/prepare.yml does on a virtual machine."""
     plane.issue_node(name, address)
     host.check_output(
-        "mount -t tmpfs -o size=200m tmpfs /usr/local && mkdir -p /usr/local/bin /lib/modules /var/log"
+        "mount -t tmpfs -o size=200m tmpfs /usr/local && mkdir -p /usr/local/bin /var/log"
         f" {AGENTS} /etc/netfleet-lab /etc/kube-proxy"
     )
+    host.check_output(f"set -e; {_MODULES}")
     configuration = {
         "node": name,
         "address": address,
