@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What kube-proxy's nftables table does with Services. Pure.
 
-A connection is looked up in a verdict map (service-ips, service-nodeports), which goes to the chain of a Service, which
-goes to the chain of one of its endpoints, which has the only dnat. Of a Service with externalTrafficPolicy Local the
+A connection is looked up in a verdict map (service-ips, service-nodeports), which goes to the chain of a Service. That
+goes to the chain of one of its endpoints, which has the dnat; or, where no client has to be kept with its endpoint (of
+1.36 at the latest), it has a dnat itself that takes any of a map. Of a Service with externalTrafficPolicy Local the
 chain has ways for the node's own traffic beside; those have a condition, and the way without one is what others take.
 """
 
@@ -86,6 +87,16 @@ def _target(verdict: Dict[str, Any]) -> str:
     return str(verdict["goto"]["target"])
 
 
+def _destinations(dnat: Dict[str, Any]) -> Iterator[str]:
+    """The endpoint of a dnat, or each of those that it chooses from."""
+    if isinstance(dnat["addr"], str):
+        yield place(dnat["addr"], int(dnat["port"]))
+        return
+    for _number, end in dnat["addr"]["map"]["data"]["set"]:
+        address, port = end["concat"]
+        yield place(str(address), int(port))
+
+
 def _follow(
     start: str, chains: Dict[str, List[List[Dict[str, Any]]]], timeouts: Dict[str, int]
 ) -> Tuple[Set[str], int]:
@@ -102,7 +113,7 @@ def _follow(
         for expressions in chains.get(chain, ()):
             last = expressions[-1] if expressions else {}
             if "dnat" in last:
-                endpoints.add(place(str(last["dnat"]["addr"]), int(last["dnat"]["port"])))
+                endpoints.update(_destinations(last["dnat"]))
             elif "vmap" in last:
                 ahead.extend(_target(verdict) for _number, verdict in last["vmap"]["data"]["set"])
             elif "goto" in last and len(expressions) == 1:

@@ -14,9 +14,11 @@ Entries = dict[tuple[str, int], frozenset[str]]
 _RULE = re.compile(r"-A (KUBE-\S+) (.*)-j (\S+)(?: .*--to-destination (\S+))?")
 _VIRTUAL = re.compile(r"TCP\s+([\d.]+):(\d+) ")
 _REAL = re.compile(r"\s+-> (\S+:\d+)\s+Masq\s+([1-9]\d*) ")
-_ELEMENT = re.compile(r"([\d.]+) \. tcp \. (\d+) (?:comment \"[^\"]*\" )?: goto (service-\S+?|external-\S+?)[,\s}]")
+# Where a host has no /etc/protocols, nft prints TCP's number.
+_ELEMENT = re.compile(r"([\d.]+) \. (?:tcp|6) \. (\d+) (?:comment \"[^\"]*\" )?: goto (service-\S+?)[,\s}]")
 _CHAIN = re.compile(r"^\tchain (\S+) \{$(.*?)^\t\}$", re.MULTILINE | re.DOTALL)
-_ENDPOINT = re.compile(r"goto endpoint-[^\s,}]*__([\d.]+)/(\d+)")
+# One of the map of a dnat; or, where clients stay with their endpoint, the chain of one.
+_ENDPOINT = re.compile(r"\d+ : (?:goto endpoint-[^\s,}]*__)?([\d.]+)(?:/| \. )(\d+)")
 
 
 def entries_of(node: Connection, mode: str) -> Entries:

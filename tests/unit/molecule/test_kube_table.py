@@ -45,7 +45,7 @@ table ip kube-proxy {
 \tmap service-ips {
 \t\ttype ipv4_addr . inet_proto . inet_service : verdict
 \t\tcomment "ClusterIP, ExternalIP and LoadBalancer IP traffic"
-\t\telements = { 10.96.0.1 . tcp . 443 comment "https" : goto service-2QRHZV4L-default/kubernetes/tcp/https,
+\t\telements = { 10.96.0.1 . 6 . 443 comment "https" : goto service-2QRHZV4L-default/kubernetes/tcp/https,
 \t\t\t     10.96.114.9 . tcp . 80 : goto service-ULMVA6XW-default/echo/tcp/echo }
 \t}
 
@@ -55,8 +55,7 @@ table ip kube-proxy {
 \t}
 
 \tchain service-2QRHZV4L-default/kubernetes/tcp/https {
-\t\tip daddr 10.96.0.1 tcp dport 443 ip saddr != 10.244.0.0/16 jump mark-for-masquerade
-\t\tnumgen random mod 1 vmap { 0 : goto endpoint-7RKT2ZYD-default/kubernetes/tcp/https__10.77.101.254/6443 }
+\t\tmeta l4proto 6 dnat ip to numgen random mod 1 map { 0 : 10.77.101.254 . 6443 }
 \t}
 
 \tchain service-ULMVA6XW-default/echo/tcp/echo {
