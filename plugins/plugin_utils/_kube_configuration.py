@@ -42,6 +42,11 @@ class _Dumper(yaml.SafeDumper):
         return '"' if style == "'" else style
 
 
+# Ansible's values are of classes of its own, which remember where they were written.
+_Dumper.add_multi_representer(str, _Dumper.represent_str)
+_Dumper.add_multi_representer(int, _Dumper.represent_int)
+
+
 def read_configuration(text: str, where: str) -> Dict[str, Any]:
     """The settings in a text, by their fields, checked; what is not set, null or empty is left out.
 

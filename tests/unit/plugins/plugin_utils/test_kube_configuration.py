@@ -130,6 +130,24 @@ def test_what_is_not_known_here_is_kept() -> None:
     assert (after["port"], after["newThing"][1]["a"]) == ("010", "yes")
 
 
+def test_values_of_ansible_are_written_as_what_they_are() -> None:
+    """Its variables are of classes of its own, below those of Python: they remember where they were written."""
+
+    class Text(str):
+        __slots__ = ()
+
+    class Number(int):
+        pass
+
+    want = {"mode": Text("nftables"), "conntrack.min": Number(5), "featureGates": {Text("One"): True}}
+    assert yaml.safe_load(with_settings(KUBEADM, want, WHERE)) == {
+        **yaml.safe_load(KUBEADM),
+        "mode": "nftables",
+        "conntrack": {**yaml.safe_load(KUBEADM)["conntrack"], "min": 5},
+        "featureGates": {"One": True},
+    }
+
+
 def test_missing_sections_are_made() -> None:
     assert yaml.safe_load(with_settings(HEAD + "conntrack: null\n", {"conntrack.min": 0}, WHERE))["conntrack"] == {
         "min": 0
