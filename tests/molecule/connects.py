@@ -74,7 +74,8 @@ def connecting(
         for _kind, name, path, _process in running:
             hosts[name].check_output(f"touch {path}.stop")
         for kind, name, path, process in running:
-            wait_for(hosts[name], f"! kill -0 {process} 2> /dev/null", 90.0)
+            # Where the first process of a host adopts none, one that has ended keeps its number, but not its words.
+            wait_for(hosts[name], f"! grep -q connect_agent /proc/{process}/cmdline 2> /dev/null", 90.0)
             said = json.loads(hosts[name].check_output(f"cat {path}.out"))
             hosts[name].run(f"rm -f {path}.*")
             (seen.new if kind == NEW else seen.long)[name] = said
