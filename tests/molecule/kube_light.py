@@ -174,8 +174,9 @@ def _prepare(host: LightHost, plane: Plane, name: str, address: str, binaries: P
     files[PROGRAM] = (0o755, (binaries / "kube-proxy").read_bytes())
     for file in AGENT_FILES:
         files[f"{AGENTS}/{file}"] = (0o644, Path(__file__).with_name(file).read_bytes())
-    # Debian's iptables is a link into it.
-    host.unpack(files, ("/etc/alternatives",))
+    # kube-proxy takes nft for one that names protocols: on a host where it has numbers for them, the second start of
+    # kube-proxy takes all Services for leftovers. And Debian's iptables is a link into /etc/alternatives.
+    host.unpack(files, ("/etc/protocols", "/etc/alternatives"))
 
 
 def _inventory(pids: Mapping[str, int]) -> str:
