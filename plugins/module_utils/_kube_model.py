@@ -51,7 +51,8 @@ class NodeSeen:
     modules: those of any mode and scheduler that are loaded, built in or can be loaded; module_limits: by module, what
     keeps the others from being loaded. programs: those of any mode that are there.
     proxy_mode: by its own answer, empty where it gives none. health: empty where it is healthy, else why not.
-    entries: of the mode that runs, NodePorts in the shape of ANY; bound: the addresses on kube-ipvs0.
+    entries: of the mode that runs, NodePorts in the shape of ANY; entries_limit: why they could not be read.
+    names_protocols: whether the host has /etc/protocols. bound: the addresses on kube-ipvs0.
     foreign: who else uses IPVS here, in words. managed_by_network_manager: kube-ipvs0 is, or would be.
     sysctls: the keys of _kube_sysctls.KEYS by name, those that this kernel has. own_sysctls: what files of this
     collection set of the keys that kube-proxy sets (see _kube_sysctls.fights).
@@ -75,6 +76,8 @@ class NodeSeen:
     proxy_mode: str = ""
     health: str = ""
     entries: Tuple[ProxyEntry, ...] = ()
+    entries_limit: str = ""
+    names_protocols: bool = True
     bound: Tuple[str, ...] = ()
     leftovers: Leftovers = Leftovers()
     foreign: Tuple[str, ...] = ()

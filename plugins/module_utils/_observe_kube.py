@@ -76,6 +76,7 @@ _VERSIONS: Dict[str, Tuple[str, str]] = {
 _SNAP, _SNAP_VERSION = "/snap/microk8s/current/meta/snap.yaml", r"^version: *'?\"?(v[^\s'\"]+)"
 # Of these, kube-proxy is a part of the distribution's own program, or runs as a program of the host.
 _ON_THE_HOST = (K3S, MICROK8S, STANDALONE)
+_PROTOCOLS = "/etc/protocols"
 _SYSCTL_DIRECTORY = "/etc/sysctl.d"
 _SYSCTL = re.compile(r"^-?([A-Za-z0-9_./-]+)\s*=\s*(.*?)\s*$")
 
@@ -99,6 +100,8 @@ def observe_kube(
     modules = limits_of_modules(system)
     files = _files(system, place, limits)
     foreign = foreign_users(system, kernel)
+    found, unread = _entries(system, kernel, mode) if entries else ((), "")
+    limits += [unread] if unread else []
     return NodeSeen(
         place=place,
         kernel=system.facts()["kernel"],
@@ -114,7 +117,9 @@ def observe_kube(
         programs=tuple(name for mode in MODES for name in needed_programs(mode) if tools.path(name)),
         proxy_mode=mode,
         health=health(system, healthz),
-        entries=_entries(system, kernel, mode, limits) if entries else (),
+        entries=found,
+        entries_limit=unread,
+        names_protocols=system.file_state(_PROTOCOLS).kind != "absent",
         bound=kernel.bound,
         leftovers=kernel.leftovers(bool(foreign)),
         foreign=foreign,
@@ -214,12 +219,12 @@ def _host_name(system: System) -> str:
     return (system.read("/proc/sys/kernel/hostname") or "").strip().lower()
 
 
-def _entries(system: System, kernel: KernelSeen, mode: str, limits: List[str]) -> Tuple[ProxyEntry, ...]:
+def _entries(system: System, kernel: KernelSeen, mode: str) -> Tuple[Tuple[ProxyEntry, ...], str]:
+    """What it does with Services, and why that cannot be read."""
     try:
-        return entries_of(system, kernel, mode)
+        return entries_of(system, kernel, mode), ""
     except NetfleetError as error:
-        limits.append(str(error))
-        return ()
+        return (), str(error)
 
 
 def _managed(system: System) -> bool:

@@ -226,7 +226,7 @@ def _of_faults(found: Sequence[Fault]) -> Iterator[Finding]:
             yield Finding(SUBJECT, "health", "error", fault.text, cure="see its log", rule=rules.KUBE_PROXY_MODE)
     for fault in services[:_MOST_SERVICES]:
         cure = "see kube-proxy's log on the node"
-        yield Finding(SUBJECT, fault.key, "error", fault.text, cure=cure, rule=rules.KUBE_PROXY_SERVICES)
+        yield Finding(SUBJECT, fault.key or "services", "error", fault.text, cure=cure, rule=rules.KUBE_PROXY_SERVICES)
     more = len(services) - _MOST_SERVICES
     if more > 0:
         text = "and %d more differences of Services" % more

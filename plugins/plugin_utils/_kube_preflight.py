@@ -42,6 +42,8 @@ FOREIGN_IPVS, STRICT_ARP, DNS_CACHE, SYSCTLS, NOT_READY = (
 )
 TOLERABLE = (FOREIGN_IPVS, STRICT_ARP, DNS_CACHE, SYSCTLS, NOT_READY)
 _MOST_NAMED = 3
+# nft has numbers for protocols then, kube-proxy has names: it removes what it does not know as its own.
+_NO_NAMES = "/etc/protocols is not there: kube-proxy would lose all Services when it starts again in this mode"
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ def preflight(
         problems.append(problem)
     for member in members:
         problems += _limits(member, mode, cluster.scheduler)
+        if mode == NFTABLES and not (member.seen.in_container or member.seen.names_protocols):
+            problems.append(Problem(member.host, _NO_NAMES, "install what has it, such as netbase of Debian"))
     for name, problem in _tolerable(members, mode, want, around):
         if name in tolerated:
             warnings.append(str(problem))

@@ -55,7 +55,9 @@ def faults(
         found.append(Fault(MODE, "", "kube-proxy runs %s, not %s" % (seen.proxy_mode, mode)))
     if seen.health:
         found.append(Fault(HEALTH, "", "kube-proxy is not healthy: %s" % seen.health))
-    if api and seen.proxy_mode == mode:
+    if api and seen.proxy_mode == mode and seen.entries_limit:
+        found.append(Fault(SERVICE, "", "what the kernel does with Services cannot be read: %s" % seen.entries_limit))
+    elif api and seen.proxy_mode == mode:
         found += _services(seen, mode, settings, wanted)
     found += [Fault(RESIDUE, "", "left over: %s" % residue) for residue in residues(seen.leftovers, mode)]
     return tuple(found)

@@ -18,6 +18,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_service import 
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe_kube import observe_kube
+from tests.unit.plugins import fake_node
 from tests.unit.plugins.fake_node import CLUSTER_IP, ENDPOINT, METRICS, NODE, FakeNode
 from tests.unit.plugins.fake_system import KERNEL
 from tests.unit.plugins.other_services import run_process, run_unit
@@ -282,6 +283,23 @@ def test_a_look_changes_nothing_and_travels() -> None:
     seen = observe_kube(node)
     assert (node.steps, node.snapshot()) == ([], before)
     assert from_wire(NodeSeen, json.loads(json.dumps(to_wire(seen)))) == seen
+
+
+def test_a_table_that_cannot_be_read_is_told_apart_from_an_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert observe_kube(k3s(NFTABLES)).entries_limit == ""
+    dnat = {"dnat": {"addr": {"of": "the next version"}}}
+    monkeypatch.setattr(fake_node, "_NFT", [*fake_node._NFT[:-1], {"rule": {"chain": "service-x", "expr": [dnat]}}])
+    seen = observe_kube(k3s(NFTABLES))
+    assert seen.entries == ()
+    assert seen.entries_limit.startswith("nft table kube-proxy: has a form that is not known")
+    assert seen.entries_limit in seen.limits
+
+
+def test_whether_the_host_names_protocols() -> None:
+    node = k3s()
+    assert not observe_kube(node).names_protocols
+    node.put("/etc/protocols", "tcp 6 TCP\n")
+    assert observe_kube(node).names_protocols
 
 
 def test_entries_can_be_left_out() -> None:

@@ -95,6 +95,16 @@ def test_other_users_of_ipvs_lose_their_servers(former: str, mode: str, want: Di
     assert any("IPVS has other users" in line for line in _said(report)) is lost
 
 
+def test_nftables_needs_names_of_protocols_where_kube_proxy_runs_on_the_host() -> None:
+    host = _member(names_protocols=False, in_container=False, programs=("nft", "ipset"))
+    (said,) = _said(_check(host, mode=NFTABLES))
+    assert said.startswith("node1: /etc/protocols is not there")
+    assert "netbase" in said
+    assert _check(host, mode=IPVS) == _check(host, mode=IPTABLES) == Report()
+    # Its image has one of its own.
+    assert _check(_member(names_protocols=False), mode=NFTABLES) == Report()
+
+
 def test_strict_arp_is_needed_in_the_mode_ipvs_alone() -> None:
     around = Around(strict_arp=("MetalLB (metallb-system/speaker)",))
     (said,) = _said(_check(_member(), around=around))

@@ -208,6 +208,13 @@ def test_faults_of_every_kind() -> None:
     assert faults(SEEN, IPTABLES, {}, [], api=False) == ()
 
 
+def test_entries_that_cannot_be_read_are_no_services_that_are_not_served() -> None:
+    seen = replace(SEEN, entries_limit="nft table kube-proxy: has a form that is not known")
+    assert [str(fault) for fault in faults(seen, IPTABLES, {}, [HTTP])] == [
+        "what the kernel does with Services cannot be read: nft table kube-proxy: has a form that is not known"
+    ]
+
+
 def test_what_ipvs_leaves_to_others() -> None:
     other = ProxyEntry("tcp", "198.51.100.1", 80, ("10.0.0.1:80",))
     seen = replace(SEEN, proxy_mode=IPVS, entries=(replace(SERVED, scheduler="rr"), other), bound=("10.96.0.10",))
