@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """kube-proxy's iptables rules.
 
-The sample is written by hand after what kube-proxy's sources make; to be compared with a real one on a VM.
+The sample is written by hand after what kube-proxy's sources make; a real one is read in test_kube_recorded.
 """
 
 from __future__ import annotations

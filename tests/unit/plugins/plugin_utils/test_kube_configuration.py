@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """KubeProxyConfiguration, read and changed.
 
-KUBEADM is written after what kubeadm writes into its ConfigMap; it is to be compared with a real one on a VM.
+KUBEADM is written after what kubeadm writes into its ConfigMap; its fields are those of the recorded configuration
+(test_kube_recorded).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a node should do with Services, and every difference to it.
 
-The objects are written by hand after the API's reference; to be compared with those of a real API server on VMs.
+The objects are written by hand after the API's reference; those of a real server are in test_kube_recorded.
 """
 
 from __future__ import annotations

@@ -1,18 +1,20 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a real kube-proxy 1.36 made of the Services of a real API: what is read of it is what is expected of it."""
+"""What a real kube-proxy 1.36 made of the Services of a real API is what is expected of it; and what it can be told."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_iptables import parse_iptables
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_nft import parse_nft
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import BY_FLAG, FEATURE_GATES, SETTINGS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_configuration import read_configuration, with_settings
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import NodeView, expected
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import compare
 
@@ -51,7 +53,7 @@ def test_it_is_what_the_api_asks_for(recorded: tuple[str, tuple[ProxyEntry, ...]
 def test_policies_affinity_and_what_has_no_endpoint_are_read(recorded: tuple[str, tuple[ProxyEntry, ...]]) -> None:
     _mode, table = recorded
     found = {entry.key: entry for entry in table}
-    ports = {number: found["tcp", "0.0.0.0", number] for number in (30080, 30081, 30082, 30085, 30086)}  # noqa: S104
+    ports = {number: found["tcp", "0.0.0.0", number] for number in (30080, 30081, 30082, 30085, 30086)}
     assert {number: entry.endpoints for number, entry in ports.items()} == {
         30080: (ON_IT, *OTHERS),
         # externalTrafficPolicy is Local.
@@ -66,3 +68,20 @@ def test_policies_affinity_and_what_has_no_endpoint_are_read(recorded: tuple[str
     # An external address, one of a load balancer that lets in certain sources only, and UDP beside TCP.
     assert found["tcp", "203.0.113.77", 80].endpoints == found["tcp", "203.0.113.9", 80].endpoints == (ON_IT, *OTHERS)
     assert [entry.port for entry in table if entry.protocol == "udp"] == [53]
+
+
+def test_each_setting_is_one_of_kube_proxy_and_each_flag() -> None:
+    written = yaml.safe_load(_read("configuration.yaml"))
+    for field in set(SETTINGS) - {FEATURE_GATES}:  # those are left out where there are none
+        inner = written
+        for name in field.split("."):
+            assert name in inner, field
+            inner = inner[name]
+    assert {"--" + flag for flag in BY_FLAG} <= set(_read("flags.txt").split())
+
+
+def test_of_what_kube_proxy_writes_itself_one_line_changes() -> None:
+    text = _read("configuration.yaml")
+    changed = with_settings(text, {"mode": "nftables"}, "x")
+    assert changed == text.replace("\nmode: iptables\n", "\nmode: nftables\n")
+    assert read_configuration(changed, "x")["mode"] == "nftables"
