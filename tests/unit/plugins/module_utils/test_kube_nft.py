@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """kube-proxy's nftables table.
 
-The sample has the layout of Kubernetes 1.31, where each endpoint has a chain, in the words of nft's JSON. It is written by
-hand; a real one of 1.36 is read in test_kube_recorded.
+The sample has the layout of Kubernetes 1.31, where each endpoint has a chain, in the words of nft's JSON. It is written
+by hand; a real one of 1.36 is read in test_kube_recorded.
 """
 
 from __future__ import annotations
