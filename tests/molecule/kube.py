@@ -21,7 +21,7 @@ from tests.molecule import kube_objects
 from tests.molecule.kube_client import ApiError, Client, Object
 from tests.molecule.kube_objects import AGENTS, DEFAULT, PROGRAM, PROXY, SYSTEM
 from tests.molecule.kube_table import Entries, entries_of
-from tests.molecule.playbook import Run, start_playbook
+from tests.molecule.playbook import Run, run_drift, start_playbook
 
 PLAYBOOK = REPOSITORY / "playbooks" / "kube_proxy.yml"
 INVENTORY = REPOSITORY / "molecule" / "kube" / "inventory" / "kube.yml"
@@ -268,16 +268,24 @@ def proxies(cluster: Cluster) -> dict[str, str]:
 
 def run_kube(scratch: Path, cluster: Cluster, *arguments: str, kubeconfig: Path | None = None, **variables: Any) -> Run:
     """Run the playbook as a user does. variables: extra ones, by name. kubeconfig: in place of the administrator's."""
-    wanted = {"kube_proxy_kubeconfig": str(kubeconfig or cluster.plane.admin), **variables}
+    given = _given(cluster, kubeconfig or cluster.plane.admin, variables)
+    return start_playbook(scratch, *given, *arguments, playbook=PLAYBOOK, more=cluster.environment).finish()
+
+
+def differing(scratch: Path, cluster: Cluster, **variables: Any) -> dict[str, set[tuple[str, str]]]:
+    """What the drift check finds on each node against variables: (rule, key), but for notes."""
+    given = _given(cluster, cluster.plane.admin, variables)
+    words = ("--limit=kubernetes_nodes", "--tags=kube_proxy")
+    check = run_drift(scratch, *given, *words, more=cluster.environment)
+    assert set(check.hosts.values()) <= {"in_step", "drift"}, check.output
+    return {name: {(each["rule"], each["key"]) for each in check.findings(name)} for name in cluster.nodes}
+
+
+def _given(cluster: Cluster, kubeconfig: Path, variables: Mapping[str, Any]) -> list[str]:
+    """What a run is told of the cluster, and these extra variables."""
+    wanted = {"kube_proxy_kubeconfig": str(kubeconfig), **variables}
     inventories = [f"--inventory={path}" for path in (INVENTORY, *cluster.inventories)]
-    return start_playbook(
-        scratch,
-        *inventories,
-        f"--extra-vars={json.dumps(wanted)}",
-        *arguments,
-        playbook=PLAYBOOK,
-        more=cluster.environment,
-    ).finish()
+    return [*inventories, f"--extra-vars={json.dumps(wanted)}"]
 
 
 def agent(name: str, *words: str) -> str:

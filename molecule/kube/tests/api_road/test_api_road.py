@@ -25,6 +25,7 @@ from tests.molecule.kube import (
     as_kubeadm,
     config_map,
     daemon_sets,
+    differing,
     proxies,
     run_kube,
 )
@@ -171,6 +172,15 @@ def test_connections_of_others_stand_while_one_node_switches(
     assert yaml.safe_load(config_map(up))["mode"] == "iptables"
 
 
+def test_drift_names_what_a_run_of_one_node_leaves_to_be_done(up: Cluster, scratch: Path) -> None:
+    found = differing(scratch, up, kube_proxy_mode=FIRST)
+    assert found["cloud1"] == {("kube-proxy-unfinished", "kube-proxy-netfleet")}
+    for name in ("local1", "local2"):
+        assert ("kube-proxy-mode", "mode") in found[name]
+        # What they still run, they do as they should.
+        assert {rule for rule, _key in found[name]} <= {"kube-proxy-mode", "kube-proxy-node", "kube-proxy-unfinished"}
+
+
 @pytest.mark.parametrize("mode", ALL)
 def test_all_nodes_switch_and_nothing_of_ours_is_left_in_the_api(
     up: Cluster, scratch: Path, capfd: pytest.CaptureFixture[str], mode: str
@@ -199,3 +209,4 @@ def test_all_nodes_switch_and_nothing_of_ours_is_left_in_the_api(
     # The cluster's own pods run it, and so would any that start anew.
     assert set(pods(up)) == set(NODES)
     changes_nothing(up, scratch, mode)
+    assert differing(scratch, up, kube_proxy_mode=mode) == {name: set() for name in NODES}
