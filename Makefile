@@ -74,7 +74,7 @@ scale: venv collection-link ## Measure that the cost per host does not grow with
 
 ##@ Tests
 .PHONY: test lint types unit sanity collection controllers target-pythons precedence browser ci-examples molecule test-kernel
-.PHONY: docs golden format test-links test-links-core test-faults test-faults-core
+.PHONY: docs golden format test-links test-links-core test-faults test-faults-core test-kube test-kube-core test-kube-light
 test: deps venv collection-link ## Run every part below and say how each went (some: make test PARTS="lint unit")
 	@$(RUN) tools.parts $(PARTS)
 
@@ -127,6 +127,18 @@ test-faults: venv collection-link ## Break changes on virtual machines, by every
 
 test-faults-core: venv collection-link ## A few of these faults at a few steps
 	@NETFLEET_FAULT_TESTS=tests/core $(MOLECULE)/faults molecule -c .config/molecule/config.yml test -s faults
+
+# Without kube-proxy and an API server nothing is tested: tools.kube_binaries says SKIPPED then, and why.
+KUBE := tools.kube_binaries $(VENV)/bin/molecule -c .config/molecule/config.yml test -s kube
+test-kube: deps venv collection-link ## Molecule scenario `kube`: kube-proxy itself changes its mode, on three virtual machines
+	@$(MOLECULE)/kube $(RUN) $(KUBE)
+
+test-kube-core: deps venv collection-link ## Its core: kube-proxy as a service of each node
+	@NETFLEET_KUBE_TESTS=tests/node_road $(MOLECULE)/kube $(RUN) $(KUBE)
+
+test-kube-light: venv collection-link ## Its part that goes through the API, on namespaces in place of virtual machines
+	@NETFLEET_KUBE_LIGHT=1 NETFLEET_LAB_OFFSET=8 NETFLEET_LAB_DIR=$(CURDIR)/.lab/kube-light \
+		$(RUN) tools.kube_binaries $(VENV)/bin/pytest molecule/kube/tests/api_road
 
 docs: venv collection-link ## Write the generated pages of docs/ anew
 	@$(RUN) tools.reference

@@ -144,6 +144,10 @@ def change(options: argparse.Namespace, backend: Backend, fleet: Fleet, settings
             backend.restore(fleet.selected)
             done = "restored"
         else:
+            if settings.backend == "vm":
+                from lab.kube_plane import Plane
+
+                Plane(settings).down()  # before the network that it is in
             backend.down()
             remove_state(settings)
             done = f"down, nothing is left; the image cache stays in {settings.cache_dir} (clean-cache removes it)"

@@ -14,7 +14,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError, input_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError, host_error, input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, Observed, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import HOST_FAILED, HOST_UNREACHABLE, SUBJECTS
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._call import check_call
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # Known only once the report weighs the findings against its threshold.
 ASKED = "asked"
 _TUNNEL = "tunnel"
+_KUBE_PROXY, _NODES = "kube_proxy", "kubernetes_nodes"
 # The role's variables that concern links; where this one is not declared, there are none.
 _LINKS = "wireguard_links_"
 _TOPOLOGIES = _LINKS + "topologies"
@@ -91,6 +92,9 @@ class ActionModule(ActionBase):
             compared.update({_TUNNEL: links.count()} if links.count() else {})
         host = str(task_vars["inventory_hostname"])
         groups = [str(name) for name in task_vars.get("group_names") or []]
+        if _KUBE_PROXY in subjects and _NODES in groups:
+            findings = (*findings, *self._kube_proxy(task_vars))
+            compared[_KUBE_PROXY] = 1
         kept = waived(
             [finding for finding in findings if finding.subject in (*subjects, "host")],
             waivers,
@@ -117,6 +121,37 @@ class ActionModule(ActionBase):
         given = self._templar.template(trust_as_template("{{ {%s} }}" % ", ".join(named)))
         host, task = str(task_vars["inventory_hostname"]), str(self._task._uuid)
         return links_check(host, given, task_vars, constants.DEFAULT_LOCAL_TMP, task)
+
+    def _kube_proxy(self, task_vars: Dict[str, Any]) -> Tuple[Finding, ...]:
+        """What of the host's kube-proxy is not as declared, or not as the API of its cluster says."""
+        # Most hosts are no nodes, and do not wait until the code for them is loaded.
+        from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen
+        from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_kube import NAMES, kube_check, kube_findings
+        from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import connect
+
+        prefix = _KUBE_PROXY + "_"
+        named = ["'%s': %s%s" % (name, prefix, name) for name in NAMES if prefix + name in task_vars]
+        check = kube_check(
+            str(task_vars["inventory_hostname"]),
+            self._templar.template(trust_as_template("{{ {%s} }}" % ", ".join(named))),
+        )
+        settings = check.settings
+
+        def look() -> NodeSeen:
+            answer = self._execute_module(
+                module_name="netfleet.tcp.kube_proxy_info", module_args=check.request, task_vars=task_vars
+            )
+            if answer.get("failed") or "node" not in answer:
+                raise host_error("", str(answer.get("msg", "the module did not run")))
+            return from_wire(NodeSeen, answer["node"])
+
+        return kube_findings(
+            check,
+            look,
+            lambda: connect(settings["kubeconfig"], settings["context"], float(settings["api_timeout"])),
+            constants.DEFAULT_LOCAL_TMP,
+            str(self._task._uuid),
+        )
 
     def _fill_in(self, task_vars: Dict[str, Any]) -> None:
         """Replace names of variables by their values.

@@ -25,6 +25,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import (
 _SHOWN = 6
 # Whoever declares it has links, for the plays that follow the waves.
 _LINKS = "wireguard_links_topologies"
+# The nodes of a cluster, whose kube-proxy is seen to after that.
+_NODES = "kubernetes_nodes"
 
 
 class ActionModule(ActionBase):
@@ -54,6 +56,7 @@ class ActionModule(ActionBase):
         planned = {name: look["to_change"] for name, look in looks.items() if look.get("to_change")}
         # A host that was lost, or that refused, is no measure for others.
         unchanged = [name for name, look in looks.items() if name not in planned and "after" in look]
+        nodes = set(task_vars.get("groups", {}).get(_NODES, ()))
         problems = list(differing({name: entry["settings"] for name, entry in planned.items()}))
         if problems:
             raise InputError(problems)
@@ -76,6 +79,7 @@ class ActionModule(ActionBase):
             "waves": waves,
             "unchanged": unchanged,
             "linked": linked,
+            "nodes": [name for name in looks if name in nodes],
             "run": str(self._task._uuid),
         }
         said = "; ".join(lines) or "nothing to change"

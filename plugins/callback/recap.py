@@ -39,8 +39,9 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._recap import (
 
 _NAMES = ("tcp_tuning", "tcp_change", "tcp_rollback")
 _ACTIONS = frozenset([*_NAMES, *("netfleet.tcp." + name for name in _NAMES)])
-# What brings links about after the waves; a run of it alone has no recap.
-_LINKS = frozenset(["wireguard_links", "netfleet.tcp.wireguard_links"])
+# What follows the waves; a run of these alone has no recap.
+_AFTER = ("wireguard_links", "kube_proxy")
+_LATER = frozenset([*_AFTER, *("netfleet.tcp." + name for name in _AFTER)])
 _COLOURS = {"title": None, "changed": "yellow", "ok": "green", "failed": "red", "plain": None}
 
 
@@ -55,7 +56,7 @@ class CallbackModule(CallbackBase):
     def __init__(self) -> None:
         super().__init__()
         self._results: Dict[str, HostResult] = {}
-        self._links: Dict[str, HostResult] = {}
+        self._later: Dict[str, HostResult] = {}
         self._check_mode = False
         self._ran = False
 
@@ -69,10 +70,12 @@ class CallbackModule(CallbackBase):
         # _task_fields and _host are the callback API of every supported ansible-core; 2.19 added public names.
         name = result._host.get_name()
         answer: Dict[str, Any] = result._result
-        if status in ("ok", "changed") and result._task.action in _LINKS:
+        if status in ("ok", "changed") and result._task.action in _LATER:
             if answer.get("changes"):
                 became = host_status(status, answer, self._check_mode)
-                self._links[name] = HostResult(status=became, changes=_changes(answer))
+                earlier = self._later.get(name)
+                changes = (*(earlier.changes if earlier else ()), *_changes(answer))
+                self._later[name] = HostResult(status=became, changes=changes)
             return
         if status in ("failed", "unreachable") or result._task.action in _ACTIONS:
             problems = answer.get("problems") or ([answer["msg"]] if answer.get("msg") else [])
@@ -107,7 +110,7 @@ class CallbackModule(CallbackBase):
         if not self._ran:
             return
         self._display.banner("TCP")
-        results = {name: with_links(found, self._links.get(name)) for name, found in self._results.items()}
+        results = {name: with_links(found, self._later.get(name)) for name, found in self._results.items()}
         for style, text in recap_lines(results, self._check_mode):
             self._display.display(text, color=_COLOURS[style])
 

@@ -32,13 +32,21 @@ TUNNEL_CONFLICT = "tunnel-conflict"
 TUNNEL_SILENT = "tunnel-silent"
 TUNNEL_ONE_WAY = "tunnel-one-way"
 TUNNEL_ROUTING = "tunnel-routing"
+KUBE_PROXY_MODE = "kube-proxy-mode"
+KUBE_PROXY_SETTINGS = "kube-proxy-settings"
+KUBE_PROXY_SERVICES = "kube-proxy-services"
+KUBE_PROXY_RESIDUE = "kube-proxy-residue"
+KUBE_PROXY_NODE = "kube-proxy-node"
+KUBE_PROXY_VERSION = "kube-proxy-version"
+KUBE_PROXY_UNFINISHED = "kube-proxy-unfinished"
+KUBE_PROXY_UNVERIFIED = "kube-proxy-unverified"
 WAIVER_EXPIRED = "waiver-expired"
 HOST_UNREACHABLE = "host-unreachable"
 HOST_FAILED = "host-failed"
 
 SEVERITIES = ("note", "warning", "error")
 # What --tags selects, and the columns of a report's map. The subject host stands for the host as a whole.
-SUBJECTS = ("sysctl", "congestion_control", "module", "qdisc", "route", "file", "owner", "tunnel", "host")
+SUBJECTS = ("sysctl", "congestion_control", "module", "qdisc", "route", "file", "owner", "tunnel", "kube_proxy", "host")
 
 
 @dataclass(frozen=True)
@@ -153,6 +161,51 @@ RULES: Tuple[Rule, ...] = (
         "failover of links does not work",
         "FRR is not configured as it is derived, does not run, or a session over a link is down. A dead link "
         "is noticed late, or not at all.",
+    ),
+    Rule(
+        KUBE_PROXY_MODE,
+        "kube-proxy runs another mode, or is not well",
+        "kube-proxy of a node does not answer, is not healthy, or runs another mode than the declared one: its "
+        "configuration was changed, or a kernel module was missing at its last start.",
+    ),
+    Rule(
+        KUBE_PROXY_SETTINGS,
+        "kube-proxy is configured otherwise",
+        "A setting of kube-proxy (scheduler, timeouts, strict ARP) is not the declared one. It counts from its next "
+        "start on.",
+    ),
+    Rule(
+        KUBE_PROXY_SERVICES,
+        "a node does not serve Services as the API has them",
+        "The kernel's own table differs from Services and EndpointSlices: an endpoint is missing or gone, or an "
+        "address is not on kube-ipvs0. Connections from that node fail or go astray.",
+    ),
+    Rule(
+        KUBE_PROXY_RESIDUE,
+        "another mode of kube-proxy has left something",
+        "Chains, ipsets, virtual servers or kube-ipvs0 of a mode that does not run any more. Some of it still refuses "
+        "connections.",
+    ),
+    Rule(
+        KUBE_PROXY_NODE,
+        "a node is not made ready for kube-proxy's mode",
+        "A kernel parameter that the mode needs has another value, or NetworkManager manages kube-ipvs0.",
+    ),
+    Rule(
+        KUBE_PROXY_VERSION,
+        "kube-proxy's mode has a deadline",
+        "The version of kube-proxy on the node refuses the declared mode, or a later one will.",
+    ),
+    Rule(
+        KUBE_PROXY_UNFINISHED,
+        "a change of kube-proxy has not come to its end",
+        "A run was ended, or had not all nodes: part of the cluster has the new settings by the second DaemonSet, or a "
+        "node keeps what stood there before.",
+    ),
+    Rule(
+        KUBE_PROXY_UNVERIFIED,
+        "Services could not be compared",
+        "The API of the cluster could not be asked from the controller.",
     ),
     Rule(UNSUPPORTED, "the host cannot do what is declared", "A declared key or feature does not exist on the host."),
     Rule(DECLARATION, "the declaration has a fault", "A variable or value of the inventory cannot be meant."),

@@ -32,6 +32,8 @@ LARGEST = 1 << 24
 _NULL = os.makedev(1, 3)  # /dev/null, which masks a file by a link to it
 _TCP_CONGESTION = 13  # linux/tcp.h
 _NETLINK_SECONDS = 5.0
+# Bytes of an answer by HTTP: kube-proxy gives a word or a line.
+_LONGEST_ANSWER = 1 << 16
 # Of up to 32 KiB each: some 50,000 sockets.
 _MOST_DATAGRAMS = 500
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -94,6 +96,15 @@ class System(Protocol):
     def sock_diag(self, request: bytes) -> List[bytes]:
         """The kernel's answer to a request for a list of sockets (see _sock_diag); none where it gives none."""
 
+    def netlink(self, protocol: int, request: bytes) -> bytes:
+        """The kernel's answer of one datagram to a request (see _netlink); empty where it gives none."""
+
+    def http_get(self, place: str, path: str, seconds: float) -> Tuple[int, str]:
+        """Status and text of what answers at ADDRESS:PORT by HTTP; 0 and why where nothing does in time."""
+
+    def connect(self, address: str, port: int, seconds: float) -> Tuple[str, str, int]:
+        """Open a TCP connection and close it: why that failed, empty where it did not; its own address and port."""
+
     def send_datagram(self, address: str, port: int) -> None:
         """Send an empty UDP datagram. Where it cannot be sent, nothing happens."""
 
@@ -116,6 +127,12 @@ class System(Protocol):
 def systemd_runs(system: System) -> bool:
     """Whether systemd has booted the host."""
     return system.file_state("/run/systemd/system").kind != "absent"
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, socket.timeout):
+        return "no answer in time"
+    return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -336,6 +353,43 @@ class LinuxSystem:
             while len(found) < _MOST_DATAGRAMS and not (found and _sock_diag.is_last(found[-1])):
                 found.append(kernel.recv(1 << 16))
         return found
+
+    def netlink(self, protocol: int, request: bytes) -> bytes:
+        try:
+            with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol) as kernel:
+                kernel.settimeout(_NETLINK_SECONDS)
+                kernel.send(request)
+                return kernel.recv(1 << 16)
+        except OSError:
+            return b""
+
+    def http_get(self, place: str, path: str, seconds: float) -> Tuple[int, str]:
+        address, _colon, port = place.rpartition(":")
+        due = time.monotonic() + seconds
+        answer = b""
+        try:
+            with socket.create_connection((address.strip("[]"), int(port)), seconds) as stream:
+                stream.sendall(("GET %s HTTP/1.0\r\nHost: %s\r\n\r\n" % (path, place)).encode())
+                while len(answer) < _LONGEST_ANSWER and time.monotonic() < due:
+                    received = stream.recv(1 << 16)
+                    if not received:
+                        break
+                    answer += received
+        except (OSError, ValueError) as error:
+            return 0, _why(error)
+        head, _blank, body = answer.decode(errors="replace").partition("\r\n\r\n")
+        words = head.split(None, 2)
+        if not (head.startswith("HTTP/") and len(words) > 1 and words[1].isdigit()):
+            return 0, "what answers does not speak HTTP"
+        return int(words[1]), body
+
+    def connect(self, address: str, port: int, seconds: float) -> Tuple[str, str, int]:
+        try:
+            with socket.create_connection((address, port), seconds) as stream:
+                own = stream.getsockname()
+                return "", str(own[0]), int(own[1])
+        except OSError as error:
+            return _why(error), "", 0
 
     def send_datagram(self, address: str, port: int) -> None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -34,7 +34,7 @@ class Candidate:
     site: Tuple[str, ...] = ()
 
 
-def parse_waves(given: Any) -> List[Tuple[int, bool]]:
+def parse_waves(given: Any, variable: str = "tcp_tuning_waves") -> List[Tuple[int, bool]]:
     """(number, whether it is percent) of each wave; InputError with every entry that is neither."""
     entries = given if isinstance(given, (list, tuple)) else [given]
     found: List[Tuple[int, bool]] = []
@@ -44,19 +44,23 @@ def parse_waves(given: Any) -> List[Tuple[int, bool]]:
         number = int(match.group(1)) if match else 0
         if not match or number < 1 or (match.group(2) and number > 100):
             text, cure = "%r is no size of a wave" % (entry,), "a number of hosts, or 1% to 100%"
-            problems.append(Problem("tcp_tuning_waves[%d]" % index, text, cure))
+            problems.append(Problem("%s[%d]" % (variable, index), text, cure))
         else:
             found.append((number, bool(match.group(2))))
     if problems:
         raise InputError(problems)
     if not found:
-        raise input_error("tcp_tuning_waves", "is empty", "such as [1, 10%, 100%]; [100%] for all at once")
+        raise input_error(variable, "is empty", "such as [1, 10%, 100%]; [100%] for all at once")
     return found
 
 
 def schedule(candidates: Iterable[Candidate], sizes: Sequence[Tuple[int, bool]], most: int) -> List[List[str]]:
     """The names of the hosts of each wave. The last size is repeated until no host is left; most: hosts at a time."""
-    order = [candidate.name for candidate in spread(candidates)]
+    return cut([candidate.name for candidate in spread(candidates)], sizes, most)
+
+
+def cut(order: Sequence[str], sizes: Sequence[Tuple[int, bool]], most: int = 1 << 30) -> List[List[str]]:
+    """An order, in waves of these sizes."""
     waves: List[List[str]] = []
     start, step = 0, 0
     while start < len(order):
@@ -64,7 +68,7 @@ def schedule(candidates: Iterable[Candidate], sizes: Sequence[Tuple[int, bool]],
         size = max(1, len(order) * number // 100) if percent else number
         end = min(len(order), start + size)
         # A wave of which not all could be confirmed in time is cut in several of its size.
-        waves += [order[first : min(end, first + most)] for first in range(start, end, most)]
+        waves += [list(order[first : min(end, first + most)]) for first in range(start, end, most)]
         start, step = end, step + 1
     return waves
 

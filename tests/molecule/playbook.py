@@ -21,7 +21,8 @@ CALLBACKS = REPOSITORY / "molecule" / "shared" / "callback"
 CONVERGE = REPOSITORY / "molecule" / "shared" / "converge.yml"
 ROLLBACK = REPOSITORY / "playbooks" / "rollback.yml"
 DRIFT = REPOSITORY / "molecule" / "shared" / "drift.yml"
-CHANGING = {f"netfleet.tcp.{name}" for name in ("tcp_tuning", "tcp_change", "tcp_rollback", "wireguard_links")}
+_ACTIONS = ("tcp_tuning", "tcp_change", "tcp_rollback", "wireguard_links", "kube_proxy")
+CHANGING = {f"netfleet.tcp.{name}" for name in _ACTIONS}
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,12 @@ class Check:
         return found[0]
 
 
-def run_drift(scratch: Path, *arguments: str) -> Check:
-    """Run the drift check on the inventory of the lab; `scratch` is a directory for its report."""
+def run_drift(scratch: Path, *arguments: str, more: Mapping[str, str] | None = None) -> Check:
+    """Run the drift check on the inventory of the lab; `scratch` is a directory for its report; more: to the environment."""
     path = scratch / "drift.json"
     path.unlink(missing_ok=True)
     wanted = json.dumps({"tcp_drift_directory": str(scratch), "tcp_drift_formats": ["json"]})
-    done = run_playbook(scratch, f"--extra-vars={wanted}", *arguments, playbook=DRIFT)
+    done = start_playbook(scratch, f"--extra-vars={wanted}", *arguments, playbook=DRIFT, more=more).finish()
     assert path.exists(), f"the check wrote no report:\n{done.output}"
     return Check(done.status, done.output, json.loads(path.read_text(encoding="utf-8")))
 

@@ -374,6 +374,15 @@ class FakeSystem:
     def sock_diag(self, request: bytes) -> list[bytes]:
         return self.sockets.get(request, [])
 
+    def netlink(self, protocol: int, request: bytes) -> bytes:
+        return self.sockets.get(request, [b""])[0] if protocol else b""
+
+    def http_get(self, place: str, path: str, seconds: float) -> tuple[int, str]:
+        return 0, "nothing answers at http://%s%s within %s s" % (place, path, seconds)
+
+    def connect(self, address: str, port: int, seconds: float) -> tuple[str, str, int]:
+        return "nothing answers at %s, %d within %s s" % (address, port, seconds), "", 0
+
     def detach(self, argv: Sequence[str]) -> None:
         self._step("detach", lambda: self.detached.append(list(argv)))
 

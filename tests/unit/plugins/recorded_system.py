@@ -91,5 +91,14 @@ class RecordedSystem:
     def sock_diag(self, request: bytes) -> list[bytes]:
         raise AssertionError("a recorded host was asked for its sockets by %r" % request)
 
+    def netlink(self, protocol: int, request: bytes) -> bytes:
+        raise AssertionError("a recorded host was asked by netlink %d: %r" % (protocol, request))
+
+    def http_get(self, place: str, path: str, seconds: float) -> tuple[int, str]:
+        raise AssertionError("a recorded host was asked for http://%s%s within %s s" % (place, path, seconds))
+
+    def connect(self, address: str, port: int, seconds: float) -> tuple[str, str, int]:
+        raise AssertionError("a recorded host was to connect to %s, %d within %s s" % (address, port, seconds))
+
     def lock(self, seconds: float, patience: float | None = None) -> contextlib.AbstractContextManager[None]:
         raise AssertionError("a recorded host was locked: %s, %s" % (seconds, patience))

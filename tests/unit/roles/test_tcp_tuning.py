@@ -119,14 +119,14 @@ def test_a_check_answers_whatever_tags_are_asked_for() -> None:
 @pytest.mark.parametrize(
     ("run", "skip", "left"),
     [
-        (None, None, "sysctl congestion_control module qdisc route file owner tunnel"),
-        (["all"], [], "sysctl congestion_control module qdisc route file owner tunnel"),
+        (None, None, "sysctl congestion_control module qdisc route file owner tunnel kube_proxy"),
+        (["all"], [], "sysctl congestion_control module qdisc route file owner tunnel kube_proxy"),
         (["qdisc"], [], "qdisc"),
         (["file", "sysctl"], [], "sysctl file"),
-        (["all"], ["owner", "file"], "sysctl congestion_control module qdisc route tunnel"),
+        (["all"], ["owner", "file"], "sysctl congestion_control module qdisc route tunnel kube_proxy"),
         (["file", "sysctl"], ["file"], "sysctl"),
-        (["all", "file"], [], "sysctl congestion_control module qdisc route file owner tunnel"),
-        (["always"], [], "sysctl congestion_control module qdisc route file owner tunnel"),
+        (["all", "file"], [], "sysctl congestion_control module qdisc route file owner tunnel kube_proxy"),
+        (["always"], [], "sysctl congestion_control module qdisc route file owner tunnel kube_proxy"),
     ],
 )
 def test_tags_choose_subjects(run: list[str] | None, skip: list[str] | None, left: str) -> None:

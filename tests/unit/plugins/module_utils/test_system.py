@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -12,11 +13,14 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.netfleet.tcp.plugins.module_utils import _system
+from ansible_collections.netfleet.tcp.plugins.module_utils import _netlink, _system
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem, System
@@ -307,3 +311,69 @@ def test_facts() -> None:
     assert facts["kernel"] == os.uname().release
     assert bool(facts["root"]) is (os.geteuid() == 0)
     assert set(facts) == {"kernel", "root", "init_user_namespace"}
+
+
+@contextlib.contextmanager
+def answering(answer: bytes, address: str = "127.0.0.1", pause: float = 0.0) -> Iterator[tuple[str, list[bytes]]]:
+    """Something on loopback that answers one connection; its place, and what it was asked."""
+    asked: list[bytes] = []
+    with socket.create_server((address, 0)) as server:
+
+        def serve() -> None:
+            stream, _peer = server.accept()
+            with stream:
+                asked.append(stream.recv(4096))
+                time.sleep(pause)
+                with contextlib.suppress(OSError):
+                    stream.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield "%s:%d" % (address, server.getsockname()[1]), asked
+        thread.join(5)
+
+
+def test_http_is_asked_on_loopback() -> None:
+    with answering(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nipvs\r\n\r\n") as (place, asked):
+        assert SYSTEM.http_get(place, "/proxyMode", 5.0) == (200, "ipvs\r\n\r\n")
+    assert asked[0].startswith(b"GET /proxyMode HTTP/1.0\r\nHost: 127.0.0.1:")
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "text"),
+    [
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", 503, ""),
+        (b"SSH-2.0-OpenSSH\r\n", 0, "what answers does not speak HTTP"),
+        (b"", 0, "what answers does not speak HTTP"),
+        (b"HTTP/1.0 many\r\n\r\n", 0, "what answers does not speak HTTP"),
+    ],
+)
+def test_http_of_all_kinds(answer: bytes, status: int, text: str) -> None:
+    with answering(answer) as (place, _asked):
+        assert SYSTEM.http_get(place, "/healthz", 5.0) == (status, text)
+
+
+def test_http_that_nobody_answers() -> None:
+    with answering(b"HTTP/1.0 200 OK\r\n\r\n", pause=0.6) as (place, _asked):
+        assert SYSTEM.http_get(place, "/", 0.1) == (0, "no answer in time")
+    assert SYSTEM.http_get(place, "/", 1.0) == (0, "connection refused")
+    assert SYSTEM.http_get("no-port", "/", 1.0)[0] == 0
+
+
+def test_a_connection_is_opened_and_closed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        why, own, own_port = SYSTEM.connect("127.0.0.1", port, 5.0)
+        stream, peer = server.accept()
+        with stream:
+            assert (why, (own, own_port)) == ("", peer)
+            assert stream.recv(1) == b"", "nothing was sent, and it was closed"
+    assert SYSTEM.connect("127.0.0.1", port, 5.0) == ("connection refused", "", 0)
+
+
+def test_netlink_is_asked_or_says_nothing() -> None:
+    asked = _netlink.message(16, b"\3\1\0\0" + _netlink.attribute(2, b"nlctrl\0"))
+    ((kind, body),) = _netlink.messages(SYSTEM.netlink(_netlink.GENERIC, asked))
+    assert kind == 16
+    assert _netlink.attributes(body[4:])[1] == b"\x10\0"
+    assert SYSTEM.netlink(9999, asked) == b""

@@ -1,0 +1,111 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kube-proxy that runs: what it answers, and its unit, restarted and waited for.
+
+Pure but for the System that is handed in.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Callable, List, Sequence
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import MODES
+from ansible_collections.netfleet.tcp.plugins.module_utils._programs import must_run
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
+
+# A link of this name stands here while systemd runs the unit; its target is the id of this start of it.
+ACTIVE = "/run/systemd/units/invocation:%s"
+_SECONDS = 3.0
+# Between two looks. kube-proxy itself takes some seconds.
+_PAUSE = 0.5
+_COMPLAINT = re.compile(r"[EF]\d{4} |level=(?:error|fatal)|\b(?:error|fatal|panic|failed)\b", re.IGNORECASE)
+_MOST_LINES = 3
+_LONGEST_LINE = 300
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What kube-proxy is to be once it has started: in a mode, and where it answers. seconds: for which to wait."""
+
+    mode: str
+    metrics: str
+    healthz: str
+    seconds: float
+
+
+class Clock:
+    """Time as a wait sees it."""
+
+    def __init__(self, sleep: Callable[[float], None] = time.sleep, now: Callable[[], float] = time.monotonic) -> None:
+        self.sleep, self.now = sleep, now
+
+
+def proxy_mode(system: System, metrics: str) -> str:
+    """The mode that kube-proxy says it runs; empty where it does not answer, or not with one."""
+    status, text = system.http_get(metrics, "/proxyMode", _SECONDS)
+    return text.strip() if status == 200 and text.strip() in MODES else ""
+
+
+def health(system: System, healthz: str) -> str:
+    """Why kube-proxy is not healthy, in words; empty where it is."""
+    status, text = system.http_get(healthz, "/healthz", _SECONDS)
+    if status == 200:
+        return ""
+    return "%s: %s" % (healthz, "HTTP status %d" % status if status else text or "no answer")
+
+
+def start_of(system: System, unit: str) -> str:
+    """What tells this start of a unit from its others; empty where it does not run."""
+    return system.file_state(ACTIVE % unit).target
+
+
+def restart(system: System, unit: str, units_changed: bool) -> None:
+    """Have systemd restart a unit. units_changed: files of units were. HostError where it does not take that."""
+    if units_changed:
+        must_run(system, ["systemctl", "daemon-reload"])
+    # After many starts that failed, it would refuse one more.
+    system.run(["systemctl", "reset-failed", unit])
+    # k3s says that it has started once it has, and has no limit of time for that: here is one, in wait_for.
+    must_run(system, ["systemctl", "--no-block", "restart", unit])
+
+
+def wait_for(system: System, unit: str, former: str, watch: Watch, clock: Clock) -> None:
+    """Until a start of the unit other than the former one runs, and kube-proxy is as it should be.
+
+    HostError with what is not so, and with what the journal says, where that does not come in time.
+    """
+    since, began = system.now(), clock.now()
+    while True:
+        why = _not_there(system, unit, former, watch)
+        if not why:
+            return
+        if clock.now() - began >= watch.seconds:
+            break
+        clock.sleep(_PAUSE)
+    said = _journal(system, unit, since)
+    problem = "kube-proxy did not come up in the mode %s within %d s: %s" % (watch.mode, watch.seconds, why)
+    raise host_error(unit, "%s; the journal says: %s" % (problem, said) if said else problem)
+
+
+def _not_there(system: System, unit: str, former: str, watch: Watch) -> str:
+    start = start_of(system, unit)
+    if not start:
+        return "it does not run"
+    if start == former:
+        return "it has not started again"
+    mode = proxy_mode(system, watch.metrics)
+    if mode != watch.mode:
+        return "%s/proxyMode says %s" % (watch.metrics, mode) if mode else "%s does not answer" % watch.metrics
+    return health(system, watch.healthz)
+
+
+def _journal(system: System, unit: str, since: float) -> str:
+    argv = ["journalctl", "--no-pager", "--quiet", "--output=cat", "--unit=" + unit, "--since=@%d" % (since - 1)]
+    status, output, _error = system.run(argv)
+    lines: List[str] = [line.strip()[:_LONGEST_LINE] for line in output.splitlines() if line.strip()]
+    complaints: Sequence[str] = [line for line in lines if _COMPLAINT.search(line)]
+    return "; ".join((complaints or lines)[-_MOST_LINES:]) if status == 0 else ""

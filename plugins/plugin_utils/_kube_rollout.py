@@ -1,0 +1,192 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which nodes have to change, how, and in which order: one first, then waves; and when the rest stays as it is. Pure.
+
+Runs on the controller alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Dict, List, Optional, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import needed_modules
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_MAP
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPVS
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import residues
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import MODE, SCHEDULER, changes
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import needed
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import IPVS_INTERFACE
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_affinity import LABEL
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import LEAVING, MOVED, Sets
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import changed_file
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import scheduler_of
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import Candidate, cut, spread
+
+# By which road a node changes: by its own files, or by the DaemonSet of the cluster: to ours, or to the cluster's own.
+FILES, SECOND, HOME = "files", "second", "home"
+# By program, the package that has it, where that is called otherwise.
+_PACKAGES = {"nft": "nftables"}
+# Of a Change.
+SUBJECT = "kube-proxy"
+
+
+@dataclass(frozen=True)
+class NodePlan:
+    """What a node is to do. node: its name in the API, if that was asked; zone: in which its endpoints are.
+
+    changes: what differs; none: it is as it should be. former: the mode that runs, empty where none answers.
+    scheduler: of ipvs, the one that it has afterwards. label: the one that the node had when the plan was made.
+    stored: an earlier change that has not come to its end. schedulable: whether the node takes new pods.
+    packages: those that have to be installed for it.
+    """
+
+    host: str
+    road: str
+    mode: str
+    former: str
+    change: ProxyChange
+    node: str = ""
+    zone: str = ""
+    changes: Tuple[Change, ...] = ()
+    scheduler: str = ""
+    label: str = ""
+    stored: str = ""
+    schedulable: bool = True
+    packages: Tuple[str, ...] = ()
+
+    @property
+    def to_change(self) -> bool:
+        return bool(self.changes)
+
+    @property
+    def settings(self) -> Dict[str, Any]:
+        """Of those that it has afterwards, what its verification needs."""
+        return {SCHEDULER: self.scheduler, "ipvs.excludeCIDRs": self.change.excluded}
+
+
+def plan_node(
+    member: Member, want: Mapping[str, Any], settings: Mapping[str, Any], sets: Optional[Sets], home: bool
+) -> NodePlan:
+    """The plan of a node. want: checked settings with the mode. sets, home: where a DaemonSet runs its kube-proxy.
+
+    settings: of the run, as _kube_run gives them.
+
+    InputError with the place where its files cannot bring what is wanted.
+    """
+    seen, mode = member.seen, str(want[MODE])
+    path, text = changed_file(seen, want)
+    after = member.after(want)
+    sysctls = needed(mode, after, seen.kernel)
+    change = ProxyChange(
+        mode=mode,
+        place=seen.place,
+        path=path,
+        text=text,
+        modules=needed_modules(mode, str(after.get(SCHEDULER) or "")),
+        sysctls=sysctls,
+        unmanaged=mode == IPVS and seen.managed_by_network_manager,
+        excluded=tuple(after.get("ipvs.excludeCIDRs") or ()) if mode == IPVS else (),
+        metrics=settings["metrics"],
+        healthz=settings["healthz"],
+        seconds=float(settings["start_timeout"]),
+    )
+    label = sets.label_of(member.node.name) if sets else ""
+    road = FILES if seen.place.kind != CONFIG_MAP else HOME if home else SECOND
+    return NodePlan(
+        host=member.host,
+        road=road,
+        mode=mode,
+        former=seen.proxy_mode,
+        change=change,
+        node=member.node.name,
+        zone=member.node.zone,
+        changes=tuple(_differences(member, want, sysctls, label)),
+        scheduler=scheduler_of(mode, after),
+        label=label,
+        stored=seen.stored,
+        schedulable=not member.node.unschedulable,
+        packages=tuple(_PACKAGES.get(program, program) for program in member.lacking(mode)) if member.install else (),
+    )
+
+
+def _differences(member: Member, want: Mapping[str, Any], sysctls: Mapping[str, str], label: str) -> Iterator[Change]:
+    seen, mode = member.seen, str(want[MODE])
+    if seen.proxy_mode != mode:
+        yield Change(SUBJECT, MODE, mode, seen.proxy_mode or None)
+    for field, value in changes(member.settings, want).items():
+        # Where nothing says which mode, the one that runs is kube-proxy's own choice, and right as it is.
+        if field != MODE or (seen.proxy_mode == mode and MODE in member.settings):
+            yield Change(SUBJECT, field, _shown(value) or "", _shown(member.settings.get(field)))
+    for residue in residues(seen.leftovers, mode) if seen.proxy_mode == mode else ():
+        yield Change(SUBJECT, residue.kind, "absent", "there", reason="left over: %s" % residue)
+    yield from _of_the_node(member, mode, sysctls)
+    if label == LEAVING:
+        yield Change(SUBJECT, LABEL, MOVED, LEAVING, reason="an earlier run has left the node without kube-proxy")
+
+
+def _of_the_node(member: Member, mode: str, sysctls: Mapping[str, str]) -> Iterator[Change]:
+    """What the mode needs beside kube-proxy, and what an earlier run has left undone."""
+    seen = member.seen
+    for key, value in sysctls.items():
+        if seen.sysctls.get(key, value) != value:
+            yield Change("sysctl", key, value, seen.sysctls[key], reason="the mode %s needs it" % mode)
+    if seen.stored:
+        yield Change(SUBJECT, "change", "ended", seen.stored, reason="an earlier run has not come to its end")
+    if mode == IPVS and seen.managed_by_network_manager:
+        yield Change(SUBJECT, IPVS_INTERFACE, "unmanaged", "managed", reason="NetworkManager would take its addresses")
+
+
+def _shown(value: Any) -> Optional[str]:
+    if value is None:
+        return None
+    return ",".join(map(str, value)) or "none" if isinstance(value, (list, tuple)) else str(value)
+
+
+def goes_home(own: Mapping[str, Any], want: Mapping[str, Any]) -> bool:
+    """Whether the cluster's own ConfigMap (its settings) already says what is wanted, so that nodes go back to it."""
+    return not changes(own, want)
+
+
+def waves_of(
+    plans: Iterable[NodePlan], members: Mapping[str, Member], sizes: Sequence[Tuple[int, bool]]
+) -> List[List[str]]:
+    """The hosts of each wave. Zones are spread over them; control planes come last, so the first one is a worker."""
+    workers: List[Candidate] = []
+    control: List[Candidate] = []
+    for plan in plans:
+        if plan.to_change:
+            node = members[plan.host].node
+            (control if node.control_plane else workers).append(Candidate(plan.host, "", (node.zone,)))
+    return cut([entry.name for entry in (*spread(workers), *spread(control))], sizes)
+
+
+def not_reached(waves: Sequence[Sequence[str]], number: int, present: Collection[str]) -> str:
+    """Why a wave is not begun: one of an earlier wave has failed; else empty. present: those that have not."""
+    lost = [host for wave in waves[:number] for host in wave if host not in present]
+    if not lost:
+        return ""
+    what = "the first node" if lost[0] in (waves[0] if waves else ()) else "a node of an earlier wave"
+    return "%s has failed (%s): this one was not touched" % (what, ", ".join(lost))
+
+
+def reached(waves: Sequence[Sequence[str]], present: Collection[str]) -> Tuple[str, ...]:
+    """The hosts of the waves that were begun, and that have not failed."""
+    found: List[str] = []
+    for number, wave in enumerate(waves):
+        if not_reached(waves, number, present):
+            break
+        found += [host for host in wave if host in present]
+    return tuple(found)
+
+
+def unsettled(served: Iterable[str], fitting: Collection[str]) -> Tuple[str, ...]:
+    """The nodes of the cluster that keep its own ConfigMap from the new settings. served: those with a kube-proxy.
+
+    fitting: those that were seen to have the new settings, in this run.
+    """
+    return tuple(sorted(set(served) - set(fitting)))

@@ -1,0 +1,272 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One node is brought to its plan, verified from the outside, and given back what it had where it does not hold.
+
+Runs on the controller alone; the node and the API are handed in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, List, Optional, Protocol, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, NetfleetError, Problem, host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
+    FileChange,
+    NodeSeen,
+    ProxyChange,
+    ProxyOutcome,
+    ServiceToTry,
+    ServiceTried,
+)
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import ENDPOINT_SLICES, NODES, SERVICES, Api
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import (
+    MOVED,
+    Sets,
+    Step,
+    end,
+    move,
+    move_back,
+)
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry, NodeView, expected
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import FILES, HOME, NodePlan
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import (
+    RESIDUE,
+    Fault,
+    faults,
+    lost,
+    named,
+    to_try,
+)
+
+_PAUSE = 2.0
+# Of each kind of fault.
+_MOST_NAMED = 5
+_GIVEN_BACK = "it was given back what it had: kube-proxy runs %s again"
+_ON_THE_WAY_BACK = "on the way back: %s"
+
+
+class Node(Protocol):
+    """The node itself, by its modules. Each of these may raise HostError."""
+
+    def look(self) -> NodeSeen:
+        """What it is now."""
+
+    def change(self, want: ProxyChange) -> ProxyOutcome:
+        """Bring it to something, or make it ready for that."""
+
+    def restore(self, identifier: str) -> None:
+        """Give back what a change has replaced."""
+
+    def keep(self, identifier: str) -> None:
+        """End a change."""
+
+    def connect(self, services: Sequence[ServiceToTry], seconds: float) -> Tuple[ServiceTried, ...]:
+        """Open connections to Services."""
+
+
+@dataclass(frozen=True)
+class Switched:
+    """What became of a node. tried: Services to which connections were made, and how many connections that were."""
+
+    files: Tuple[FileChange, ...] = ()
+    removed: Tuple[str, ...] = ()
+    warnings: Tuple[str, ...] = ()
+    services: int = 0
+    tried: int = 0
+    connections: int = 0
+
+
+class Switch:
+    """A node's way to its plan. api: None where none is asked. settings: as _kube_run gives them."""
+
+    def __init__(
+        self,
+        plan: NodePlan,
+        node: Node,
+        api: Optional[Api],
+        settings: Mapping[str, Any],
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._plan = plan
+        self._node = node
+        self._api = api
+        self._settings = settings
+        self._sleep = sleep
+        self._clock = clock
+        self._cleaned = False
+        self._services = 0
+
+    def run(self) -> Switched:
+        """Change it. HostError with what is wrong, and what was given back."""
+        before = self._try_services(self._expected())
+        cordoned = self._cordon()
+        try:
+            return self._changed(before)
+        finally:
+            if cordoned:
+                self._unschedulable(None)
+
+    def go_home(self) -> None:
+        """From our DaemonSet to the cluster's own, which has the same settings by now. HostError: ours has it again."""
+        before = self._try_services(self._expected())
+        # It would go the other way.
+        self._cleaned = True
+        try:
+            self._take(move_back(self._sets(), self._plan.node))
+            self._verify(before)
+        except NetfleetError as error:
+            back = self._attempt(lambda: self._take(move(self._sets(), self._plan.node)))
+            raise HostError(
+                [*error.problems, *(back or [Problem("", "it is served by the second DaemonSet")])]
+            ) from error
+
+    def _changed(self, before: Sequence[ServiceTried]) -> Switched:
+        plan = self._plan
+        outcome = self._node.change(plan.change)
+        removed, warnings = outcome.removed, outcome.warnings
+        try:
+            if plan.road != FILES:
+                self._take(self._way())
+                cleaned = self._node.change(plan.change)
+                removed, warnings = (*removed, *cleaned.removed), (*warnings, *cleaned.warnings)
+            after = self._verify(before)
+        except NetfleetError as error:
+            raise HostError([*error.problems, *self._undo(outcome)]) from error
+        if outcome.id:
+            self._node.keep(outcome.id)
+        connections = sum(each.connections for each in after)
+        return Switched(outcome.files, removed, warnings, self._services, len(after), connections)
+
+    def _way(self, clean: bool = False) -> Tuple[Step, ...]:
+        sets, node = self._sets(), self._plan.node
+        return move_back(sets, node, clean, anew=True) if self._plan.road == HOME else move(sets, node, clean)
+
+    def _sets(self) -> Sets:
+        return read_sets(self._cluster(), self._plan.change.place.distribution)
+
+    def _cluster(self) -> Api:
+        if self._api is None:
+            raise host_error("Kubernetes API", "is not asked in this run", "leave kube_proxy_api true")
+        return self._api
+
+    def _take(self, steps: Sequence[Step]) -> None:
+        seconds = float(self._settings["start_timeout"])
+        Road(self._cluster(), self._sets(), seconds, self._sleep, self._clock).take(steps)
+
+    def _verify(self, before: Sequence[ServiceTried]) -> Tuple[ServiceTried, ...]:
+        """Look until everything is as it should be, and connect. HostError with what is not, once the time is over."""
+        due = self._clock() + float(self._settings["verify_timeout"])
+        while True:
+            wanted = self._expected()
+            found = self._faults(wanted)
+            if not found:
+                after = self._try_services(wanted)
+                problems: Sequence[str] = lost(before, after)
+                if not problems:
+                    return after
+            else:
+                problems = named(found, _MOST_NAMED)
+            if self._only_residues(found):
+                self._cleaned = True
+                self._take(self._way(clean=True))
+                due = self._clock() + float(self._settings["verify_timeout"])
+                continue
+            if self._clock() >= due:
+                raise HostError([Problem("", "verification: %s" % problem) for problem in problems])
+            self._sleep(_PAUSE)
+
+    def _only_residues(self, found: Sequence[Fault]) -> bool:
+        """Whether what the node could not take away itself has to go by kube-proxy's own clean-up, which comes once."""
+        residues_alone = bool(found) and all(fault.kind == RESIDUE for fault in found)
+        return residues_alone and self._plan.road != FILES and not self._cleaned
+
+    def _faults(self, wanted: Sequence[ExpectedEntry]) -> Tuple[Fault, ...]:
+        plan = self._plan
+        return faults(self._node.look(), plan.mode, plan.settings, wanted, self._api is not None)
+
+    def _expected(self) -> Tuple[ExpectedEntry, ...]:
+        if self._api is None:
+            return ()
+        services = self._api.list(SERVICES)
+        self._services = len(services)
+        slices = self._api.list(ENDPOINT_SLICES)
+        return expected(services, slices, NodeView(self._plan.node, self._plan.zone), self._plan.mode)
+
+    def _try_services(self, wanted: Sequence[ExpectedEntry]) -> Tuple[ServiceTried, ...]:
+        services = to_try(wanted, self._plan.scheduler, int(self._settings["connections"]))
+        return self._node.connect(services, float(self._settings["verify_timeout"]) or 10.0) if services else ()
+
+    def _cordon(self) -> bool:
+        """Whether the node takes new pods, and did not want any while it changes."""
+        if not (self._settings["cordon"] and self._api and self._plan.schedulable):
+            return False
+        self._unschedulable(True)
+        return True
+
+    def _unschedulable(self, value: Optional[bool]) -> None:
+        self._cluster().patch(NODES, self._plan.node, {"spec": {"unschedulable": value}})
+
+    def _undo(self, outcome: ProxyOutcome) -> List[Problem]:
+        """Give the node back what it had: what was wrong with that, or that it was done."""
+        plan = self._plan
+        problems: List[Problem] = []
+        if plan.road != FILES:
+            problems += self._attempt(self._undo_in_cluster)
+        if outcome.id:
+            problems += self._attempt(lambda: self._node.restore(outcome.id))
+        elif plan.former and plan.former != plan.mode:
+            problems += self._attempt(self._clean_former)
+        if not problems and plan.former:
+            problems += self._attempt(self._refuse_other_mode)
+        return problems or [Problem("", _GIVEN_BACK % (plan.former or "as before"))]
+
+    def _clean_former(self) -> None:
+        """What the mode that failed has left, where nothing else was made for it."""
+        change = self._plan.change
+        self._node.change(
+            ProxyChange(
+                mode=self._plan.former,
+                place=change.place,
+                modules=change.modules,
+                sysctls=change.sysctls,
+                unmanaged=change.unmanaged,
+                excluded=change.excluded,
+                metrics=change.metrics,
+                healthz=change.healthz,
+            )
+        )
+
+    def _undo_in_cluster(self) -> None:
+        sets, node = self._sets(), self._plan.node
+        if self._plan.road != HOME:
+            self._take(move_back(sets, node, anew=True))
+        elif self._plan.label == MOVED:
+            self._take(move(sets, node))
+        sets = self._sets()
+        if not sets.labels and self._plan.road != HOME:
+            # It was the only one: nothing of ours stays.
+            self._take(end(sets))
+
+    def _refuse_other_mode(self) -> None:
+        due = self._clock() + float(self._settings["start_timeout"])
+        while True:
+            seen = self._node.look()
+            if seen.proxy_mode == self._plan.former:
+                return
+            if self._clock() >= due:
+                raise host_error("", "kube-proxy runs %s, not %s" % (seen.proxy_mode or "no mode", self._plan.former))
+            self._sleep(_PAUSE)
+
+    @staticmethod
+    def _attempt(work: Callable[[], object]) -> List[Problem]:
+        """What was wrong with a part of the way back; the others are gone all the same."""
+        try:
+            work()
+        except NetfleetError as error:
+            return [Problem(each.path, _ON_THE_WAY_BACK % each.problem, each.cure) for each in error.problems]
+        return []

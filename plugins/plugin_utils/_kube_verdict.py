@@ -1,0 +1,120 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a node's kube-proxy does what it should, from the outside: by what it answers and what its kernel has. Pure.
+
+Runs on the controller alone. A run verifies by it, and drift compares by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Dict, List, Mapping, Set, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import DEFAULT_SCHEDULER
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen, ServiceToTry, ServiceTried
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPVS
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import residues
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import SCHEDULER
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import compare, compare_addresses
+
+# Another mode than the wanted one runs, or none that answers; it is not healthy; Services are not as the API has them;
+# another mode has left something.
+MODE, HEALTH, SERVICE, RESIDUE = "mode", "health", "service", "residue"
+# Schedulers that keep a client, or a destination, with an endpoint: not every one of these is met from one node.
+_KEEPS = ("sh", "mh", "dh", "lblc", "lblcr")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong. key: what it concerns, such as tcp 10.96.0.10:80."""
+
+    kind: str
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        return "%s: %s" % (self.key, self.text) if self.key else self.text
+
+
+def scheduler_of(mode: str, settings: Mapping[str, object]) -> str:
+    """The scheduler that a mode with these settings uses; empty where there is none."""
+    return str(settings.get(SCHEDULER) or DEFAULT_SCHEDULER) if mode == IPVS else ""
+
+
+def faults(
+    seen: NodeSeen, mode: str, settings: Mapping[str, object], wanted: Sequence[ExpectedEntry], api: bool = True
+) -> Tuple[Fault, ...]:
+    """All that is wrong on a node that should run a mode with checked settings. api: whether wanted is known."""
+    found: List[Fault] = []
+    if not seen.proxy_mode:
+        found.append(Fault(MODE, "", "kube-proxy does not answer, it should run %s" % mode))
+    elif seen.proxy_mode != mode:
+        found.append(Fault(MODE, "", "kube-proxy runs %s, not %s" % (seen.proxy_mode, mode)))
+    if seen.health:
+        found.append(Fault(HEALTH, "", "kube-proxy is not healthy: %s" % seen.health))
+    if api and seen.proxy_mode == mode and seen.entries_limit:
+        found.append(Fault(SERVICE, "", "what the kernel does with Services cannot be read: %s" % seen.entries_limit))
+    elif api and seen.proxy_mode == mode:
+        found += _services(seen, mode, settings, wanted)
+    found += [Fault(RESIDUE, "", "left over: %s" % residue) for residue in residues(seen.leftovers, mode)]
+    return tuple(found)
+
+
+def _services(
+    seen: NodeSeen, mode: str, settings: Mapping[str, object], wanted: Sequence[ExpectedEntry]
+) -> Iterator[Fault]:
+    excluded = settings.get("ipvs.excludeCIDRs") if mode == IPVS else ()
+    networks = [str(each) for each in excluded] if isinstance(excluded, (list, tuple)) else []
+    differences = compare(wanted, seen.entries, networks, scheduler_of(mode, settings))
+    if mode == IPVS:
+        differences = (*differences, *compare_addresses(wanted, seen.bound))
+    for each in differences:
+        key = "%s (%s)" % (each.where, each.service) if each.service else each.where
+        yield Fault(SERVICE, key, each.text)
+
+
+def to_try(wanted: Iterable[ExpectedEntry], scheduler: str, most: int) -> Tuple[ServiceToTry, ...]:
+    """The Services to which connections are made: those with TCP and endpoints, at most so many, from all of them."""
+    found: Dict[str, ServiceToTry] = {}
+    for entry in wanted:
+        # The first address of a port of a Service is its ClusterIP.
+        if entry.protocol == "tcp" and entry.endpoints and entry.address not in ANY.values():
+            each = not entry.affinity and scheduler not in _KEEPS
+            found.setdefault(entry.name, ServiceToTry(entry.name, entry.address, entry.port, entry.endpoints, each))
+    services = list(found.values())
+    if most <= 0:
+        return ()
+    step = max(1.0, len(services) / float(most))
+    return tuple(services[int(index * step)] for index in range(min(most, len(services))))
+
+
+def lost(before: Iterable[ServiceTried], after: Iterable[ServiceTried]) -> Tuple[str, ...]:
+    """What connections did before a change and do not since, in words.
+
+    What was wrong before, such as a NetworkPolicy that does not let nodes in, is no fault of the change.
+    """
+    former = {tried.name: tried for tried in before}
+    found: List[str] = []
+    for tried in after:
+        was = former.get(tried.name)
+        if was is not None and was.problems:
+            continue
+        found += ["%s at %s:%d: %s" % (tried.name, tried.address, tried.port, problem) for problem in tried.problems]
+    return tuple(found)
+
+
+def named(found: Sequence[Fault], most: int) -> Tuple[str, ...]:
+    """The faults in words, no more than so many of a kind."""
+    told: List[str] = []
+    counted: Dict[str, int] = {}
+    more: Set[str] = set()
+    for fault in found:
+        counted[fault.kind] = counted.get(fault.kind, 0) + 1
+        if counted[fault.kind] <= most:
+            told.append(str(fault))
+        else:
+            more.add(fault.kind)
+    return (*told, *("and %d more of this kind (%s)" % (counted[kind] - most, kind) for kind in sorted(more)))

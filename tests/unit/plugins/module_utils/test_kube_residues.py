@@ -1,0 +1,168 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a mode leaves behind.
+
+The outputs are written by hand after what kube-proxy's sources make; to be compared with real ones on VMs.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import List, Tuple
+
+import pytest
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import (
+    Leftovers,
+    Residue,
+    chains_in,
+    residues,
+    servers_of,
+    sets_in,
+    tables_in,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
+
+KUBELET = """\
+*mangle
+:KUBE-KUBELET-CANARY - [0:0]
+:KUBE-IPTABLES-HINT - [0:0]
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+:KUBE-FIREWALL - [0:0]
+:KUBE-ROUTER-INPUT - [0:0]
+:KUBE-NWPLCY-DEFAULT - [0:0]
+:KUBE-POD-FW-ABCDEFGH - [0:0]
+COMMIT
+*nat
+:KUBE-MARK-MASQ - [0:0]
+:KUBE-POSTROUTING - [0:0]
+:KUBE-MARK-DROP - [0:0]
+COMMIT
+"""
+OF_IPTABLES = """\
+*mangle
+:KUBE-PROXY-CANARY - [0:0]
+*filter
+:KUBE-SERVICES - [0:0]
+:KUBE-EXTERNAL-SERVICES - [0:0]
+:KUBE-FORWARD - [0:0]
+*nat
+:KUBE-SERVICES - [0:0]
+:KUBE-NODEPORTS - [0:0]
+:KUBE-SVC-ERIFXISQEP7F7OF4 - [0:0]
+:KUBE-SEP-6E7XQMQ4RAYOWTTM - [0:0]
+"""
+OF_IPVS = """\
+*filter
+:KUBE-FORWARD - [0:0]
+:KUBE-IPVS-FILTER - [0:0]
+:KUBE-NODE-PORT - [0:0]
+*nat
+:KUBE-SERVICES - [0:0]
+:KUBE-LOAD-BALANCER - [0:0]
+"""
+
+
+def _names(found: Tuple[Residue, ...]) -> List[Tuple[str, str, Tuple[str, ...]]]:
+    return [(each.kind, each.mode, each.names) for each in found]
+
+
+def test_chains_of_the_kubelet_and_of_network_plugins_are_not_kube_proxys() -> None:
+    assert chains_in([KUBELET]) == ()
+
+
+def test_chains_of_both_families_are_found_once() -> None:
+    assert chains_in([OF_IPVS, OF_IPVS]) == (
+        "filter KUBE-FORWARD",
+        "filter KUBE-IPVS-FILTER",
+        "filter KUBE-NODE-PORT",
+        "nat KUBE-LOAD-BALANCER",
+        "nat KUBE-SERVICES",
+    )
+
+
+def test_after_iptables_ipvs_finds_what_it_does_not_make_itself() -> None:
+    found = Leftovers(chains_in([KUBELET, OF_IPTABLES, OF_IPVS]))
+    assert _names(residues(found, IPVS)) == [
+        (
+            "chains",
+            IPTABLES,
+            (
+                "filter KUBE-EXTERNAL-SERVICES",
+                "filter KUBE-SERVICES",
+                "mangle KUBE-PROXY-CANARY",
+                "nat KUBE-NODEPORTS",
+                "nat KUBE-SEP-6E7XQMQ4RAYOWTTM",
+                "nat KUBE-SVC-ERIFXISQEP7F7OF4",
+            ),
+        )
+    ]
+
+
+def test_after_ipvs_iptables_finds_all_that_ipvs_had() -> None:
+    chains = chains_in([OF_IPTABLES, OF_IPVS])
+    found = Leftovers(chains, ("KUBE-CLUSTER-IP",), (), True, ("tcp 10.96.0.1:443",))
+    assert _names(residues(found, IPTABLES)) == [
+        ("chains", IPVS, ("filter KUBE-IPVS-FILTER", "filter KUBE-NODE-PORT", "nat KUBE-LOAD-BALANCER")),
+        ("ipsets", IPVS, ("KUBE-CLUSTER-IP",)),
+        ("interface", IPVS, ("kube-ipvs0",)),
+        ("virtual servers", IPVS, ("tcp 10.96.0.1:443",)),
+    ]
+
+
+def test_in_the_mode_nftables_every_chain_is_a_residue_of_one_mode() -> None:
+    chains = chains_in([OF_IPTABLES, OF_IPVS])
+    found = residues(Leftovers(chains, tables=("ip", "ip6")), NFTABLES)
+    assert [each.mode for each in found] == [IPTABLES, IPVS]
+    assert sorted(name for each in found for name in each.names) == sorted(chains)
+
+
+@pytest.mark.parametrize("mode", [IPTABLES, IPVS])
+def test_the_table_of_nftables_is_a_residue_elsewhere(mode: str) -> None:
+    (found,) = residues(Leftovers(tables=("ip", "ip6")), mode)
+    assert str(found) == "nftables table of the mode nftables: ip kube-proxy, ip6 kube-proxy"
+
+
+@pytest.mark.parametrize(
+    ("mode", "found"),
+    [
+        (IPTABLES, Leftovers(chains_in([KUBELET, OF_IPTABLES]))),
+        (IPVS, Leftovers(chains_in([KUBELET, OF_IPVS]), ("KUBE-CLUSTER-IP",), (), True, ("tcp 10.96.0.1:443",))),
+        (NFTABLES, Leftovers(tables=("ip", "ip6"))),
+    ],
+)
+def test_what_a_mode_has_itself_is_no_residue(mode: str, found: Leftovers) -> None:
+    assert residues(found, mode) == ()
+
+
+def test_sets_of_network_policies_are_not_kube_proxys() -> None:
+    text = (
+        "KUBE-CLUSTER-IP\nKUBE-6-NODE-PORT-LOCAL-SCTP-HASH\nKUBE-SRC-ABCDEF\nKUBE-DST-ABCDEF\nkube-router-local-pods\n"
+    )
+    assert sets_in(text) == ("KUBE-6-NODE-PORT-LOCAL-SCTP-HASH", "KUBE-CLUSTER-IP")
+    assert sets_in("") == ()
+
+
+def test_tables_of_others_are_left_out() -> None:
+    tables = [("ip", "kube-proxy"), ("ip6", "kube-proxy"), ("ip", "nat"), ("inet", "firewalld")]
+    text = json.dumps(
+        {"nftables": [{"metainfo": {}}, *({"table": {"family": family, "name": name}} for family, name in tables)]}
+    )
+    assert tables_in(text) == ("ip", "ip6")
+    assert tables_in("") == ()
+    with pytest.raises(HostError, match="nft -j list tables: its output is not JSON"):
+        tables_in("Error")
+
+
+def test_virtual_servers_of_others_are_left_out() -> None:
+    entries = [ProxyEntry("tcp", "10.96.0.1", 443), ProxyEntry("tcp", "192.0.2.10", 80)]
+    assert servers_of(entries, ["10.96.0.1"]) == ("tcp 10.96.0.1:443",)
+
+
+def test_of_many_names_a_few_are_shown() -> None:
+    many = Residue("chains", IPTABLES, tuple("nat KUBE-SVC-%d" % number for number in range(7)))
+    assert str(many).endswith("nat KUBE-SVC-4 and 2 more")

@@ -1,0 +1,409 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps of the role kube_proxy on a cluster in memory, as Ansible takes them; and what drift says of its nodes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.netfleet.tcp.plugins.action import kube_proxy
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError, host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange, ServiceToTry
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, from_wire, to_wire
+from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULE_INDEX, SUBJECTS
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_kube import kube_check, kube_findings
+from tests.unit.plugins.plugin_utils.fake_cluster import NODES, TEXT, FakeCluster, FakeNode, daemon_set
+
+
+class Play:
+    """The role's tasks, one after another, on the hosts of a play."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, log: Path) -> None:
+        monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
+        monkeypatch.setattr(kube_proxy, "connect", lambda *_arguments: self.cluster.api)
+        self.time = 0.0
+        for name in ("Switch", "Road"):
+            timed = partial(getattr(kube_proxy, name), sleep=self._sleep, clock=lambda: self.time)
+            monkeypatch.setattr(kube_proxy, name, timed)
+        self._monkeypatch = monkeypatch
+        self.log = log
+        self.cluster: FakeCluster = FakeCluster()
+        self.nodes = {name: FakeNode(self.cluster, name) for name in NODES}
+        self.settings: dict[str, Any] = {"mode": "ipvs", "verify_timeout": 4, "start_timeout": 6, "log": str(log)}
+        self.check_mode = False
+        self.lost: set[str] = set()
+        self.begin()
+
+    def _sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+    def begin(self, hosts: tuple[str, ...] = NODES) -> None:
+        """Another run, of these."""
+        self.hosts = list(hosts)
+        self.gone: set[str] = set()
+        self.said: dict[str, dict[str, Any]] = {}
+        self.variables: dict[str, dict[str, Any]] = {host: {} for host in hosts}
+        self.modules: list[str] = []
+
+    @property
+    def present(self) -> list[str]:
+        return [host for host in self.hosts if host not in self.gone]
+
+    def step(self, host: str, step: str, **given: Any) -> dict[str, Any]:
+        """What a task gives, as JSON between tasks has it; a host that fails leaves the play."""
+        action: Any = object.__new__(kube_proxy.ActionModule)
+        action._task = Mock(args={"step": step, "settings": self.settings, **given})
+        action._task.check_mode, action._task.diff, action._task._uuid = self.check_mode, True, "one run"
+        action._connection, action._display = Mock(), Mock()
+        self._monkeypatch.setattr(action, "_execute_module", self._execute, raising=False)
+        variables = {
+            "inventory_hostname": host,
+            "hostvars": self.variables,
+            "ansible_play_hosts_all": self.hosts,
+            "ansible_play_hosts": self.present,
+        }
+        answer: dict[str, Any] = json.loads(json.dumps(action.run(None, variables)))
+        if answer.get("failed"):
+            self.gone |= {host}
+        return answer
+
+    def _execute(self, module_name: str, module_args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        host = task_vars["inventory_hostname"]
+        name, given = module_name.rpartition(".")[2], json.loads(json.dumps(module_args))
+        self.modules.append("%s %s %s" % (host, name, given.get("step", "")))
+        if host in self.lost:
+            raise AnsibleConnectionFailure("no route to %s" % host)
+        try:
+            return self._by(self.nodes[host], name, given)
+        except NetfleetError as error:
+            return {"failed": True, **failure(error)}
+
+    def _by(self, node: FakeNode, name: str, given: dict[str, Any]) -> dict[str, Any]:
+        if name == "kube_proxy_info":
+            assert set(given) == {"distribution", "metrics", "healthz", "entries"}
+            return {"node": to_wire(node.look(given["entries"]))}
+        if given["step"] == "change":
+            return {"outcome": to_wire(node.change(from_wire(ProxyChange, given["change"])))}
+        if given["step"] == "connect":
+            services = [from_wire(ServiceToTry, each) for each in given["services"]]
+            return {"tried": [to_wire(each) for each in node.connect(services, given["seconds"])]}
+        {"restore": node.restore, "keep": node.keep}[given["step"]](given["change_id"])
+        return {}
+
+    def look(self) -> dict[str, Any]:
+        """Up to the plan."""
+        for host in self.hosts:
+            self.variables[host][kube_proxy.LOOK] = self.step(host, "look")
+        self.said["plan"] = self.step(self.present[0], "plan") if self.present else {}
+        return self.said["plan"]
+
+    def run(self) -> dict[str, dict[str, Any]]:
+        """All of it; what each host said of its switch."""
+        plan = self.look()
+        if plan.get("failed"):
+            return {}
+        self.said["begin"] = self.step(self.present[0], "begin", plan=plan)
+        switched: dict[str, dict[str, Any]] = {}
+        for number, wave in enumerate(plan["waves"]):
+            # They are at work at the same time: none of them knows what becomes of the others.
+            begun = list(self.present)
+            for host in (host for host in wave if host in begun):
+                switched[host] = self.step(host, "switch", plan=plan, number=number)
+        if not self.present:
+            return switched
+        settled = self.said["settle"] = self.step(self.present[0], "settle", plan=plan)
+        for number, wave in enumerate(settled["waves"]):
+            for host in (host for host in wave if host in self.present):
+                self.said["home " + host] = self.step(host, "home", plan=plan, settled=settled, number=number)
+        self.said["end"] = self.step(self.present[0], "end", plan=plan)
+        return switched
+
+    def modes(self) -> list[str]:
+        return [self.cluster.mode_on(name) for name in NODES]
+
+    @property
+    def logged(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Play:
+    return Play(monkeypatch, tmp_path / "changes.jsonl")
+
+
+def test_a_step_that_is_none(play: Play) -> None:
+    assert "step: 'leap' is none" in play.step("node1", "leap")["msg"]
+
+
+def test_a_whole_run_and_a_second_one_that_changes_nothing(play: Play) -> None:
+    switched = play.run()
+    assert play.modes() == ["ipvs"] * 3
+    assert [switched[host]["changed"] for host in NODES] == [True] * 3
+    first = switched["node1"]
+    assert first["changes"][0]["want"] == "ipvs"
+    assert first["road"] == "the DaemonSet of the cluster"
+    assert first["verified"] == "1 Services; 1 connections to 1 of them"
+    assert play.said["settle"]["steps"] == ["replace ConfigMap kube-proxy (no pod runs by it)"]
+    assert [play.said["home " + host]["changed"] for host in NODES] == [True] * 3
+    assert play.said["end"]["changed"]
+    assert [line["host"] for line in play.logged] == list(NODES)
+    assert not play.cluster.labels()
+    play.begin()
+    assert play.run() == {}
+    assert play.said["plan"]["msg"].endswith("every node is as it should be")
+    for step in ("begin", "settle", "end"):
+        assert play.said[step]["skipped"]
+    # Each was visited once.
+    assert play.modules == ["%s kube_proxy_info " % host for host in NODES]
+
+
+def test_check_mode_tells_all_of_it_and_does_nothing(play: Play) -> None:
+    play.check_mode = True
+    switched = play.run()
+    assert play.cluster.said == []
+    assert play.modes() == ["iptables"] * 3
+    assert [answer["changed"] for answer in switched.values()] == [True] * 3
+    said = play.said["plan"]["msg"]
+    assert said.startswith("mode ipvs: as kube_proxy_mode says; wave 1: node1 (second): mode: iptables -> ipvs")
+    assert "before the first: create ConfigMap kube-proxy-netfleet" in said
+    assert play.said["begin"]["changed"]
+
+
+def test_auto_says_why(play: Play) -> None:
+    play.settings["mode"] = "auto"
+    assert play.look()["msg"].startswith("nftables: one look-up for any number of Services")
+
+
+def test_a_canary_that_fails_leaves_the_others_untouched(play: Play) -> None:
+    play.cluster.broken = {("node1", "ipvs")}
+    switched = play.run()
+    assert switched["node1"]["failed"]
+    assert "given back what it had" in json.dumps(switched["node1"]["problems"])
+    assert switched["node2"]["skip_reason"] == "the first node has failed (node1): this one was not touched"
+    assert switched["node2"]["not_reached"]
+    assert play.modes() == ["iptables"] * 3
+    assert not [entry for entry in play.modules if entry.startswith("node2 kube_proxy_mode")]
+    assert play.said["settle"]["skipped"]
+    assert play.logged[0]["outcome"] == "failed"
+
+
+def test_a_run_with_a_limit_leaves_the_clusters_own_settings_alone(play: Play) -> None:
+    play.begin(("node1",))
+    play.run()
+    assert play.modes() == ["ipvs", "iptables", "iptables"]
+    assert play.said["settle"]["missing"] == ["node2", "node3"]
+    assert "these nodes do not have the new ones yet: node2, node3" in play.said["settle"]["warnings"][0]
+    assert play.said["end"]["left"] == "node1"
+    assert play.cluster.text() == TEXT
+    # All of them: it comes to its end.
+    play.begin()
+    play.run()
+    assert play.modes() == ["ipvs"] * 3
+    assert play.said["home node1"]["changed"]
+    assert not play.cluster.labels()
+
+
+def test_one_that_comes_up_nowhere_else_is_no_reason_to_settle(play: Play) -> None:
+    play.nodes["node2"].wrong = {"ipvs"}
+    play.run()
+    assert play.modes() == ["ipvs", "iptables", "iptables"]
+    assert play.said["settle"]["missing"] == ["node2", "node3"]
+    assert play.cluster.text() == TEXT
+
+
+def test_a_node_that_fails_on_its_way_home_keeps_the_second_set(play: Play) -> None:
+    plan = play.look()
+    play.step("node1", "begin", plan=plan)
+    for number, host in enumerate(NODES):
+        play.step(host, "switch", plan=plan, number=number)
+    settled = play.step("node1", "settle", plan=plan)
+    play.cluster.broken = {("node1", "kube-proxy")}
+    said = play.step("node1", "home", plan=plan, settled=settled, number=0)
+    assert "it is served by the second DaemonSet" in json.dumps(said["problems"])
+    assert play.step("node2", "home", plan=plan, settled=settled, number=1)["skipped"]
+    assert play.step("node2", "end", plan=plan)["left"] == "node1, node2, node3"
+
+
+def test_all_problems_are_said_and_nothing_is_changed_anywhere(play: Play) -> None:
+    for host in ("node1", "node3"):
+        play.nodes[host].seen = replace(play.nodes[host].seen, foreign=("keepalived.service runs",))
+    play.nodes["node2"].seen = replace(play.nodes["node2"].seen, modules=("ip_vs",))
+    assert play.run() == {}
+    problems = play.said["plan"]["problems"]
+    assert [problem.partition(":")[0] for problem in problems] == ["node2", "node1", "node3"]
+    assert play.cluster.said == []
+
+
+def test_a_host_that_could_not_be_looked_at_is_a_problem_of_the_run(play: Play) -> None:
+    play.lost = {"node2"}
+    assert play.run() == {}
+    assert play.said["plan"]["problems"] == ["node2: could not be looked at (mend that, or leave it out with --limit)"]
+
+
+def test_what_the_user_may_not_do_is_named_before_anything_is_done(play: Play) -> None:
+    play.cluster.forbidden = {("patch", "nodes"), ("delete", "pods")}
+    assert play.run() == {}
+    said = play.said["plan"]["msg"]
+    assert "visitor may not do what is needed: patch nodes, delete pods in kube-system" in said
+    assert play.cluster.said == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("mode: [", "ConfigMap kube-system/kube-proxy: config.conf: is not YAML: line 1"),
+        (TEXT + "---\n" + TEXT, "has 2 of the kind KubeProxyConfiguration"),
+        (TEXT.replace("iptables", "5"), "5 is not a text"),
+    ],
+)
+def test_a_config_map_that_cannot_be_read(text: str, said: str, play: Play) -> None:
+    play.cluster.objects["configmaps", "kube-proxy"]["data"]["config.conf"] = text
+    assert play.run() == {}
+    assert said in play.said["plan"]["msg"]
+    assert play.cluster.said == []
+
+
+def test_line_ends_of_windows_and_fields_that_nobody_knows(play: Play) -> None:
+    play.cluster.objects["configmaps", "kube-proxy"]["data"]["config.conf"] = TEXT.replace("\n", "\r\n")
+    play.run()
+    assert play.modes() == ["ipvs"] * 3
+    assert "unknownField: kept" in play.cluster.text()
+
+
+def test_a_cluster_without_kube_proxy_is_said_and_left_alone(play: Play) -> None:
+    cilium = {
+        "metadata": {"namespace": "kube-system", "name": "cilium-config"},
+        "data": {"kube-proxy-replacement": "true"},
+    }
+    play.cluster._put("configmaps", cilium)
+    plugin = daemon_set(nodeSelector={"nobody": "has it"})
+    plugin["metadata"]["name"] = "cilium"
+    play.cluster._put("daemonsets", plugin)
+    assert play.look()["msg"].startswith("there is no kube-proxy: Cilium does its work")
+    assert (play.said["plan"]["waves"], play.said["plan"]["by_api"]) == ([], False)
+
+
+def test_what_concerns_a_plugin_that_is_not_there_need_not_be_allowed(play: Play) -> None:
+    play.cluster.forbidden = {("get", "felixconfigurations"), ("get", "installations")}
+    assert len(play.look()["waves"]) == 3
+
+
+def test_a_cluster_that_does_not_answer(play: Play) -> None:
+    play.cluster.silent = "timed out"
+    assert play.run() == {}
+    assert "no answer: timed out" in play.said["plan"]["msg"]
+
+
+def test_without_the_api_a_kubeadm_cluster_is_not_changed(play: Play) -> None:
+    play.settings["api"] = False
+    assert "kube_proxy_api: is false, and the API holds the configuration of kubeadm" in play.look()["msg"]
+
+
+def test_a_node_whose_connection_is_lost_gets_its_former_kube_proxy_back(play: Play) -> None:
+    plan = play.look()
+    play.step("node1", "begin", plan=plan)
+    node = play.nodes["node1"]
+    change = node.change
+
+    def once(want: ProxyChange) -> Any:
+        play.lost = {"node1"} if node.said else set()
+        if play.lost:
+            raise host_error("", "the connection was lost")
+        return change(want)
+
+    node.change = once  # type: ignore[method-assign]
+    said = play.step("node1", "switch", plan=plan, number=0)
+    assert "the connection was lost" in json.dumps(said["problems"])
+    assert play.modes() == ["iptables"] * 3
+
+
+def test_steps_want_a_plan(play: Play) -> None:
+    assert "plan: is no result of the step plan" in play.step("node1", "switch", number=0)["msg"]
+
+
+def _findings(play: Play, tmp_path: Path, host: str = "node1", task: str = "t", **given: Any) -> list[Finding]:
+    check = kube_check(host, {**play.settings, **given})
+    looked: list[int] = []
+
+    def look() -> Any:
+        looked.append(1)
+        return play.nodes[host].look()
+
+    found = kube_findings(check, look, lambda: play.cluster.api, str(tmp_path), task)
+    for finding in found:
+        assert finding.rule in RULE_INDEX
+        assert finding.subject in SUBJECTS
+    return list(found)
+
+
+def test_drift_finds_nothing_where_a_run_would_change_nothing(play: Play, tmp_path: Path) -> None:
+    play.run()
+    assert _findings(play, tmp_path) == []
+    assert _findings(play, tmp_path, "node2", mode="auto") == []
+
+
+def test_drift_names_mode_settings_and_services(play: Play, tmp_path: Path) -> None:
+    (mode,) = _findings(play, tmp_path)
+    assert (mode.rule, mode.key, mode.intended, mode.running, mode.boot) == (
+        "kube-proxy-mode",
+        "mode",
+        "ipvs",
+        "iptables",
+        "iptables",
+    )
+    play.nodes["node1"].wrong = {"iptables"}
+    (service,) = _findings(play, tmp_path, mode="iptables")
+    assert (service.rule, service.key) == ("kube-proxy-services", "tcp 10.96.0.10:80 (default/web:http)")
+    (scheduler,) = _findings(play, tmp_path, mode="iptables", settings={"conntrack.min": 7})[:1]
+    assert (scheduler.rule, scheduler.key, scheduler.intended) == ("kube-proxy-settings", "conntrack.min", "7")
+
+
+def test_drift_asks_the_api_once_for_all_hosts(play: Play, tmp_path: Path) -> None:
+    _findings(play, tmp_path, mode="iptables")
+    play.cluster.silent = "timed out"
+    assert _findings(play, tmp_path, "node2", mode="iptables") == []
+    (unknown,) = _findings(play, tmp_path, "node2", task="another run", mode="iptables")
+    assert (unknown.rule, unknown.severity) == ("kube-proxy-unverified", "warning")
+
+
+def test_drift_looks_again_before_a_difference_counts(play: Play, tmp_path: Path) -> None:
+    _findings(play, tmp_path, mode="iptables")
+    # The API has changed since it was asked, and the node with it.
+    play.cluster.objects["endpointslices", "web-1"]["endpoints"] = []
+    play.nodes["node1"].wrong = {"iptables"}
+    assert _findings(play, tmp_path, mode="iptables") == []
+
+
+def test_drift_names_a_change_without_an_end(play: Play, tmp_path: Path) -> None:
+    play.begin(("node1",))
+    play.run()
+    assert [finding.rule for finding in _findings(play, tmp_path)] == ["kube-proxy-unfinished"]
+    assert {finding.rule for finding in _findings(play, tmp_path, "node2", mode="iptables")} == {
+        "kube-proxy-unfinished"
+    }
+
+
+def test_drift_of_what_cannot_be_meant_or_seen(play: Play, tmp_path: Path) -> None:
+    (wrong,) = _findings(play, tmp_path, mode="userspace")
+    assert wrong.rule == "declaration"
+    play.nodes["node1"].lost = True
+    (lost,) = _findings(play, tmp_path)
+    assert (lost.rule, lost.reason) == ("kube-proxy-mode", "the connection was lost")
+
+
+def test_drift_needs_root_to_judge(play: Play, tmp_path: Path) -> None:
+    node = play.nodes["node1"]
+    node.seen = replace(node.seen, limits=("this user is not root on the host",))
+    (note,) = _findings(play, tmp_path)
+    assert (note.rule, note.severity) == ("file-unjudged", "note")
+    assert "use become" in play.step("node1", "look")["msg"]

@@ -1,0 +1,260 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which nodes have to change and in which order; what of them is verified."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Dict, List, Tuple
+
+import pytest
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import needed_modules
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_FILE, CONFIG_MAP, UNIT, Place
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen, ProxyFile, ServiceTried
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, ProxyEntry
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wire, to_wire
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import NodeInfo
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import LEAVING, MOVED, Sets
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import (
+    FILES,
+    HOME,
+    SECOND,
+    NodePlan,
+    not_reached,
+    plan_node,
+    reached,
+    unsettled,
+    waves_of,
+)
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import checked
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import Fault, faults, lost, named, to_try
+from tests.unit.plugins.plugin_utils.fake_cluster import TEXT, config_map, daemon_set
+
+FILE = "/etc/kube-proxy.yaml"
+SEEN = NodeSeen(
+    place=Place("standalone", CONFIG_FILE, FILE, "kube-proxy.service"),
+    kernel="6.1.0-40-amd64",
+    files=(ProxyFile(FILE, TEXT),),
+    proxy_mode=IPTABLES,
+    sysctls={"net.ipv4.ip_forward": "1"},
+    in_container=False,
+)
+IN_API = replace(SEEN, place=Place("kubeadm", CONFIG_MAP), files=(), in_container=True)
+SETS = Sets(config_map(), daemon_set(), "config.conf")
+SETTINGS = checked({})
+WANT = {"mode": IPVS, "ipvs.scheduler": "lc"}
+
+
+def _member(seen: NodeSeen = SEEN, settings: Any = None, **info: Any) -> Member:
+    return Member("host1", seen, settings or {"mode": IPTABLES}, NodeInfo(**{"name": "node1", **info}), install=True)
+
+
+def _plan(member: Member, want: Dict[str, Any] = WANT, sets: Any = None, home: bool = False) -> NodePlan:
+    return plan_node(member, want, SETTINGS, sets, home)
+
+
+def _changes(plan: NodePlan) -> List[Tuple[str, Any, str]]:
+    return [(change.key, change.running, change.want) for change in plan.changes]
+
+
+def test_a_node_with_files_of_its_own() -> None:
+    plan = _plan(_member(zone="a"))
+    assert (plan.road, plan.former, plan.mode, plan.node, plan.zone) == (FILES, IPTABLES, IPVS, "node1", "a")
+    assert _changes(plan) == [("mode", IPTABLES, IPVS), ("ipvs.scheduler", None, "lc")]
+    change = plan.change
+    assert change.path == FILE
+    assert "mode: ipvs" in change.text
+    assert "unknownField: kept" in change.text
+    assert change.modules == needed_modules(IPVS, "lc")
+    assert change.seconds == 90.0
+    assert plan.scheduler == "lc"
+    assert plan.packages == ("ipset",)
+    # It travels between the tasks of the role.
+    assert from_wire(NodePlan, to_wire(plan)) == plan
+
+
+def test_a_node_that_is_as_it_should_be() -> None:
+    seen = replace(SEEN, proxy_mode=IPVS, programs=("ipset",), sysctls={"net.ipv4.vs.conn_reuse_mode": "1"})
+    plan = _plan(_member(seen, dict(WANT)))
+    assert (plan.changes, plan.to_change, plan.packages) == ((), False, ())
+
+
+def test_a_mode_that_kube_proxy_has_chosen_itself_is_left_to_it() -> None:
+    assert not _plan(_member(SEEN, {"conntrack.min": 0}), {"mode": IPTABLES}).to_change
+    # Where it says another one, kube-proxy would take that at its next start.
+    assert _changes(_plan(_member(SEEN, {"mode": IPVS}), {"mode": IPTABLES})) == [("mode", IPVS, IPTABLES)]
+
+
+def test_what_else_is_to_be_mended() -> None:
+    seen = replace(
+        SEEN,
+        proxy_mode=IPVS,
+        leftovers=Leftovers(tables=("ip",), interface=True),
+        sysctls={"net.ipv4.vs.conn_reuse_mode": "0"},
+        stored="17-ipvs",
+        managed_by_network_manager=True,
+    )
+    plan = _plan(_member(seen, dict(WANT)))
+    assert [key for key, _running, _want in _changes(plan)] == [
+        "nftables table",
+        "net.ipv4.vs.conn_reuse_mode",
+        "change",
+        "kube-ipvs0",
+    ]
+    assert plan.change.unmanaged
+    assert plan.stored == "17-ipvs"
+
+
+def test_a_kube_proxy_that_does_not_answer() -> None:
+    plan = _plan(_member(replace(SEEN, proxy_mode="")))
+    assert _changes(plan)[0] == ("mode", None, IPVS)
+    assert plan.former == ""
+
+
+@pytest.mark.parametrize(("home", "road"), [(False, SECOND), (True, HOME)])
+def test_a_node_whose_configuration_the_api_holds(home: bool, road: str) -> None:
+    plan = _plan(_member(IN_API), sets=SETS, home=home)
+    assert (plan.road, plan.change.path, plan.label, plan.packages) == (road, "", "", ())
+
+
+def test_a_node_that_an_earlier_run_has_left_without_kube_proxy() -> None:
+    sets = replace(SETS, labels=(("node1", LEAVING),))
+    plan = _plan(_member(replace(IN_API, proxy_mode=IPVS), dict(WANT)), sets=sets)
+    assert ("netfleet.tcp/kube-proxy", LEAVING, MOVED) in _changes(plan)
+
+
+def test_arguments_of_a_unit() -> None:
+    text = "# /etc/systemd/system/kube-proxy.service\n[Service]\nExecStart=/usr/bin/kube-proxy --proxy-mode=iptables\n"
+    place = Place("standalone", UNIT, "", "kube-proxy.service")
+    plan = _plan(_member(replace(SEEN, place=place, files=(), unit_text=text)))
+    assert plan.change.path == "/etc/systemd/system/kube-proxy.service.d/zz-netfleet-tcp.conf"
+    assert "--proxy-mode=ipvs" in plan.change.text
+
+
+def _hosts(**given: Tuple[str, bool, bool]) -> Tuple[List[NodePlan], Dict[str, Member]]:
+    """By host: its zone, whether it is a control plane, whether it has to change."""
+    members = {
+        host: replace(_member(zone=zone, control_plane=control), host=host)
+        for host, (zone, control, _it) in given.items()
+    }
+    plans = [replace(_plan(members[host]), changes=_plan(members[host]).changes * given[host][2]) for host in given]
+    return plans, members
+
+
+def test_a_worker_comes_first_zones_are_spread_and_control_planes_come_last() -> None:
+    plans, members = _hosts(
+        cp1=("a", True, True),
+        w1=("a", False, True),
+        w2=("a", False, True),
+        w3=("b", False, True),
+        cp2=("b", True, True),
+        w4=("b", False, False),
+    )
+    assert waves_of(plans, members, [(1, False), (2, False)]) == [["w1"], ["w3", "w2"], ["cp1", "cp2"]]
+    assert waves_of(plans, members, [(100, True)]) == [["w1", "w3", "w2", "cp1", "cp2"]]
+    assert waves_of([], {}, [(1, False)]) == []
+
+
+WAVES = [["a"], ["b", "c"], ["d"]]
+
+
+def test_what_follows_a_failure_is_not_touched() -> None:
+    assert not_reached(WAVES, 0, []) == ""
+    assert not_reached(WAVES, 1, ["a", "b", "c", "d"]) == ""
+    assert not_reached(WAVES, 1, ["b", "c", "d"]) == "the first node has failed (a): this one was not touched"
+    assert "a node of an earlier wave has failed (c)" in not_reached(WAVES, 2, ["a", "b", "d"])
+    assert reached(WAVES, ["a", "b", "d"]) == ("a", "b")
+    assert reached(WAVES, ["b", "c", "d"]) == ()
+    assert reached(WAVES, ["a", "b", "c", "d"]) == ("a", "b", "c", "d")
+
+
+def test_the_clusters_own_settings_wait_for_all_of_its_nodes() -> None:
+    assert unsettled(["node2", "node1"], {"node1"}) == ("node2",)
+    assert unsettled(["node1"], {"node1", "node2"}) == ()
+
+
+HTTP = ExpectedEntry("default/web:http", "tcp", "10.96.0.10", 80, ("10.244.1.5:80",), ("10.244.1.5:80",))
+SERVED = ProxyEntry("tcp", "10.96.0.10", 80, ("10.244.1.5:80",))
+
+
+def test_a_node_without_fault() -> None:
+    assert faults(replace(SEEN, entries=(SERVED,)), IPTABLES, {}, [HTTP]) == ()
+    seen = replace(SEEN, proxy_mode=IPVS, entries=(replace(SERVED, scheduler="rr"),), bound=("10.96.0.10",))
+    assert faults(seen, IPVS, {}, [HTTP]) == ()
+    assert [fault.text for fault in faults(seen, IPVS, {"ipvs.scheduler": "lc"}, [HTTP])] == [
+        "has the scheduler rr, not lc"
+    ]
+    assert [fault.key for fault in faults(replace(seen, bound=()), IPVS, {}, [HTTP])] == [
+        "10.96.0.10 (default/web:http)"
+    ]
+
+
+def test_faults_of_every_kind() -> None:
+    seen = replace(SEEN, proxy_mode=NFTABLES, health="HTTP status 503", leftovers=Leftovers(sets=("KUBE-CLUSTER-IP",)))
+    assert [(fault.kind, fault.text) for fault in faults(seen, NFTABLES, {}, [HTTP])] == [
+        ("health", "kube-proxy is not healthy: HTTP status 503"),
+        ("service", "is not served, but has endpoints: 10.244.1.5:80"),
+        ("residue", "left over: ipsets of the mode ipvs: KUBE-CLUSTER-IP"),
+    ]
+    # Of another mode, its entries say nothing.
+    assert [fault.kind for fault in faults(replace(seen, health=""), IPTABLES, {}, [HTTP])] == ["mode", "residue"]
+    assert [fault.kind for fault in faults(replace(SEEN, proxy_mode=""), IPVS, {}, [HTTP])] == ["mode"]
+    # Without the API, nobody knows what should be there.
+    assert faults(SEEN, IPTABLES, {}, [], api=False) == ()
+
+
+def test_entries_that_cannot_be_read_are_no_services_that_are_not_served() -> None:
+    seen = replace(SEEN, entries_limit="nft table kube-proxy: has a form that is not known")
+    assert [str(fault) for fault in faults(seen, IPTABLES, {}, [HTTP])] == [
+        "what the kernel does with Services cannot be read: nft table kube-proxy: has a form that is not known"
+    ]
+
+
+def test_what_ipvs_leaves_to_others() -> None:
+    other = ProxyEntry("tcp", "198.51.100.1", 80, ("10.0.0.1:80",))
+    seen = replace(SEEN, proxy_mode=IPVS, entries=(replace(SERVED, scheduler="rr"), other), bound=("10.96.0.10",))
+    assert len(faults(seen, IPVS, {"ipvs.excludeCIDRs": ()}, [HTTP])) == 1
+    assert faults(seen, IPVS, {"ipvs.excludeCIDRs": ("198.51.100.0/24",)}, [HTTP]) == ()
+
+
+def test_services_to_which_connections_are_made() -> None:
+    many = [replace(HTTP, name="a/%d:http" % index, address="10.96.1.%d" % index) for index in range(100)]
+    assert [each.name for each in to_try(many, "", 4)] == ["a/0:http", "a/25:http", "a/50:http", "a/75:http"]
+    assert len(to_try(many, "", 1000)) == 100
+    assert to_try(many, "", 0) == ()
+    others = [
+        replace(HTTP, protocol="udp"),
+        replace(HTTP, endpoints=()),
+        replace(HTTP, address=ANY[4], port=30080),
+    ]
+    assert to_try(others, "", 9) == ()
+    # One of a Service's addresses is enough.
+    assert len(to_try([HTTP, replace(HTTP, address="203.0.113.9")], "", 9)) == 1
+
+
+@pytest.mark.parametrize(
+    ("affinity", "scheduler", "each"), [(0, "", True), (0, "lc", True), (0, "sh", False), (10800, "rr", False)]
+)
+def test_where_clients_stay_with_an_endpoint_not_every_one_is_met(affinity: int, scheduler: str, each: bool) -> None:
+    (service,) = to_try([replace(HTTP, affinity=affinity)], scheduler, 1)
+    assert service.each is each
+
+
+def test_only_what_was_well_before_is_a_loss() -> None:
+    well = ServiceTried("a", "10.96.0.10", 80, 3, ("10.244.1.5:80",))
+    ill = replace(well, problems=("3 of 3 connections failed: timed out",))
+    assert lost([well], [ill]) == ("a at 10.96.0.10:80: 3 of 3 connections failed: timed out",)
+    assert lost([ill], [ill]) == ()
+    assert lost([well], [well]) == ()
+    # One that is new.
+    assert len(lost([], [ill])) == 1
+
+
+def test_of_many_faults_some_are_named() -> None:
+    found = [Fault("service", "s%d" % index, "is missing") for index in range(7)] + [Fault("residue", "", "left")]
+    assert named(found, 2) == ("s0: is missing", "s1: is missing", "left", "and 5 more of this kind (service)")

@@ -1,0 +1,408 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A node is switched, verified and given back, on a cluster in memory; and a whole cluster, to its end."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any, Dict, List, Mapping, Set
+
+import pytest
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, InputError, host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_FILE, Place
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
+    FileChange,
+    NodeSeen,
+    ProxyChange,
+    ProxyFile,
+    ProxyOutcome,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import begin, end, settle
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_planning import (
+    ClusterLook,
+    HostLook,
+    RunPlan,
+    look_at_cluster,
+    plan_run,
+)
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets, served
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import checked
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_switch import Switch, Switched
+from tests.unit.plugins.plugin_utils.fake_cluster import ENTRY, NODES, TEXT, FakeCluster, FakeNode
+
+
+class Fleet:
+    """Nodes of a kubeadm cluster, and the steps of the role on them. hosts: those of the play."""
+
+    def __init__(self) -> None:
+        self.cluster = FakeCluster()
+        self.nodes: Mapping[str, FakeNode] = {name: FakeNode(self.cluster, name) for name in NODES}
+        self.hosts: List[str] = list(NODES)
+        self.told: Dict[str, Any] = {"verify_timeout": 4, "start_timeout": 6}
+        self.time = 0.0
+        self.before = copy.deepcopy(self._objects())
+
+    def _objects(self) -> Dict[Any, Any]:
+        """What there is, without what changes with every write."""
+        found = copy.deepcopy(self.cluster.objects)
+        for body in found.values():
+            body["metadata"].pop("resourceVersion")
+            body["metadata"].pop("uid", None)
+        return found
+
+    @property
+    def as_before(self) -> bool:
+        now = self._objects()
+        return {key: body for key, body in now.items() if key[0] != "pods"} == {
+            key: body for key, body in self.before.items() if key[0] != "pods"
+        }
+
+    def _sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+    def settings(self, **given: Any) -> Dict[str, Any]:
+        return checked({**self.told, **given})
+
+    def plan(self, **given: Any) -> RunPlan:
+        settings = self.settings(**given)
+        looks = {host: HostLook(self.nodes[host].look(), settings) for host in self.hosts}
+        return plan_run(looks, look_at_cluster(self.cluster.api, "kubeadm"))
+
+    def road(self) -> Road:
+        return Road(self.cluster.api, self.sets(), 6.0, self._sleep, lambda: self.time)
+
+    def sets(self) -> Any:
+        return read_sets(self.cluster.api, "kubeadm")
+
+    def switch_of(self, plan: RunPlan, host: str, **given: Any) -> Switch:
+        api, settings = self.cluster.api, self.settings(**given)
+        return Switch(plan.by_host[host], self.nodes[host], api, settings, self._sleep, lambda: self.time)
+
+    def begin(self, plan: RunPlan) -> None:
+        self.road().take(begin(self.sets(), plan.text, not plan.home))
+
+    def switch(self, plan: RunPlan, host: str, **given: Any) -> Switched:
+        return self.switch_of(plan, host, **given).run()
+
+    def finish(self, plan: RunPlan) -> None:
+        self.road().take(settle(self.sets(), plan.text))
+        for host, _label in self.sets().labels:
+            self.switch_of(plan, host).go_home()
+        self.road().take(end(self.sets()))
+
+    def all_of_it(self, **given: Any) -> RunPlan:
+        plan = self.plan(**given)
+        if plan.waves:
+            self.begin(plan)
+        for wave in plan.waves:
+            for host in wave:
+                self.switch(plan, host)
+        self.finish(plan)
+        return plan
+
+    def modes(self) -> List[str]:
+        return [self.cluster.mode_on(name) for name in NODES]
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return Fleet()
+
+
+def test_a_cluster_goes_through_all_modes_and_nothing_of_ours_is_left(fleet: Fleet) -> None:
+    for mode in ("ipvs", "nftables", "iptables"):
+        fleet.all_of_it(mode=mode)
+        assert fleet.modes() == [mode] * 3
+        assert fleet.cluster.text() == TEXT.replace("mode: iptables", "mode: %s" % mode)
+        assert not fleet.sets().begun
+        # A second run finds nothing to do.
+        plan = fleet.plan(mode=mode)
+        assert (plan.waves, plan.steps) == ((), ())
+    assert fleet.as_before
+
+
+def test_one_node_first_then_the_others(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs")
+    assert [len(wave) for wave in plan.waves] == [1, 1, 1]
+    fleet.begin(plan)
+    done = fleet.switch(plan, "node1")
+    assert fleet.modes() == ["ipvs", "iptables", "iptables"]
+    assert (done.services, done.tried, done.connections) == (1, 1, 1)
+    # What it was made ready for is kept.
+    assert fleet.nodes["node1"].said == ["change ipvs", "change ipvs", "keep 17-ipvs"]
+    # The clusters's own ConfigMap is as it was: a pod that restarts does not change its mode.
+    assert fleet.cluster.text() == TEXT
+    assert fleet.cluster.text("kube-proxy-netfleet") == TEXT.replace("iptables", "ipvs")
+
+
+def test_a_canary_that_does_not_come_up_is_given_back_and_nothing_is_left(fleet: Fleet) -> None:
+    fleet.cluster.broken = {("node1", "ipvs")}
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    with pytest.raises(HostError) as caught:
+        fleet.switch(plan, "node1")
+    said = str(caught.value)
+    assert "kube-proxy-netfleet does not come up" in said
+    assert "exit status 1" in said
+    assert "its log: F1128 server.go: cannot run" in said
+    assert "it was given back what it had: kube-proxy runs iptables again" in said
+    assert fleet.nodes["node1"].said == ["change ipvs", "restore 17-ipvs"]
+    assert fleet.modes() == ["iptables"] * 3
+    assert fleet.as_before
+    # Nobody has touched another one.
+    assert not any("node2" in entry or "node3" in entry for entry in fleet.cluster.said)
+
+
+def test_a_node_of_a_later_wave_that_fails_leaves_the_others_as_they_are(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    fleet.switch(plan, "node1")
+    fleet.nodes["node2"].wrong = {"ipvs"}
+    with pytest.raises(HostError, match=r"verification: tcp 10.96.0.10:80 \(default/web:http\): is not served"):
+        fleet.switch(plan, "node2")
+    assert fleet.modes() == ["ipvs", "iptables", "iptables"]
+    assert fleet.cluster.labels() == {"node1": "moved"}
+    # The next run goes on with those that are left.
+    fleet.nodes["node2"].wrong = set()
+    again = fleet.plan(mode="ipvs")
+    assert again.waves == (("node2",), ("node3",))
+    assert again.steps == ()
+    assert not fleet.as_before
+    for host in ("node2", "node3"):
+        fleet.switch(again, host)
+    fleet.finish(again)
+    assert fleet.modes() == ["ipvs"] * 3
+    assert not fleet.sets().begun
+
+
+def test_those_that_have_moved_can_be_given_back(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    fleet.switch(plan, "node1")
+    back = fleet.all_of_it(mode="iptables")
+    assert back.home
+    assert back.waves == (("node1",),)
+    assert fleet.modes() == ["iptables"] * 3
+    assert fleet.as_before
+
+
+def test_a_third_mode_waits_until_the_second_has_ended(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    with pytest.raises(InputError, match="an earlier run has begun to bring other settings"):
+        fleet.plan(mode="nftables")
+
+
+def test_connections_that_were_answered_before_and_are_not_since_are_a_reason(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    fleet.nodes["node1"].unanswered = {"nftables"}
+    with pytest.raises(HostError, match=r"default/web:http at 10.96.0.10:80: 1 of 1 connections failed: timed out"):
+        fleet.switch(plan, "node1")
+    # Those that were not answered before, as where a NetworkPolicy keeps nodes out, are none.
+    fleet.begin(plan)
+    fleet.nodes["node2"].unanswered = {"iptables", "nftables"}
+    fleet.switch(plan, "node2")
+
+
+def test_what_the_node_cannot_take_away_kube_proxy_cleans_up_once(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    fleet.cluster.residue_of = {"node1": "ipvs"}
+    fleet.switch(plan, "node1")
+    assert fleet.cluster.cleaned == ["node1"]
+    assert fleet.modes()[0] == "nftables"
+    assert fleet.cluster.names("pods") == ["kube-proxy-netfleet-node1", "kube-proxy-node2", "kube-proxy-node3"]
+
+
+def test_a_module_that_cannot_be_loaded_ends_it_before_the_node_loses_its_kube_proxy(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    fleet.nodes["node1"].refuses = "ip_vs cannot be loaded"
+    with pytest.raises(HostError, match="ip_vs cannot be loaded"):
+        fleet.switch(plan, "node1")
+    assert fleet.modes() == ["iptables"] * 3
+    assert fleet.cluster.labels() == {}
+
+
+def test_a_node_that_is_lost_is_given_back_by_the_api(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    node = fleet.nodes["node1"]
+    change, asked = node.change, []
+
+    def once(want: Any) -> Any:
+        asked.append(want)
+        node.lost = len(asked) > 1
+        if node.lost:
+            raise host_error("", "the connection was lost")
+        return change(want)
+
+    node.change = once  # type: ignore[method-assign]
+    with pytest.raises(HostError, match="on the way back: the connection was lost"):
+        fleet.switch(plan, "node1")
+    assert fleet.modes() == ["iptables"] * 3
+    assert fleet.cluster.labels() == {}
+
+
+def test_a_node_takes_no_new_pods_meanwhile_if_the_user_says_so(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    fleet.cluster.said.clear()
+    fleet.switch(plan, "node1", cordon=True)
+    assert fleet.cluster.said[0] == fleet.cluster.said[-1] == "patch nodes/node1"
+    assert "unschedulable" not in fleet.cluster.objects["nodes", "node1"]["spec"]
+    fleet.cluster.broken = {("node2", "ipvs")}
+    with pytest.raises(HostError):
+        fleet.switch(plan, "node2", cordon=True)
+    assert "unschedulable" not in fleet.cluster.objects["nodes", "node2"]["spec"]
+
+
+def test_one_that_was_cordoned_before_stays_so(fleet: Fleet) -> None:
+    fleet.cluster.objects["nodes", "node1"]["spec"]["unschedulable"] = True
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    fleet.switch(plan, "node1", cordon=True)
+    assert fleet.cluster.objects["nodes", "node1"]["spec"]["unschedulable"] is True
+
+
+def test_a_node_on_which_the_clusters_own_set_fails_stays_with_ours(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    for host in NODES:
+        fleet.switch(plan, host)
+    fleet.road().take(settle(fleet.sets(), plan.text))
+    fleet.cluster.broken = {("node2", "kube-proxy")}
+    fleet.switch_of(plan, "node1").go_home()
+    with pytest.raises(HostError, match="kube-proxy does not come up"):
+        fleet.switch_of(plan, "node2").go_home()
+    assert fleet.cluster.labels() == {"node2": "moved", "node3": "moved"}
+    assert fleet.modes() == ["ipvs"] * 3
+
+
+def test_a_config_map_whose_mode_no_pod_has_picked_up_yet(fleet: Fleet) -> None:
+    # Somebody has edited it.
+    fleet.cluster.objects["configmaps", "kube-proxy"]["data"]["config.conf"] = TEXT.replace("iptables", "nftables")
+    plan = fleet.plan(mode="nftables")
+    assert plan.home
+    assert [change.key for change in plan.by_host["node1"].changes] == ["mode"]
+    fleet.begin(plan)
+    fleet.switch(plan, "node1")
+    assert fleet.modes() == ["nftables", "iptables", "iptables"]
+
+
+def test_nodes_that_have_a_kube_proxy(fleet: Fleet) -> None:
+    assert served(fleet.cluster.api, fleet.sets()) == NODES
+    fleet.cluster.objects["nodes", "node3"]["metadata"]["labels"]["kubernetes.io/os"] = "windows"
+    fleet.cluster._control()
+    assert served(fleet.cluster.api, fleet.sets()) == ("node1", "node2")
+
+
+FILE = "/etc/kube-proxy.yaml"
+
+
+class NodeWithFile(FakeNode):
+    """One whose kube-proxy is a service with a file of its own. wont: the modes in which it does not come up."""
+
+    def __init__(self, cluster: FakeCluster, name: str) -> None:
+        super().__init__(cluster, name)
+        self.text, self.mode, self.former = TEXT, "iptables", ""
+        self.wont: Set[str] = set()
+        place = Place("standalone", CONFIG_FILE, FILE, "kube-proxy.service")
+        self.seen = replace(self.seen, place=place, in_container=False, kubernetes="v1.34.2", programs=("ipset", "nft"))
+
+    def look(self, entries: bool = True) -> NodeSeen:
+        seen = super().look(entries)
+        served = (replace(ENTRY, scheduler="rr" if self.mode == "ipvs" else ""),) if self.mode not in self.wrong else ()
+        bound = ("10.96.0.10",) if self.mode == "ipvs" else ()
+        files = (ProxyFile(FILE, self.text),)
+        return replace(seen, files=files, proxy_mode=self.mode, entries=served, bound=bound, leftovers=Leftovers())
+
+    def change(self, want: ProxyChange) -> ProxyOutcome:
+        self.said.append("change %s" % want.mode)
+        if want.mode in self.wont:
+            raise host_error("kube-proxy.service", "did not come up; the journal says: no ipset")
+        self.former, self.text, self.mode = self.text, want.text, want.mode
+        return ProxyOutcome(id="17", files=(FileChange(FILE, self.former, want.text),), former_mode="iptables")
+
+    def restore(self, identifier: str) -> None:
+        super().restore(identifier)
+        self.text, self.mode = self.former, "iptables"
+
+
+@pytest.fixture
+def with_files() -> Fleet:
+    fleet = Fleet()
+    fleet.nodes = {name: NodeWithFile(fleet.cluster, name) for name in NODES}
+    return fleet
+
+
+def _plan_with_files(fleet: Fleet, api: bool = True, **given: Any) -> RunPlan:
+    settings = fleet.settings(mode="ipvs", api=api, **given)
+    looks = {host: HostLook(fleet.nodes[host].look(), settings) for host in fleet.hosts}
+    return plan_run(looks, look_at_cluster(fleet.cluster.api, "standalone") if api else ClusterLook())
+
+
+def test_a_node_with_a_file_of_its_own_is_changed_verified_and_kept(with_files: Fleet) -> None:
+    plan = _plan_with_files(with_files)
+    assert (plan.steps, plan.text) == ((), "")
+    done = with_files.switch(plan, "node1")
+    assert [file.path for file in done.files] == [FILE]
+    assert with_files.nodes["node1"].said == ["change ipvs", "keep 17"]
+    # Nothing of this concerns the API.
+    assert with_files.cluster.said == []
+    assert not _plan_with_files(with_files).by_host["node1"].to_change
+
+
+def test_a_node_with_a_file_of_its_own_that_does_not_serve_gets_its_file_back(with_files: Fleet) -> None:
+    plan = _plan_with_files(with_files)
+    with_files.nodes["node1"].wrong = {"ipvs"}
+    with pytest.raises(HostError) as caught:
+        with_files.switch(plan, "node1")
+    assert "is not served, but has endpoints: 10.244.1.5:8080" in str(caught.value)
+    assert "kube-proxy runs iptables again" in str(caught.value)
+    assert with_files.nodes["node1"].said == ["change ipvs", "restore 17"]
+
+
+def test_what_the_node_has_given_back_itself_is_not_given_back_again(with_files: Fleet) -> None:
+    plan = _plan_with_files(with_files)
+    node = with_files.nodes["node1"]
+    assert isinstance(node, NodeWithFile)
+    node.wont = {"ipvs"}
+    with pytest.raises(HostError, match="the journal says: no ipset"):
+        with_files.switch(plan, "node1")
+    assert node.said == ["change ipvs"]
+
+
+def test_without_the_api_what_kube_proxy_says_of_itself_has_to_do(with_files: Fleet) -> None:
+    plan = _plan_with_files(with_files, api=False)
+    with_files.cluster.silent = "nobody is to be asked"
+    with_files.nodes["node1"].wrong = {"ipvs"}
+    switch = Switch(plan.by_host["node1"], with_files.nodes["node1"], None, with_files.settings(api=False))
+    assert switch.run().services == 0
+
+
+def test_a_node_that_does_not_tell_its_version(with_files: Fleet) -> None:
+    for node in with_files.nodes.values():
+        node.seen = replace(node.seen, kubernetes="")
+    # The API tells that of its kubelet.
+    assert _plan_with_files(with_files).waves
+    with pytest.raises(
+        InputError, match=r"node1: which version of kube-proxy it has is not known \(have the API asked"
+    ):
+        _plan_with_files(with_files, api=False)
+
+
+def test_a_wrong_file_and_a_missing_module_are_said_together(with_files: Fleet) -> None:
+    broken, lacking = with_files.nodes["node1"], with_files.nodes["node2"]
+    assert isinstance(broken, NodeWithFile)
+    broken.text = "mode: ["
+    lacking.seen = replace(lacking.seen, modules=())
+    with pytest.raises(InputError) as caught:
+        _plan_with_files(with_files)
+    said = [str(problem) for problem in caught.value.problems]
+    assert said[0].startswith("node1: /etc/kube-proxy.yaml: is not YAML")
+    assert said[1].startswith("node2: ipvs needs modules that this kernel does not have")
