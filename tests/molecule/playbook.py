@@ -78,7 +78,7 @@ class Check:
 
 
 def run_drift(scratch: Path, *arguments: str, more: Mapping[str, str] | None = None) -> Check:
-    """Run the drift check on the inventory of the lab; `scratch` is a directory for its report; more: to the environment."""
+    """Run the drift check on the inventory of the lab. scratch: directory for its report; more: to the environment."""
     path = scratch / "drift.json"
     path.unlink(missing_ok=True)
     wanted = json.dumps({"tcp_drift_directory": str(scratch), "tcp_drift_formats": ["json"]})

@@ -66,7 +66,7 @@ class AFleet:
         monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
         monkeypatch.setattr(wireguard_links, "fresh", lambda _connection: None)
         monkeypatch.setattr(wireguard_links, "_PATIENCE", 0.0)
-        monkeypatch.setattr(_change_action, "confirm", lambda _connection, execute, *_more: execute())
+        monkeypatch.setattr(_change_action, "confirm", lambda _connection, execute, *_more, **_named: execute())
         self._monkeypatch = monkeypatch
         self.systems: dict[str, ARouter] = {name: ARouter() for name in ALL}
         for name, system in self.systems.items():
