@@ -8,8 +8,8 @@ is a finding here, and so is what its verification would name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
@@ -20,6 +20,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import No
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import DEPRECATED
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import FEATURE_GATES, MODE
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change, Finding
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._findings import merged
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import Api
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import NodeInfo, find_node
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_configuration import read_configuration
@@ -69,11 +70,11 @@ def kube_findings(
 ) -> Tuple[Finding, ...]:
     """Every finding on a node. look: at it, again where a Service differs; connect, directory, task: of the API."""
     if check.problems:
-        return _merged(_of_problem(problem, rules.DECLARATION) for problem in check.problems)
+        return merged(_of_problem(problem, rules.DECLARATION) for problem in check.problems)
     try:
         seen = look()
     except NetfleetError as error:
-        return _merged(_of_problem(problem, rules.KUBE_PROXY_MODE) for problem in error.problems)
+        return merged(_of_problem(problem, rules.KUBE_PROXY_MODE) for problem in error.problems)
     if any("is not root" in limit for limit in seen.limits):
         text = "what the kernel does with Services is shown to root alone"
         return (Finding(SUBJECT, "kube-proxy", "note", text, rule=rules.FILE_UNJUDGED, cure="run the check as root"),)
@@ -84,21 +85,11 @@ def kube_findings(
             facts = cluster_once(connect, seen.place.distribution, directory, name)
         except NetfleetError as error:
             unknown = [_of_problem(each, rules.KUBE_PROXY_UNVERIFIED, "warning") for each in error.problems]
-    return _merged([*unknown, *_Comparison(check, seen, facts, not unknown).findings(look, connect)])
+    return merged([*unknown, *_Comparison(check, seen, facts, not unknown).findings(look, connect)])
 
 
 def _of_problem(problem: Problem, rule: str, severity: str = "error") -> Finding:
     return Finding(SUBJECT, problem.path or "kube-proxy", severity, problem.problem, cure=problem.cure, rule=rule)
-
-
-def _merged(findings: Iterable[Finding]) -> Tuple[Finding, ...]:
-    """The findings, those of one rule and key as one: by these a report tells them apart."""
-    found: Dict[Tuple[str, str], Finding] = {}
-    for finding in findings:
-        there = found.get((finding.rule, finding.key))
-        reason = "%s; %s" % (there.reason, finding.reason) if there else finding.reason
-        found[finding.rule, finding.key] = replace(there or finding, reason=reason)
-    return tuple(found.values())
 
 
 class _Comparison:

@@ -8,7 +8,7 @@ change or refuse is a finding here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Optional, Set, Tuple
 
@@ -33,6 +33,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_model import 
 from ansible_collections.netfleet.tcp.plugins.module_utils._tunnel_plan import SUBJECT, describe_tunnel, tunnel_changes
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_routing import ROUTING_FILES, routing_findings
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_things import AS_ROOT, file_difference
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._findings import merged
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_boot import at_boot
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_desired import (
     AUTO,
@@ -110,7 +111,7 @@ class LinksCheck:
         routes = routing_findings(routed, observed.files, answer or {}) if routed else ()
         # FRR's file is ours, and not of the links, which would remove it.
         files = {path: state for path, state in observed.files.items() if path not in ROUTING_FILES}
-        return _merged([*_Comparison(self, replace(observed, files=files)).findings(), *routes])
+        return merged([*_Comparison(self, replace(observed, files=files)).findings(), *routes])
 
 
 def links_check(
@@ -122,23 +123,13 @@ def links_check(
         declaration = {name: given.get(name) or ([] if name == "topologies" else {}) for name in DECLARED}
         links = links_once(host, declaration, task_vars, directory, task)
     except InputError as error:
-        return LinksCheck(host, faults=_merged(map(_fault, error.problems)))
+        return LinksCheck(host, faults=merged(map(_fault, error.problems)))
     return LinksCheck(host, HostLinks() if settings["state"] == "absent" else links, settings)
 
 
 def _fault(problem: Problem) -> Finding:
     key = problem.path or "wireguard_links"
     return Finding(SUBJECT, key, "error", problem.problem, cure=problem.cure, rule=rules.DECLARATION)
-
-
-def _merged(findings: Iterable[Finding]) -> Tuple[Finding, ...]:
-    """The findings, those of one rule and key as one: by these a report tells them apart."""
-    found: Dict[Tuple[str, str], Finding] = {}
-    for finding in findings:
-        there = found.get((finding.rule, finding.key))
-        reason = "%s; %s" % (there.reason, finding.reason) if there else finding.reason
-        found[finding.rule, finding.key] = replace(there or finding, reason=reason)
-    return tuple(found.values())
 
 
 class _Comparison:
