@@ -121,6 +121,11 @@ class Road:
             else:
                 self._wait(step)
 
+    def pods_on(self, node: str) -> Tuple[str, ...]:
+        """What the pods of kube-proxy on a node, and the ends of their logs, say."""
+        pods = [pod for each in self._selectors.values() for pod in self._api.list(PODS, NAMESPACE, each, node)]
+        return tuple("%s: %s" % (pod["metadata"]["name"], self._why(pod)) for pod in pods)
+
     def _write(self, step: Step) -> None:
         if step.action == SET_LABEL:
             self._api.patch(NODES, step.node, {"metadata": {"labels": {LABEL: step.body}}})

@@ -155,8 +155,11 @@ class Switch:
         return self._api
 
     def _take(self, steps: Sequence[Step]) -> None:
+        self._road().take(steps)
+
+    def _road(self) -> Road:
         seconds = float(self._settings["start_timeout"])
-        Road(self._cluster(), self._sets(), seconds, self._sleep, self._clock).take(steps)
+        return Road(self._cluster(), self._sets(), seconds, self._sleep, self._clock)
 
     def _verify(self, before: Sequence[ServiceTried]) -> Tuple[ServiceTried, ...]:
         """Look until everything is as it should be, and connect. HostError with what is not, once the time is over."""
@@ -177,8 +180,18 @@ class Switch:
                 due = self._clock() + float(self._settings["verify_timeout"])
                 continue
             if self._clock() >= due:
-                raise HostError([Problem("", "verification: %s" % problem) for problem in problems])
+                raise HostError([*(Problem("", "verification: %s" % each) for each in problems), *self._pods_say()])
             self._sleep(_PAUSE)
+
+    def _pods_say(self) -> List[Problem]:
+        """Why kube-proxy does not do what it should, in its own words, where the API has them."""
+        if self._plan.road == FILES:
+            return []
+        try:
+            return [Problem("", said) for said in self._road().pods_on(self._plan.node)]
+        except NetfleetError:
+            # What is wrong is known already.
+            return []
 
     def _only_residues(self, found: Sequence[Fault]) -> bool:
         """Whether what the node could not take away itself has to go by kube-proxy's own clean-up, which comes once."""
