@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import time
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set, Tuple
 
 from ansible import constants
@@ -117,8 +118,7 @@ class ActionModule(ActionBase):
         # Most fleets have none, and do not wait until the code for them is loaded.
         from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_links import NAMES, links_check
 
-        named = ["'%s': %s%s" % (name, _LINKS, name) for name in NAMES if _LINKS + name in task_vars]
-        given = self._templar.template(trust_as_template("{{ {%s} }}" % ", ".join(named)))
+        given = self._declared(_LINKS, NAMES, task_vars)
         host, task = str(task_vars["inventory_hostname"]), str(self._task._uuid)
         return links_check(host, given, task_vars, constants.DEFAULT_LOCAL_TMP, task)
 
@@ -129,12 +129,7 @@ class ActionModule(ActionBase):
         from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_kube import NAMES, kube_check, kube_findings
         from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import connect
 
-        prefix = _KUBE_PROXY + "_"
-        named = ["'%s': %s%s" % (name, prefix, name) for name in NAMES if prefix + name in task_vars]
-        check = kube_check(
-            str(task_vars["inventory_hostname"]),
-            self._templar.template(trust_as_template("{{ {%s} }}" % ", ".join(named))),
-        )
+        check = kube_check(str(task_vars["inventory_hostname"]), self._declared(_KUBE_PROXY + "_", NAMES, task_vars))
         settings = check.settings
 
         def look() -> NodeSeen:
@@ -152,6 +147,11 @@ class ActionModule(ActionBase):
             constants.DEFAULT_LOCAL_TMP,
             str(self._task._uuid),
         )
+
+    def _declared(self, prefix: str, names: Iterable[str], task_vars: Mapping[str, Any]) -> Any:
+        """The variables of another role that the host has, by their names without the prefix, filled in."""
+        named = ["'%s': %s%s" % (name, prefix, name) for name in names if prefix + name in task_vars]
+        return self._templar.template(trust_as_template("{{ {%s} }}" % ", ".join(named)))
 
     def _fill_in(self, task_vars: Dict[str, Any]) -> None:
         """Replace names of variables by their values.

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, List
+from typing import Callable, Iterable, List
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 
@@ -54,3 +54,12 @@ def input_error(path: str, problem: str, cure: str = "") -> InputError:
 def host_error(path: str, problem: str, cure: str = "") -> HostError:
     """A HostError of a single problem."""
     return HostError([Problem(path, problem, cure)])
+
+
+def way_back(work: Callable[[], object]) -> List[Problem]:
+    """What is wrong with a part of the way back, for whoever goes the other parts all the same; empty where it went."""
+    try:
+        work()
+    except NetfleetError as error:
+        return [Problem(each.path, "on the way back: %s" % each.problem, each.cure) for each in error.problems]
+    return []

@@ -16,11 +16,11 @@ from __future__ import annotations
 import posixpath
 from dataclasses import replace
 from functools import partial
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import is_ours
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error, way_back
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_cleanup import Cleaned, clean
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import Tools
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import FileChange, ProxyChange, ProxyOutcome
@@ -63,10 +63,13 @@ _Difference = Tuple[FileState, FileState]
 
 @dataclass(frozen=True)
 class Steps:
-    """What a change has to do. files: those that differ; sysctls: by key. former_mode: what runs so far."""
+    """What a change has to do. files: those that differ; sysctls: by key. former_mode: what runs so far.
+
+    modules: those that are not in the kernel, and why each cannot be loaded, or empty.
+    """
 
     files: Tuple[_Difference, ...]
-    modules: Tuple[str, ...]
+    modules: Dict[str, str]
     sysctls: Dict[str, str]
     restart: bool
     former_mode: str
@@ -95,7 +98,7 @@ def _change(system: System, want: ProxyChange, check_mode: bool, clock: Clock) -
     if check_mode or steps.nothing:
         outcome = _outcome(steps, _cleaned(system, want, check_mode, clock))
         return replace(outcome, id=waiting.id, former_mode=waiting.former_mode) if waiting else outcome
-    _refuse_missing(system, steps.modules)
+    _refuse_missing(steps.modules)
     stored = _stored(system, want, steps)
     write_stored(system, stored)
     try:
@@ -158,7 +161,7 @@ def _steps(system: System, want: ProxyChange) -> Steps:
     values = values_of(system, want.sysctls)
     return Steps(
         files=files,
-        modules=tuple(missing_modules(system, want.modules)),
+        modules=missing_modules(system, want.modules),
         sysctls={key: value for key, value in want.sysctls.items() if values.get(key) != " ".join(value.split())},
         restart=bool(want.path and want.place.unit) and (configured or mode != want.mode),
         former_mode=mode,
@@ -193,9 +196,8 @@ def _real(system: System, path: str) -> FileState:
     return state
 
 
-def _refuse_missing(system: System, modules: Tuple[str, ...]) -> None:
-    whys = missing_modules(system, modules)
-    problems = [Problem("module %s" % name, "cannot be loaded: %s" % why) for name, why in whys.items() if why]
+def _refuse_missing(modules: Dict[str, str]) -> None:
+    problems = [Problem("module %s" % name, "cannot be loaded: %s" % why) for name, why in modules.items() if why]
     if problems:
         raise HostError(problems)
 
@@ -207,7 +209,7 @@ def _stored(system: System, want: ProxyChange, steps: Steps) -> Stored:
         former_mode=steps.former_mode,
         unit=want.place.unit if steps.restart else "",
         files=tuple(have for have, _wanted in steps.files),
-        modules=steps.modules,
+        modules=tuple(steps.modules),
         sysctls=values_of(system, steps.sysctls),
         wanted=want,
     )
@@ -242,7 +244,7 @@ def _cleaned(system: System, want: ProxyChange, check_mode: bool, clock: Clock) 
 def _outcome(steps: Steps, cleaned: Cleaned) -> ProxyOutcome:
     return ProxyOutcome(
         files=_shown(steps.files),
-        modules=steps.modules,
+        modules=tuple(steps.modules),
         sysctls=tuple("%s = %s" % (key, steps.sysctls[key]) for key in sorted(steps.sysctls)),
         restarted=steps.restart,
         former_mode=steps.former_mode,
@@ -298,26 +300,16 @@ def _put_back(system: System, stored: Stored, clock: Clock, path: str = STORED) 
     files = _to_restore(system, stored)
     to_restart = _is_to_restart(stored, files, proxy_mode(system, want.metrics))
     problems: List[Problem] = []
-
-    def attempt(work: Callable[[], object]) -> None:
-        # Whatever fails, the rest is restored all the same.
-        try:
-            work()
-        except HostError as error:
-            problems.extend(replace(each, problem="on the way back: %s" % each.problem) for each in error.problems)
-
     for _have, state in files:
-        attempt(partial(apply_files, system, [state]))
+        problems += way_back(partial(apply_files, system, [state]))
     for key, value in stored.sysctls.items():
-        attempt(partial(apply_sysctls, system, {key: value}))
+        problems += way_back(partial(apply_sysctls, system, {key: value}))
     if to_restart:
-        attempt(partial(_restart, system, want, stored.former_mode, files, clock))
-    attempt(partial(_clean_again, system, stored, clock))
+        problems += way_back(partial(_restart, system, want, stored.former_mode, files, clock))
+    problems += way_back(partial(_clean_again, system, stored, clock))
     # Those that are in use stay; nothing depends on that.
     unload_modules(system, stored.modules)
-    if not problems:
-        attempt(partial(remove_stored, system, path))
-    return problems
+    return problems or way_back(partial(remove_stored, system, path))
 
 
 def _clean_again(system: System, stored: Stored, clock: Clock) -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 import zlib
-from typing import Dict, FrozenSet, Optional, Sequence
+from typing import Dict, FrozenSet, Mapping, Optional, Sequence
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import SCHEDULERS, needed_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPVS, NFTABLES
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import ModuleState
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe_modules import observe_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
@@ -33,8 +34,11 @@ def limits_of_modules(system: System, names: Sequence[str] = ()) -> Dict[str, st
     names: by default, all that any mode and scheduler needs.
     """
     facts = system.facts()
-    states = observe_modules(system, tuple(names) or _all_names(), facts)
-    built_in = _built_in(system, facts["kernel"])
+    return _limits(system, observe_modules(system, tuple(names) or _all_names(), facts), facts["kernel"])
+
+
+def _limits(system: System, states: Mapping[str, ModuleState], kernel: str) -> Dict[str, str]:
+    built_in = _built_in(system, kernel)
     found: Dict[str, str] = {}
     for name, state in states.items():
         there = state.loaded or state.builtin or state.loadable
@@ -48,8 +52,9 @@ def missing_modules(system: System, names: Sequence[str]) -> Dict[str, str]:
     """By module that is not in the kernel: why it cannot be loaded, or empty."""
     if not names:
         return {}
-    limits = limits_of_modules(system, names)
-    states = observe_modules(system, names, system.facts())
+    facts = system.facts()
+    states = observe_modules(system, names, facts)
+    limits = _limits(system, states, facts["kernel"])
     in_kernel = {name for name, state in states.items() if state.loaded or state.builtin}
     # What is there and cannot be loaded is a part of the kernel.
     in_kernel |= {name for name, state in states.items() if not limits[name] and not state.loadable}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Dict, Iterable, Mapping, Sequence
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._files import put
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_prepare import UNMANAGED_FILE
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._programs import must_run
@@ -53,13 +54,7 @@ def apply_sysctls(system: System, values: Mapping[str, str]) -> None:
 def apply_files(system: System, states: Iterable[FileState]) -> None:
     """Bring files to these states. HostError where one cannot be written."""
     for state in states:
-        try:
-            if state.kind == "absent":
-                system.remove(state.path)
-            else:
-                system.write_file(state.path, state.text, state.mode, (state.uid, state.gid))
-        except OSError as error:
-            raise host_error(state.path, "cannot be written: %s" % (error.strerror or error)) from error
+        put(system, state)
         if state.path == UNMANAGED_FILE:
             # Where it does not run, it reads the file at its next start.
             system.run(list(_RELOAD))

@@ -51,6 +51,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
     STANDALONE,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modules import limits_of_modules
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_node import values_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_prepare import (
     NETWORK_MANAGER_FILES,
     SYSCTL_FILE,
@@ -62,8 +63,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import 
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_unit import cat_command, command_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
+from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import parse
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
-from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_path
 
 _ENABLED = "/etc/systemd/system/multi-user.target.wants/%s"
 _PROCESS = "kube-proxy"
@@ -78,7 +79,6 @@ _SNAP, _SNAP_VERSION = "/snap/microk8s/current/meta/snap.yaml", r"^version: *'?\
 _ON_THE_HOST = (K3S, MICROK8S, STANDALONE)
 _PROTOCOLS = "/etc/protocols"
 _SYSCTL_DIRECTORY = "/etc/sysctl.d"
-_SYSCTL = re.compile(r"^-?([A-Za-z0-9_./-]+)\s*=\s*(.*?)\s*$")
 
 
 def observe_kube(
@@ -124,7 +124,7 @@ def observe_kube(
         leftovers=kernel.leftovers(bool(foreign)),
         foreign=foreign,
         managed_by_network_manager=_managed(system),
-        sysctls=_sysctls(system),
+        sysctls=values_of(system, KEYS),
         own_sysctls=tuple(_own_sysctls(system)),
         timeouts=read_timeouts(system) if kernel.ipvs_text else {},
         limits=tuple(limits),
@@ -238,11 +238,6 @@ def _managed(system: System) -> bool:
     return not left_alone(text for text in texts if text)
 
 
-def _sysctls(system: System) -> Dict[str, str]:
-    found = {key: system.read("/proc/sys/" + key_path(key)) for key in KEYS}
-    return {key: " ".join(value.split()) for key, value in found.items() if value is not None}
-
-
 def _own_sysctls(system: System) -> List[SysctlLine]:
     """The lines of this collection's files, but for kube-proxy's own, that set one of the keys."""
     found: List[SysctlLine] = []
@@ -251,8 +246,7 @@ def _own_sysctls(system: System) -> List[SysctlLine]:
         state = system.file_state(path)
         if path == SYSCTL_FILE or state.kind != "file" or not is_ours(state):
             continue
-        for number, line in enumerate(state.text.splitlines(), start=1):
-            match = _SYSCTL.match(line)
-            if match and match.group(1) in KEYS:
-                found.append(SysctlLine(match.group(1), match.group(2), "%s:%d" % (path, number)))
+        for key, line in parse(path, state.text, names=KEYS):
+            if key in KEYS and line.value is not None:
+                found.append(SysctlLine(key, line.value, line.place))
     return found

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Dict, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Dict
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
@@ -42,6 +42,19 @@ def range_problems(name: str, number: int, lowest: int, highest: int, meaning: s
     """That a number is out of its range. name: of the variable, with its prefix; meaning: of what %s is the range."""
     if not lowest <= number <= highest:
         yield Problem(name, "%d is out of range" % number, meaning % ("%d to %d" % (lowest, highest)))
+
+
+def differing(
+    names: Iterable[str], settings: Mapping[str, Mapping[str, Any]], prefix: str, cure: str
+) -> Iterator[Problem]:
+    """Which of these settings are not the same for all hosts. settings: those of each host, by its name."""
+    for name in names:
+        seen: Dict[str, str] = {}
+        for host, found in settings.items():
+            seen.setdefault(repr(found[name]), host)
+        if len(seen) > 1:
+            (first, one), (second, other) = list(seen.items())[:2]
+            yield Problem(prefix + name, "%s has %s, %s has %s" % (one, first, other, second), cure)
 
 
 def window_problems(name: str, seconds: int, shortest: int) -> Iterator[Problem]:

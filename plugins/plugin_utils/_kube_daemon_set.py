@@ -179,13 +179,7 @@ def move(sets: Sets, node: str, clean: bool = False) -> Tuple[Step, ...]:
     """
     if sets.label_of(node) == MOVED and not clean:
         return (Step(POD_READY, SETS, SECOND, node=node),)
-    return (
-        Step(SET_LABEL, NODE, node, LEAVING, node),
-        *_gone(node),
-        *(_cleaning(sets, node) if clean else ()),
-        Step(SET_LABEL, NODE, node, MOVED, node),
-        Step(POD_READY, SETS, SECOND, node=node),
-    )
+    return _passage(sets, node, MOVED, SECOND, clean)
 
 
 def move_back(sets: Sets, node: str, clean: bool = False, anew: bool = False) -> Tuple[Step, ...]:
@@ -195,18 +189,19 @@ def move_back(sets: Sets, node: str, clean: bool = False, anew: bool = False) ->
     """
     if not sets.label_of(node) and not anew:
         return (Step(POD_READY, SETS, DAEMON_SET, node=node),)
+    return _passage(sets, node, None, DAEMON_SET, clean)
+
+
+def _passage(sets: Sets, node: str, label: Optional[str], name: str, clean: bool) -> Tuple[Step, ...]:
+    """A node to the DaemonSet of a name, to which the label brings it, by way of none."""
     return (
         Step(SET_LABEL, NODE, node, LEAVING, node),
-        *_gone(node),
+        # Both: an earlier run may have ended in the midst of it.
+        *(Step(NO_POD, SETS, each, node=node) for each in (DAEMON_SET, SECOND)),
         *(_cleaning(sets, node) if clean else ()),
-        Step(SET_LABEL, NODE, node, None, node),
-        Step(POD_READY, SETS, DAEMON_SET, node=node),
+        Step(SET_LABEL, NODE, node, label, node),
+        Step(POD_READY, SETS, name, node=node),
     )
-
-
-def _gone(node: str) -> Tuple[Step, ...]:
-    # Both: an earlier run may have ended in the midst of it.
-    return tuple(Step(NO_POD, SETS, name, node=node) for name in (DAEMON_SET, SECOND))
 
 
 def settle(sets: Sets, text: str) -> Tuple[Step, ...]:

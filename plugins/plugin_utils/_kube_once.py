@@ -7,12 +7,9 @@ Each host is a process of its own, and each would ask for all Services. Runs on 
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
@@ -23,6 +20,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import 
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import Sets
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import read_sets
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import by_api
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._once import file_name, locked
 
 _Objects = List[Dict[str, Any]]
 
@@ -54,8 +52,8 @@ def cluster_once(connect: Callable[[], Api], distribution: str, directory: str, 
 
     directory: of this run of Ansible, which removes it. name: that no other task, and no other cluster, of the run has.
     """
-    path = os.path.join(directory, "kube-%s" % hashlib.sha256(name.encode()).hexdigest()[:32])
-    with _locked(path + ".lock"):
+    path = os.path.join(directory, "kube-%s" % file_name(name))
+    with locked(path + ".lock"):
         if not os.path.exists(path):
             _ask(connect, distribution, path)
     with open(path, encoding="utf-8") as stream:
@@ -91,11 +89,3 @@ def _sets(found: Optional[Dict[str, Any]]) -> Optional[Sets]:
 
 def _closed(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
-
-
-@contextlib.contextmanager
-def _locked(path: str) -> Iterator[None]:
-    with open(path, "w", encoding="utf-8") as stream:
-        # Given up when the file is closed, or its holder dies.
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

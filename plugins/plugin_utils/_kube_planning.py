@@ -8,7 +8,7 @@ Runs on the controller alone. look_at_cluster asks the API, and changes nothing;
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Optional, Tuple, TypeVar
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass as wired
@@ -46,7 +46,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set impo
     serves,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_plugin import ClusterObjects, plugin_of
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member, Report, preflight
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member, preflight
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import NEEDED, read_sets, served
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import (
     NodePlan,
@@ -179,7 +179,8 @@ def plan_run(looks: Mapping[str, HostLook], cluster: ClusterLook) -> RunPlan:
     reasons = list(filter(None, [cluster.around.plugin.replaces, *(disabled(look.seen) for look in looks.values())]))
     if reasons:
         return RunPlan(none="there is no kube-proxy: %s" % reasons[0])
-    members, problems = _members(looks, cluster, _configured(cluster.sets))
+    configured = _configured(cluster.sets)
+    members, problems = _members(looks, cluster, configured)
     if not members:
         raise InputError(problems)
     parts = Cluster(
@@ -194,10 +195,11 @@ def plan_run(looks: Mapping[str, HostLook], cluster: ClusterLook) -> RunPlan:
         report = preflight(members, mode, want, parts, cluster.around, settings["tolerate"])
     except InputError as error:
         raise InputError([*problems, *error.problems]) from error
-    plans, more = _plans(members, want, looks, cluster)
+    home = cluster.sets is not None and goes_home(configured[0], want)
+    plans, more = _plans(members, want, looks, cluster.sets, home)
     if problems or report.problems or more:
         raise InputError([*problems, *report.problems, *more])
-    return _ordered(members, plans, want, settings, cluster, report, why)
+    return replace(_ordered(members, plans, want, settings, cluster, home), warnings=report.warnings, why=why)
 
 
 def _mode(declared: str, members: Sequence[Member], cluster: Cluster) -> Tuple[str, str]:
@@ -214,25 +216,22 @@ def _ordered(
     want: Mapping[str, Any],
     settings: Mapping[str, Any],
     cluster: ClusterLook,
-    report: Report,
-    why: str,
+    home: bool,
 ) -> RunPlan:
+    """The plan but for what was said of it."""
     waves = waves_of(
         plans, {member.host: member for member in members}, parse_waves(settings["waves"], PREFIX + "waves")
     )
-    sets, text, home = cluster.sets, "", False
+    sets, text = cluster.sets, ""
     steps: List[str] = []
     if sets:
         text = with_settings(sets.text, want, place_in(sets.config_map, sets.key))
-        home = goes_home(_configured(sets)[0], want)
         if waves:
             steps = [str(step) for step in begin(sets, text, not home)]
     return RunPlan(
         mode=str(want[MODE]),
-        why=why,
         nodes=tuple(plans),
         waves=tuple(map(tuple, waves)),
-        warnings=report.warnings,
         text=text,
         home=home,
         served=cluster.served,
@@ -323,13 +322,16 @@ def _gates(members: Iterable[Member]) -> Dict[str, bool]:
 
 
 def _plans(
-    members: Sequence[Member], want: Mapping[str, Any], looks: Mapping[str, HostLook], cluster: ClusterLook
+    members: Sequence[Member],
+    want: Mapping[str, Any],
+    looks: Mapping[str, HostLook],
+    sets: Optional[Sets],
+    home: bool,
 ) -> Tuple[List[NodePlan], List[Problem]]:
     problems: List[Problem] = []
     plans: List[NodePlan] = []
-    home = goes_home(_configured(cluster.sets)[0], want) if cluster.sets else False
     for member in members:
-        plan = _told(member.host, problems, _planner(member, want, looks[member.host].settings, cluster.sets, home))
+        plan = _told(member.host, problems, _planner(member, want, looks[member.host].settings, sets, home))
         plans += [plan] if plan else []
     return plans, problems
 

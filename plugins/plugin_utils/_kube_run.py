@@ -14,6 +14,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import HE
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import DISTRIBUTIONS, IPVS, MODES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import FEATURE_GATES, MODE, SCHEDULER
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import checked as checked_fields
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import differing as not_the_same
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import range_problems, typed
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import TOLERABLE
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import parse_waves
@@ -138,14 +139,8 @@ def wanted(found: Mapping[str, Any], mode: str) -> Dict[str, Any]:
 
 def differing(settings: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
     """What must be the same for the whole run and is not. settings: those of each host, by its name."""
-    for name in SETTINGS:
-        seen: Dict[str, str] = {}
-        for host, found in settings.items():
-            seen.setdefault(repr(found[name]), host)
-        if len(seen) > 1 and name not in OF_A_HOST:
-            (first, one), (second, other) = list(seen.items())[:2]
-            text = "%s has %s, %s has %s" % (one, first, other, second)
-            yield Problem(PREFIX + name, text, "it belongs to the run: give all hosts the same")
+    names = [name for name in SETTINGS if name not in OF_A_HOST]
+    return not_the_same(names, settings, PREFIX, "it belongs to the run: give all hosts the same")
 
 
 def by_api(distribution: str) -> bool:

@@ -8,11 +8,18 @@ Runs on the controller alone; the node and the API are handed in.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, List, Optional, Protocol, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, NetfleetError, Problem, host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import (
+    HostError,
+    NetfleetError,
+    Problem,
+    host_error,
+    way_back,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
     FileChange,
     NodeSeen,
@@ -46,7 +53,6 @@ _PAUSE = 2.0
 # Of each kind of fault.
 _MOST_NAMED = 5
 _GIVEN_BACK = "it was given back what it had: kube-proxy runs %s again"
-_ON_THE_WAY_BACK = "on the way back: %s"
 
 
 class Node(Protocol):
@@ -117,10 +123,10 @@ class Switch:
         # It would go the other way.
         self._cleaned = True
         try:
-            self._take(move_back(self._sets(), self._plan.node))
+            self._take(lambda sets: move_back(sets, self._plan.node))
             self._verify(before)
         except NetfleetError as error:
-            back = self._attempt(lambda: self._take(move(self._sets(), self._plan.node)))
+            back = way_back(lambda: self._take(lambda sets: move(sets, self._plan.node)))
             raise HostError(
                 [*error.problems, *(back or [Problem("", "it is served by the second DaemonSet")])]
             ) from error
@@ -131,7 +137,7 @@ class Switch:
         removed, warnings = outcome.removed, outcome.warnings
         try:
             if plan.road != FILES:
-                self._take(self._way())
+                self._take(self._way)
                 cleaned = self._node.change(plan.change)
                 removed, warnings = (*removed, *cleaned.removed), (*warnings, *cleaned.warnings)
             after = self._verify(before)
@@ -142,8 +148,8 @@ class Switch:
         connections = sum(each.connections for each in after)
         return Switched(outcome.files, removed, warnings, self._services, len(after), connections)
 
-    def _way(self, clean: bool = False) -> Tuple[Step, ...]:
-        sets, node = self._sets(), self._plan.node
+    def _way(self, sets: Sets, clean: bool = False) -> Tuple[Step, ...]:
+        node = self._plan.node
         return move_back(sets, node, clean, anew=True) if self._plan.road == HOME else move(sets, node, clean)
 
     def _sets(self) -> Sets:
@@ -154,12 +160,14 @@ class Switch:
             raise host_error("Kubernetes API", "is not asked in this run", "leave kube_proxy_api true")
         return self._api
 
-    def _take(self, steps: Sequence[Step]) -> None:
-        self._road().take(steps)
+    def _take(self, steps_by: Callable[[Sets], Iterable[Step]]) -> None:
+        """Take the steps that follow from what the API has now."""
+        sets = self._sets()
+        self._road(sets).take(steps_by(sets))
 
-    def _road(self) -> Road:
+    def _road(self, sets: Sets) -> Road:
         seconds = float(self._settings["start_timeout"])
-        return Road(self._cluster(), self._sets(), seconds, self._sleep, self._clock)
+        return Road(self._cluster(), sets, seconds, self._sleep, self._clock)
 
     def _verify(self, before: Sequence[ServiceTried]) -> Tuple[ServiceTried, ...]:
         """Look until everything is as it should be, and connect. HostError with what is not, once the time is over."""
@@ -176,7 +184,7 @@ class Switch:
                 problems = named(found, _MOST_NAMED)
             if self._only_residues(found):
                 self._cleaned = True
-                self._take(self._way(clean=True))
+                self._take(lambda sets: self._way(sets, clean=True))
                 due = self._clock() + float(self._settings["verify_timeout"])
                 continue
             if self._clock() >= due:
@@ -188,7 +196,7 @@ class Switch:
         if self._plan.road == FILES:
             return []
         try:
-            return [Problem("", said) for said in self._road().pods_on(self._plan.node)]
+            return [Problem("", said) for said in self._road(self._sets()).pods_on(self._plan.node)]
         except NetfleetError:
             # What is wrong is known already.
             return []
@@ -229,41 +237,27 @@ class Switch:
         plan = self._plan
         problems: List[Problem] = []
         if plan.road != FILES:
-            problems += self._attempt(self._undo_in_cluster)
+            problems += way_back(self._undo_in_cluster)
         if outcome.id:
-            problems += self._attempt(lambda: self._node.restore(outcome.id))
+            problems += way_back(lambda: self._node.restore(outcome.id))
         elif plan.former and plan.former != plan.mode:
-            problems += self._attempt(self._clean_former)
+            problems += way_back(self._clean_former)
         if not problems and plan.former:
-            problems += self._attempt(self._refuse_other_mode)
+            problems += way_back(self._refuse_other_mode)
         return problems or [Problem("", _GIVEN_BACK % (plan.former or "as before"))]
 
     def _clean_former(self) -> None:
         """What the mode that failed has left, where nothing else was made for it."""
-        change = self._plan.change
-        self._node.change(
-            ProxyChange(
-                mode=self._plan.former,
-                place=change.place,
-                modules=change.modules,
-                sysctls=change.sysctls,
-                unmanaged=change.unmanaged,
-                excluded=change.excluded,
-                metrics=change.metrics,
-                healthz=change.healthz,
-            )
-        )
+        self._node.change(replace(self._plan.change, mode=self._plan.former, path="", text=""))
 
     def _undo_in_cluster(self) -> None:
-        sets, node = self._sets(), self._plan.node
+        node = self._plan.node
         if self._plan.road != HOME:
-            self._take(move_back(sets, node, anew=True))
+            self._take(lambda sets: move_back(sets, node, anew=True))
+            # Where it was the only one, nothing of ours stays.
+            self._take(lambda sets: () if sets.labels else end(sets))
         elif self._plan.label == MOVED:
-            self._take(move(sets, node))
-        sets = self._sets()
-        if not sets.labels and self._plan.road != HOME:
-            # It was the only one: nothing of ours stays.
-            self._take(end(sets))
+            self._take(lambda sets: move(sets, node))
 
     def _refuse_other_mode(self) -> None:
         due = self._clock() + float(self._settings["start_timeout"])
@@ -274,12 +268,3 @@ class Switch:
             if self._clock() >= due:
                 raise host_error("", "kube-proxy runs %s, not %s" % (seen.proxy_mode or "no mode", self._plan.former))
             self._sleep(_PAUSE)
-
-    @staticmethod
-    def _attempt(work: Callable[[], object]) -> List[Problem]:
-        """What was wrong with a part of the way back; the others are gone all the same."""
-        try:
-            work()
-        except NetfleetError as error:
-            return [Problem(each.path, _ON_THE_WAY_BACK % each.problem, each.cure) for each in error.problems]
-        return []

@@ -8,12 +8,9 @@ square. What is left holds no secrets. Runs on the controller alone.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Set, Tuple
 
@@ -23,6 +20,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_analysis impor
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_bgp import RoutingWanted, routing
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_run import declared, digest
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._links_topology import InterfaceWanted
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._once import file_name, locked
 
 _PROBLEMS = "problems.json"
 
@@ -46,14 +44,14 @@ def links_once(
 
     directory: of this run of Ansible, which removes it. task: a name that no other task of the run has.
     """
-    folder = os.path.join(directory, "links-%s" % _file_name("%s %s" % (task, digest(declaration))))
-    with _locked(folder + ".lock"):
+    folder = os.path.join(directory, "links-%s" % file_name("%s %s" % (task, digest(declaration))))
+    with locked(folder + ".lock"):
         if not os.path.isdir(folder):
             _work_out(declaration, task_vars, folder)
     problems = _read(os.path.join(folder, _PROBLEMS))
     if problems:
         raise InputError(from_wire(Problem, entry) for entry in problems)
-    found = _read(os.path.join(folder, _file_name(host)))
+    found = _read(os.path.join(folder, file_name(host)))
     return from_wire(HostLinks, found) if found else HostLinks()
 
 
@@ -97,20 +95,8 @@ def _work_out(declaration: Mapping[str, Any], task_vars: Mapping[str, Any], fold
     os.makedirs(begun, mode=0o700, exist_ok=True)
     _write(os.path.join(begun, _PROBLEMS), [to_wire(problem) for problem in problems])
     for host, own in found.items():
-        _write(os.path.join(begun, _file_name(host)), to_wire(own))
+        _write(os.path.join(begun, file_name(host)), to_wire(own))
     os.rename(begun, folder)
-
-
-@contextlib.contextmanager
-def _locked(path: str) -> Iterator[None]:
-    with open(path, "w", encoding="utf-8") as stream:
-        # Given up when the file is closed, or its holder dies.
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
-def _file_name(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _write(path: str, data: Any) -> None:

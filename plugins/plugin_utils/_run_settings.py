@@ -8,10 +8,11 @@ Runs on the controller alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Dict, Tuple
+from typing import Any, Dict
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import PREFIX, typed
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import differing as not_the_same
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._gate import merged_limits, merged_minimum
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import RESERVE, parse_waves
 
@@ -60,11 +61,5 @@ def _problems(found: Mapping[str, Any]) -> Iterator[Problem]:
 
 def differing(settings: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
     """What must be the same for the whole run and is not. settings: those of each host, by its name."""
-    for name in OF_THE_RUN:
-        seen: Dict[str, Tuple[str, Any]] = {}
-        for host, found in settings.items():
-            seen.setdefault(repr(found[name]), (host, found[name]))
-        if len(seen) > 1:
-            (one, first), (other, second) = list(seen.values())[:2]
-            text = "%s has %r, %s has %r" % (one, first, other, second)
-            yield Problem(PREFIX + name, text, "it belongs to the run: give all hosts the same, in group_vars/all")
+    cure = "it belongs to the run: give all hosts the same, in group_vars/all"
+    return not_the_same(OF_THE_RUN, settings, PREFIX, cure)
