@@ -14,7 +14,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dat
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import needed_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_MAP
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPVS
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import residues
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import MODE, SCHEDULER, changes
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import needed
@@ -154,8 +154,11 @@ def _shown(value: Any) -> Optional[str]:
 
 
 def goes_home(own: Mapping[str, Any], want: Mapping[str, Any]) -> bool:
-    """Whether the cluster's own ConfigMap (its settings) already says what is wanted, so that nodes go back to it."""
-    return not changes(own, want)
+    """Whether the cluster's own ConfigMap (its settings) already says what is wanted, so that nodes go back to it.
+
+    One that names no mode, as kubeadm writes it, has kube-proxy take iptables.
+    """
+    return not changes({MODE: IPTABLES, **own}, want)
 
 
 def waves_of(

@@ -192,6 +192,20 @@ def test_those_that_have_moved_can_be_given_back(fleet: Fleet) -> None:
     assert fleet.as_before
 
 
+def test_the_way_back_where_the_config_map_names_no_mode(fleet: Fleet) -> None:
+    """As kubeadm writes it: the former mode is the one that kube-proxy takes then."""
+    fleet.cluster = FakeCluster(TEXT.replace("mode: iptables", 'mode: ""'))
+    fleet.nodes = {name: FakeNode(fleet.cluster, name) for name in NODES}
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    fleet.switch(plan, "node1")
+    assert fleet.modes() == ["ipvs", "iptables", "iptables"]
+    plan = fleet.all_of_it(mode="iptables")
+    assert plan.waves == (("node1",),)
+    assert fleet.modes() == ["iptables"] * 3
+    assert not fleet.sets().begun
+
+
 def test_a_third_mode_waits_until_the_second_has_ended(fleet: Fleet) -> None:
     plan = fleet.plan(mode="ipvs")
     fleet.begin(plan)
