@@ -122,7 +122,8 @@ def tables_in(text: str) -> Tuple[str, ...]:
 
 def servers_of(entries: Iterable[ProxyEntry], addresses: Sequence[str]) -> Tuple[str, ...]:
     """The virtual servers with one of these addresses, those of Services; all others may be somebody else's."""
-    return tuple(sorted(str(entry) for entry in entries if entry.address in addresses))
+    known = {*addresses}
+    return tuple(sorted(str(entry) for entry in entries if entry.address in known))
 
 
 def residues(found: Leftovers, mode: str) -> Tuple[Residue, ...]:
