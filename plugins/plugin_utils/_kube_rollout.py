@@ -12,9 +12,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import needed_modules
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_MAP
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_MAP, SERVER_UNITS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, MICROK8S
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import residues
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import MODE, SCHEDULER, changes
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import needed
@@ -164,14 +164,29 @@ def goes_home(own: Mapping[str, Any], want: Mapping[str, Any]) -> bool:
 def waves_of(
     plans: Iterable[NodePlan], members: Mapping[str, Member], sizes: Sequence[Tuple[int, bool]]
 ) -> List[List[str]]:
-    """The hosts of each wave. Zones are spread over them; control planes come last, so the first one is a worker."""
+    """The hosts of each wave. Zones are spread over them; control planes come last, so the first one is a worker.
+
+    Of those that are restarted as a whole with their kube-proxy, each is a wave of its own: most of them at once, and
+    etcd has no majority.
+    """
     workers: List[Candidate] = []
     control: List[Candidate] = []
+    alone: List[Candidate] = []
     for plan in plans:
         if plan.to_change:
-            node = members[plan.host].node
-            (control if node.control_plane else workers).append(Candidate(plan.host, "", (node.zone,)))
-    return cut([entry.name for entry in (*spread(workers), *spread(control))], sizes)
+            member = members[plan.host]
+            kind = alone if _restarts_control_plane(member) else control if member.node.control_plane else workers
+            kind.append(Candidate(plan.host, "", (member.node.zone,)))
+    waves = cut([entry.name for entry in (*spread(workers), *spread(control))], sizes)
+    return [*waves, *([entry.name] for entry in spread(alone))]
+
+
+def _restarts_control_plane(member: Member) -> bool:
+    place = member.seen.place
+    if place.distribution == MICROK8S:
+        # Where the API was not asked, nobody knows.
+        return member.node.control_plane or not member.node.name
+    return place.unit in SERVER_UNITS
 
 
 def not_reached(waves: Sequence[Sequence[str]], number: int, present: Collection[str]) -> str:

@@ -10,7 +10,14 @@ from typing import Any, Dict, List, Tuple
 import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import needed_modules
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_FILE, CONFIG_MAP, UNIT, Place
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import (
+    CONFIG_FILE,
+    CONFIG_MAP,
+    FLAGS_FILE,
+    RANCHER_FILES,
+    UNIT,
+    Place,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen, ProxyFile, ServiceTried
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers
@@ -158,6 +165,30 @@ def test_a_worker_comes_first_zones_are_spread_and_control_planes_come_last() ->
     assert waves_of(plans, members, [(1, False), (2, False)]) == [["w1"], ["w3", "w2"], ["cp1", "cp2"]]
     assert waves_of(plans, members, [(100, True)]) == [["w1", "w3", "w2", "cp1", "cp2"]]
     assert waves_of([], {}, [(1, False)]) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "control", "node", "alone"),
+    [
+        (Place("k3s", RANCHER_FILES, "/etc/rancher/k3s/config.yaml", "k3s.service"), True, "n", True),
+        (Place("k3s", RANCHER_FILES, "/etc/rancher/k3s/config.yaml", "k3s.service"), False, "", True),
+        (Place("k3s", RANCHER_FILES, "/etc/rancher/k3s/config.yaml", "k3s-agent.service"), False, "n", False),
+        (Place("rke2", RANCHER_FILES, "/etc/rancher/rke2/config.yaml", "rke2-server.service"), True, "n", True),
+        (Place("microk8s", FLAGS_FILE, FILE, "snap.microk8s.daemon-kubelite.service"), True, "n", True),
+        (Place("microk8s", FLAGS_FILE, FILE, "snap.microk8s.daemon-kubelite.service"), False, "n", False),
+        (Place("microk8s", FLAGS_FILE, FILE, "snap.microk8s.daemon-kubelite.service"), False, "", True),
+        (Place("standalone", CONFIG_FILE, FILE, "kube-proxy.service"), True, "n", False),
+    ],
+)
+def test_control_planes_that_restart_with_their_kube_proxy_go_one_by_one(
+    place: Place, control: bool, node: str, alone: bool
+) -> None:
+    plans, members = _hosts(w1=("a", False, True), s1=("a", control, True), s2=("a", control, True))
+    for name in ("s1", "s2"):
+        seen = replace(members[name].seen, place=place)
+        members[name] = replace(members[name], seen=seen, node=replace(members[name].node, name=node))
+    found = waves_of(plans, members, [(100, True)])
+    assert found == ([["w1"], ["s1"], ["s2"]] if alone else [["w1", "s1", "s2"]])
 
 
 WAVES = [["a"], ["b", "c"], ["d"]]
