@@ -68,7 +68,8 @@ def _services(
 ) -> Iterator[Fault]:
     excluded = settings.get("ipvs.excludeCIDRs") if mode == IPVS else ()
     networks = [str(each) for each in excluded] if isinstance(excluded, (list, tuple)) else []
-    differences = compare(wanted, seen.entries, networks, scheduler_of(mode, settings))
+    own = {*seen.addresses} if mode == IPVS else set()
+    differences = compare(wanted, seen.entries, networks, scheduler_of(mode, settings), own)
     if mode == IPVS:
         differences = (*differences, *compare_addresses(wanted, seen.bound))
     for each in differences:

@@ -223,6 +223,10 @@ def test_a_node_without_fault() -> None:
     assert [fault.key for fault in faults(replace(seen, bound=()), IPVS, {}, [HTTP])] == [
         "10.96.0.10 (default/web:http)"
     ]
+    # An address of the node itself stands in the shape of a NodePort there.
+    own = replace(seen, addresses=("192.0.2.11",), bound=("192.0.2.11",))
+    own = replace(own, entries=(replace(SERVED, address="0.0.0.0", scheduler="rr"),))
+    assert faults(own, IPVS, {}, [replace(HTTP, address="192.0.2.11")]) == ()
 
 
 def test_faults_of_every_kind() -> None:
