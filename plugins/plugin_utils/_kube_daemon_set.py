@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -36,6 +37,8 @@ LEAVING, MOVED = "leaving", "moved"
 FORMER = "netfleet.tcp/former"
 _OURS = {"app.kubernetes.io/managed-by": "netfleet.tcp"}
 _ON_DELETE = {"type": "OnDelete"}
+# v1.36.4, v1.29.0-minimal-eksbuild.1
+_TAG = re.compile(r"v?1\.\d{1,3}\.\d{1,3}(?:[-+._]\S*)?\Z")
 _SHELLS = ("sh", "bash", "ash", "dash")
 # What the server writes into an object, and refuses or ignores in a new one.
 _SERVERS_OWN = (
@@ -239,9 +242,9 @@ def selector_text(daemon_set: Mapping[str, Any]) -> str:
 
 
 def serves(daemon_set: Mapping[str, Any]) -> str:
-    """The version of kube-proxy by the tag of its image, or empty."""
+    """The version of kube-proxy by the tag of its image, or empty: a registry of one's own may have other tags."""
     tag = str(_container(daemon_set).get("image", "")).partition("@")[0].rpartition(":")[2]
-    return tag if tag.lstrip("v")[:1].isdigit() and "." in tag else ""
+    return tag if _TAG.match(tag) else ""
 
 
 def _match_labels(daemon_set: Mapping[str, Any]) -> Dict[str, str]:

@@ -294,6 +294,9 @@ def test_a_config_map_without_the_key() -> None:
         ("registry.example/eks/kube-proxy:v1.31.2-minimal-eksbuild.3", "v1.31.2-minimal-eksbuild.3"),
         ("kube-proxy:v1.34.2@sha256:abc", "v1.34.2"),
         ("kube-proxy:latest", ""),
+        # Of a registry of one's own: no versions of Kubernetes.
+        ("registry.example/kube-proxy:2024.06.1", ""),
+        ("registry.example/kube-proxy:1.2-of-us", ""),
         ("registry.example:5000/kube-proxy", ""),
     ],
 )
