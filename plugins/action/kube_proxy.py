@@ -173,7 +173,9 @@ class ActionModule(ChangeAction):
             text = "%s/%s stays, and so do the settings of %s: these nodes do not have the new ones yet: %s"
             said = text % (NAMESPACE, SECOND, DAEMON_SET, ", ".join(missing))
             return {"changed": False, "waves": [], "missing": list(missing), "warnings": [said]}
-        answer = self._taken(api, sets, settle(sets, plan.text), settings)
+        # An upgrade may have written the DaemonSet anew, without what keeps it from nodes that have moved.
+        divide = begin(sets, plan.text, going=False) if sets.labels else ()
+        answer = self._taken(api, sets, (*divide, *settle(sets, plan.text)), settings)
         labelled = [node.host for node in plan.nodes if sets.label_of(node.node)]
         waves = cut(_in_order(labelled, given["plan"]["waves"]), parse_waves(settings["waves"], PREFIX + "waves"))
         if given["plan"].get("distribution") == "eks":

@@ -213,6 +213,22 @@ def test_a_run_with_a_limit_leaves_the_clusters_own_settings_alone(play: Play) -
     assert not play.cluster.labels()
 
 
+def test_nodes_go_home_after_an_upgrade_has_written_the_daemon_set_anew(play: Play) -> None:
+    """kubeadm writes it without the affinity: it has a pod on nodes that have moved, too."""
+    plan = play.look()
+    play.step("node1", "begin", plan=plan)
+    for number, host in enumerate(NODES):
+        play.step(host, "switch", plan=plan, number=number)
+    play.cluster.objects["daemonsets", "kube-proxy"]["spec"] = daemon_set()["spec"]
+    settled = play.step("node1", "settle", plan=plan)
+    assert settled["steps"][0].startswith("replace DaemonSet kube-proxy")
+    for number, wave in enumerate(settled["waves"]):
+        for host in wave:
+            assert not play.step(host, "home", plan=plan, settled=settled, number=number).get("failed")
+    play.step("node1", "end", plan=plan)
+    assert (play.modes(), play.cluster.names("daemonsets")) == (["ipvs"] * 3, ["kube-proxy"])
+
+
 def test_one_that_comes_up_nowhere_else_is_no_reason_to_settle(play: Play) -> None:
     play.nodes["node2"].wrong = {"ipvs"}
     play.run()
