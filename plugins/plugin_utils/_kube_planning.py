@@ -145,6 +145,8 @@ def look_at_cluster(api: Api, distribution: str) -> ClusterLook:
         strict_arp=needs_strict_arp(daemon_sets),
         dns_cache=dns_cache_address(daemon_sets, api.list(SERVICES, SYSTEM_NAMESPACE)),
     )
+    # A server that is too old for them is found out before a node is touched.
+    api.list(ENDPOINT_SLICES, SYSTEM_NAMESPACE)
     raw_nodes = api.list(NODES)
     nodes = tuple(node_info(node) for node in raw_nodes)
     if plugin.replaces or not by_api(distribution):

@@ -22,6 +22,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import Pr
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULE_INDEX, SUBJECTS
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_kube import kube_check, kube_findings
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import Answer
 from tests.unit.plugins.plugin_utils.fake_cluster import NODES, TEXT, FakeCluster, FakeNode, daemon_set
 
 
@@ -312,6 +313,21 @@ def test_a_cluster_without_kube_proxy_is_said_and_left_alone(play: Play) -> None
 def test_what_concerns_a_plugin_that_is_not_there_need_not_be_allowed(play: Play) -> None:
     play.cluster.forbidden = {("get", "felixconfigurations"), ("get", "installations")}
     assert len(play.look()["waves"]) == 3
+
+
+def test_a_server_without_endpoint_slices_is_no_cluster_without_endpoints(play: Play) -> None:
+    """Before Kubernetes 1.21 it has none of this version."""
+    send = play.cluster.send
+
+    def older(method: str, path: str, *rest: Any) -> Answer:
+        if "endpointslices" in path:
+            return Answer(404, {"message": "the server could not find the requested resource"})
+        return send(method, path, *rest)
+
+    play.cluster.send = older  # type: ignore[method-assign]
+    answer = play.look()
+    assert answer["failed"]
+    assert "it has no endpointslices/v1 (Kubernetes 1.21 or newer is needed" in answer["msg"]
 
 
 def test_a_cluster_that_does_not_answer(play: Play) -> None:
