@@ -21,6 +21,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import (
     obstacles,
     standing_on,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import NFT
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
     DEPRECATED,
@@ -45,6 +46,8 @@ _MOST_NAMED = 3
 # nft has numbers for protocols then, kube-proxy has names: it removes what it does not know as its own.
 _NO_NAMES = "/etc/protocols is not there: kube-proxy would lose all Services when it starts again in this mode"
 
+_NO_NFT = "nft is not there: the rules that kube-proxy makes in this mode could not be verified, nor taken away later"
+
 
 @dataclass(frozen=True)
 class Member:
@@ -67,10 +70,12 @@ class Member:
         return replace(found, programs=everything) if self.install else found
 
     def lacking(self, mode: str) -> Tuple[str, ...]:
-        """The programs that a mode needs of the node, and that are not there."""
-        if self.seen.in_container:
-            return ()
-        return tuple(program for program in needed_programs(mode) if program not in self.seen.programs)
+        """The programs that a mode needs of the node, and that are not there.
+
+        Where kube-proxy brings its own: what prints its rules, which are verified, and taken away later.
+        """
+        needed = [program for program in needed_programs(mode) if not self.seen.in_container or program == NFT]
+        return tuple(program for program in needed if program not in self.seen.programs)
 
     def after(self, want: Mapping[str, Any]) -> Dict[str, Any]:
         """Its settings with those that are wanted."""
@@ -102,6 +107,8 @@ def preflight(
         problems += _limits(member, mode, cluster.scheduler)
         if mode == NFTABLES and not (member.seen.in_container or member.seen.names_protocols):
             problems.append(Problem(member.host, _NO_NAMES, "install what has it, such as netbase of Debian"))
+        if member.seen.in_container and member.lacking(mode) and not member.install:
+            problems.append(Problem(member.host, _NO_NFT, "install nftables, or leave kube_proxy_install true"))
     for name, problem in _tolerable(members, mode, want, around):
         if name in tolerated:
             warnings.append(str(problem))

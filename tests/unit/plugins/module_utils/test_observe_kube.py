@@ -245,14 +245,27 @@ def test_programs_that_are_missing_are_said_where_something_could_be_there() -> 
     node = k3s()
     for name in ("nft", "ipset", "iptables-nft-save"):
         del node.files["/usr/sbin/" + name]
-    assert observe_kube(node).limits == ("iptables is not installed: its chains cannot be read",)
+    unread = (
+        "iptables-save: is not there, or prints nothing: the rules of the mode iptables are not known (install iptables)"
+    )
+    seen = observe_kube(node)
+    # So that nobody says that Services are not served.
+    assert seen.entries_limit == unread
+    assert seen.limits == ("iptables is not installed: its chains cannot be read", unread)
     node.loaded |= {"nf_tables", "ip_set"}
     del node.files["/var/lib/rancher/k3s/data/current/bin/aux/ipset"]
     assert observe_kube(node).limits == (
         "iptables is not installed: its chains cannot be read",
         "nft is not installed: tables of nftables cannot be read",
         "ipset is not installed: sets cannot be read",
+        unread,
     )
+
+
+def test_the_rules_of_nftables_without_its_program_are_not_known() -> None:
+    node = FakeNode(NFTABLES, config=[K3S_FILE])
+    del node.files["/usr/sbin/nft"]
+    assert "nft: is not there, or prints nothing: the rules of the mode nftables" in observe_kube(node).entries_limit
 
 
 def test_programs_that_fail_are_said() -> None:

@@ -31,6 +31,7 @@ SEEN = NodeSeen(
     kernel="6.1.0-40-amd64",
     node_name="node1",
     modules=tuple({*needed_modules(IPVS), *needed_modules(NFTABLES)}),
+    programs=("nft",),
     proxy_mode=IPTABLES,
 )
 NODE = NodeInfo("node1", kubernetes="v1.34.2")
@@ -161,11 +162,19 @@ def test_a_version_that_refuses_the_mode() -> None:
 
 def test_programs_that_are_missing_are_installed_or_named() -> None:
     place = Place("standalone", CONFIG_FILE, "/etc/kube-proxy.yaml", "kube-proxy.service")
-    bare = _member(place=place, in_container=False, kubernetes="v1.34.2")
+    bare = _member(place=place, in_container=False, kubernetes="v1.34.2", programs=())
     assert "ipvs needs programs that are not there: ipset" in _said(_check(bare))[0]
     assert bare.lacking(IPVS) == ("ipset",)
     assert _check(replace(bare, install=True)) == Report()
     assert _member().lacking(IPVS) == ()
+
+
+def test_what_prints_the_rules_of_nftables_is_needed_beside_a_container_too() -> None:
+    bare = _member(programs=())
+    assert (bare.lacking(NFTABLES), bare.lacking(IPVS), bare.lacking(IPTABLES)) == (("nft",), (), ())
+    (said,) = _said(_check(bare, mode=NFTABLES))
+    assert said.startswith("node1: nft is not there: the rules that kube-proxy makes in this mode could not be verified")
+    assert _check(replace(bare, install=True), mode=NFTABLES) == Report()
 
 
 def test_a_node_of_the_api() -> None:
