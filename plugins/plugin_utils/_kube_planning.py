@@ -281,7 +281,8 @@ def _members(
         settings = _told(host, problems, _reader(look.seen, node.name, cluster.sets, configured))
         if settings is not None:
             node = _with_version(node, cluster.sets)
-            member = Member(host, look.seen, settings, node, bool(look.settings["install"]))
+            asked = {name: str(look.settings[name]) for name in ("metrics", "healthz")}
+            member = Member(host, look.seen, settings, node, bool(look.settings["install"]), **asked)
             if member.ability.kubernetes:
                 members.append(member)
             else:

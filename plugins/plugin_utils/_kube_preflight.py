@@ -22,7 +22,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import (
     standing_on,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import NFT
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import HEALTHZ, METRICS, NodeSeen
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
     DEPRECATED,
     IPTABLES,
@@ -30,6 +30,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
     MODES,
     NFTABLES,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_service import ANSWERED
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import KEEPALIVE, fights, short_of_keepalive
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import Around, NodeInfo
 
@@ -53,7 +54,8 @@ _NO_NFT = "nft is not there: the rules that kube-proxy makes in this mode could 
 class Member:
     """A host of the play that is a node. settings: those of its kube-proxy now; node: by the API, if that was asked.
 
-    install: programs that are missing are installed, once nothing stands in the way.
+    install: programs that are missing are installed, once nothing stands in the way. metrics, healthz: where its
+    kube-proxy is asked; an empty healthz: it is not asked for its health.
     """
 
     host: str
@@ -61,6 +63,8 @@ class Member:
     settings: Mapping[str, Any]
     node: NodeInfo = NodeInfo("")
     install: bool = False
+    metrics: str = METRICS
+    healthz: str = HEALTHZ
 
     @property
     def ability(self) -> NodeAbility:
@@ -107,6 +111,7 @@ def preflight(
         problems += _limits(member, mode, cluster.scheduler)
         if mode == NFTABLES and not (member.seen.in_container or member.seen.names_protocols):
             problems.append(Problem(member.host, _NO_NAMES, "install what has it, such as netbase of Debian"))
+        problems += _asked_elsewhere(member)
         if member.seen.in_container and member.lacking(mode) and not member.install:
             problems.append(Problem(member.host, _NO_NFT, "install nftables, or leave kube_proxy_install true"))
     for name, problem in _tolerable(members, mode, want, around):
@@ -128,6 +133,17 @@ def _limits(member: Member, mode: str, scheduler: str) -> Iterator[Problem]:
         limit = member.seen.module_limits.get(module)
         if limit and module not in member.seen.modules:
             yield Problem(member.host, "%s: %s" % (module, limit))
+
+
+def _asked_elsewhere(member: Member) -> Iterator[Problem]:
+    """That kube-proxy runs, and is not asked where it answers: no change of it could ever be verified."""
+    mode, health = member.seen.proxy_mode, member.seen.health
+    if member.healthz and not (mode or health):
+        text = "kube-proxy is healthy at %s, and does not tell its mode at %s" % (member.healthz, member.metrics)
+        yield Problem(member.host, text, "set kube_proxy_metrics to its metricsBindAddress")
+    if mode and health and ANSWERED not in health:
+        cure = "set kube_proxy_healthz to its healthzBindAddress, or to nothing where it has none"
+        yield Problem(member.host, "kube-proxy tells its mode, and not its health, at %s" % health, cure)
 
 
 def _tolerable(

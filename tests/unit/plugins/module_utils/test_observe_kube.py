@@ -262,6 +262,13 @@ def test_programs_that_are_missing_are_said_where_something_could_be_there() -> 
     )
 
 
+def test_a_health_that_is_not_to_be_asked() -> None:
+    node = k3s()
+    del node.answers["127.0.0.1:10256"]
+    assert observe_kube(node).health == "127.0.0.1:10256: connection refused"
+    assert observe_kube(node, healthz="").health == ""
+
+
 def test_the_rules_of_nftables_without_its_program_are_not_known() -> None:
     node = FakeNode(NFTABLES, config=[K3S_FILE])
     del node.files["/usr/sbin/nft"]

@@ -155,6 +155,26 @@ def test_what_is_only_said() -> None:
     assert "x (b)" in told
 
 
+@pytest.mark.parametrize(
+    ("mode", "health", "healthz", "said"),
+    [
+        ("", "", "h:1", "kube-proxy is healthy at h:1, and does not tell its mode at m:1 (set kube_proxy_metrics"),
+        (IPTABLES, "h:1: connection refused", "h:1", "not its health, at h:1: connection refused (set kube_proxy_healthz"),
+        # It answers, and is not well: a change may mend that.
+        (IPTABLES, "h:1: HTTP status 503", "h:1", ""),
+        ("", "h:1: HTTP status 503", "h:1", ""),
+        ("", "h:1: connection refused", "h:1", ""),
+        (IPTABLES, "", "", ""),
+        ("", "", "", ""),
+    ],
+)
+def test_a_kube_proxy_that_is_asked_where_it_does_not_answer(mode: str, health: str, healthz: str, said: str) -> None:
+    """As of a cluster of IPv6 alone: a change would be given back on the first node, each time."""
+    member = replace(_member(proxy_mode=mode, health=health), metrics="m:1", healthz=healthz)
+    problems = _said(_check(member, mode=IPTABLES))
+    assert [text for text in problems if said in text] if said else problems == []
+
+
 def test_a_version_that_refuses_the_mode() -> None:
     (said,) = _said(_check(_member(info=replace(NODE, kubernetes="v1.43.0"))))
     assert "kube-proxy v1.43.0 refuses ipvs: removed from Kubernetes 1.43" in said
