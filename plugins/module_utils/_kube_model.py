@@ -47,7 +47,8 @@ class NodeSeen:
     node_name: what the API should call the node; addresses: its own, but for those of links alone and of kube-ipvs0.
     files: all that a change is worked out from: YAML, or a file of flags; none where the API holds the configuration.
     unit_text: `systemctl cat` of the unit, where its arguments are the configuration.
-    arguments: those that kube-proxy has there, where a unit or a file of flags tells them.
+    arguments: those that kube-proxy has there, where a unit or a file of flags tells them; of k3s and RKE2, what their
+    own unit says of kube-proxy.
     modules: those of any mode and scheduler that are loaded, built in or can be loaded; module_limits: by module, what
     keeps the others from being loaded. programs: those of any mode that are there.
     proxy_mode: by its own answer, empty where it gives none. health: empty where it is healthy, else why not.

@@ -77,6 +77,8 @@ _VERSIONS: Dict[str, Tuple[str, str]] = {
 _SNAP, _SNAP_VERSION = "/snap/microk8s/current/meta/snap.yaml", r"^version: *'?\"?(v[^\s'\"]+)"
 # Of these, kube-proxy is a part of the distribution's own program, or runs as a program of the host.
 _ON_THE_HOST = (K3S, MICROK8S, STANDALONE)
+# Arguments of k3s and RKE2 that decide about it. The first is a switch.
+_OF_KUBE_PROXY = ("--disable-kube-proxy", "--kube-proxy-arg", "--config", "-c")
 _PROTOCOLS = "/etc/protocols"
 _SYSCTL_DIRECTORY = "/etc/sysctl.d"
 
@@ -111,7 +113,7 @@ def observe_kube(
         addresses=kernel.own_addresses,
         files=files,
         unit_text=unit_text(own_text) if place.kind == UNIT else "",
-        arguments=_arguments(place, signs, files),
+        arguments=_said_by_unit(system, place) or _arguments(place, signs, files),
         modules=tuple(name for name, limit in modules.items() if not limit),
         module_limits={name: limit for name, limit in modules.items() if limit},
         programs=tuple(name for mode in MODES for name in needed_programs(mode) if tools.path(name)),
@@ -199,6 +201,23 @@ def _arguments(place: Place, signs: Signs, files: Sequence[ProxyFile]) -> Tuple[
     if place.kind == FLAGS_FILE:
         return tuple(word for file in files for word in file_arguments(file.text))
     return signs.arguments if place.kind in (CONFIG_FILE, UNIT) else ()
+
+
+def _said_by_unit(system: System, place: Place) -> Tuple[str, ...]:
+    """What the command of k3s or RKE2 says of kube-proxy, as --name=value; its other arguments may be secrets."""
+    if place.kind != RANCHER_FILES:
+        return ()
+    status, output, _error = system.run(cat_command(place.unit))
+    try:
+        words = command_of(output, place.unit) if status == 0 else []
+    except NetfleetError:
+        return ()
+    found: List[str] = []
+    for word, following in zip(words, [*words[1:], ""]):
+        name, equals, value = word.partition("=")
+        if name in _OF_KUBE_PROXY:
+            found.append("%s=%s" % (name, value if equals else "true" if name == _OF_KUBE_PROXY[0] else following))
+    return tuple(found)
 
 
 def _version(system: System, tools: Tools, place: Place, running: Sequence[str]) -> str:

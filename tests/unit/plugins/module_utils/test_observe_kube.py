@@ -108,6 +108,17 @@ def test_a_standalone_unit_with_arguments() -> None:
     assert seen.settings == {"mode": IPVS, "ipvs.strictARP": True}, "what runs says more than its unit"
 
 
+def test_what_the_command_of_k3s_says_of_kube_proxy_and_nothing_else() -> None:
+    """As its installer writes it."""
+    node = k3s()
+    command = "ExecStart=/usr/local/bin/k3s \\\n    server \\\n\t'--token=secret' \\\n\t%s\n"
+    said = "'--kube-proxy-arg' \\\n\t'proxy-mode=ipvs' \\\n\t'--kube-proxy-arg=v=2' \\\n\t'--disable-kube-proxy'"
+    node.put("/etc/systemd/system/k3s.service", "[Service]\nEnvironmentFile=-/etc/x\n" + command % said)
+    seen = observe_kube(node)
+    assert seen.arguments == ("--kube-proxy-arg=proxy-mode=ipvs", "--kube-proxy-arg=v=2", "--disable-kube-proxy=true")
+    assert "secret" not in str(to_wire(seen))
+
+
 def test_one_that_cleans_up_is_not_the_one_that_runs() -> None:
     node = standalone("/usr/sbin/kube-proxy --proxy-mode=ipvs")
     run_process(node, 900, "kube-proxy")
