@@ -230,6 +230,57 @@ def test_nodes_go_home_after_an_upgrade_has_written_the_daemon_set_anew(play: Pl
     assert (play.modes(), play.cluster.names("daemonsets")) == (["ipvs"] * 3, ["kube-proxy"])
 
 
+class KilledError(BaseException):
+    """The process is gone: nothing of it catches this."""
+
+
+def _killed_before(play: Play, number: int) -> bool:
+    """A run that is killed before it writes for the numberth time; whether it was."""
+    written = []
+
+    def send(method: str, path: str, *rest: Any) -> Answer:
+        if method != "GET" and "reviews" not in path:
+            written.append(path)
+            if len(written) == number:
+                raise KilledError
+        return FakeCluster.send(play.cluster, method, path, *rest)
+
+    play.cluster.send = send  # type: ignore[method-assign]
+    try:
+        play.run()
+    except KilledError:
+        return True
+    finally:
+        del play.cluster.send
+    return False
+
+
+@pytest.mark.parametrize("mode", ["ipvs", "iptables"])
+@pytest.mark.parametrize("hosts", [NODES, NODES[:1]])
+def test_a_run_that_is_killed_at_any_of_its_writes_is_ended_by_the_next(
+    hosts: tuple[str, ...], mode: str, play: Play
+) -> None:
+    number = 1
+    while True:
+        play.cluster = FakeCluster(TEXT.replace("mode: iptables", 'mode: ""'))
+        play.nodes = {name: FakeNode(play.cluster, name) for name in NODES}
+        play.settings["mode"] = "ipvs"
+        play.begin(hosts)
+        if not _killed_before(play, number):
+            break
+        settled = "mode: ipvs" in play.cluster.text()
+        # Once the cluster's own ConfigMap has the new mode, the way is to the end of it.
+        play.settings["mode"] = "ipvs" if settled else mode
+        play.begin()
+        answers = {**play.run(), **play.said}
+        assert not [answer for answer in answers.values() if answer.get("failed")], number
+        assert play.modes() == [play.settings["mode"]] * 3, number
+        assert (play.cluster.names("daemonsets"), play.cluster.names("configmaps")) == (["kube-proxy"],) * 2
+        assert play.cluster.labels() == {}
+        number += 1
+    assert number > (5 if len(hosts) == 1 else 15)
+
+
 def test_one_that_comes_up_nowhere_else_is_no_reason_to_settle(play: Play) -> None:
     play.nodes["node2"].wrong = {"ipvs"}
     play.run()
