@@ -203,7 +203,7 @@ def test_a_run_with_a_limit_leaves_the_clusters_own_settings_alone(play: Play) -
     play.run()
     assert play.modes() == ["ipvs", "iptables", "iptables"]
     assert play.said["settle"]["missing"] == ["node2", "node3"]
-    assert "these nodes do not have the new ones yet: node2, node3" in play.said["settle"]["warnings"][0]
+    assert "these nodes were not seen to have the new ones in this run: node2, node3" in play.said["settle"]["warnings"][0]
     assert play.said["end"]["left"] == "node1"
     assert play.cluster.text() == TEXT
     # All of them: it comes to its end.
@@ -228,6 +228,29 @@ def test_nodes_go_home_after_an_upgrade_has_written_the_daemon_set_anew(play: Pl
             assert not play.step(host, "home", plan=plan, settled=settled, number=number).get("failed")
     play.step("node1", "end", plan=plan)
     assert (play.modes(), play.cluster.names("daemonsets")) == (["ipvs"] * 3, ["kube-proxy"])
+
+
+def test_check_mode_of_a_part_of_the_nodes_settles_nothing(play: Play) -> None:
+    play.begin(("node1",))
+    play.run()
+    play.check_mode = True
+    play.begin(("node2",))
+    play.run()
+    assert (play.said["settle"]["changed"], play.said["settle"]["missing"]) == (False, ["node1", "node3"])
+    play.begin()
+    play.run()
+    assert play.said["settle"]["steps"] == ["replace ConfigMap kube-proxy (no pod runs by it)"]
+
+
+def test_a_node_without_kube_proxy_that_this_run_does_not_have_is_named(play: Play) -> None:
+    """A run that was killed has left it in between."""
+    play.cluster.objects["nodes", "node3"]["metadata"]["labels"]["netfleet.tcp/kube-proxy"] = "leaving"
+    play.begin(("node1",))
+    said = "an earlier run has left these nodes without kube-proxy, and this one does not have them: node3"
+    assert play.look()["warnings"] == [said]
+    play.cluster._control()
+    play.begin()
+    assert said not in play.look()["warnings"]
 
 
 class KilledError(BaseException):
