@@ -44,6 +44,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
     SysctlLine,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
+    IPTABLES,
     K3S,
     MICROK8S,
     MODES,
@@ -58,6 +59,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_prepare import 
     left_alone,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_record import KEPT, STORED, id_at
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import without_services
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_service import ACTIVE, health, proxy_mode
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import KEYS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
@@ -102,6 +104,7 @@ def observe_kube(
     modules = limits_of_modules(system)
     files = _files(system, place, limits)
     foreign = foreign_users(system, kernel)
+    leftovers = kernel.leftovers(bool(foreign))
     found, unread = _entries(system, kernel, mode) if entries else ((), "")
     limits += [unread] if unread else []
     return NodeSeen(
@@ -123,7 +126,7 @@ def observe_kube(
         entries_limit=unread,
         names_protocols=system.file_state(_PROTOCOLS).kind != "absent",
         bound=kernel.bound,
-        leftovers=kernel.leftovers(bool(foreign)),
+        leftovers=without_services(leftovers) if mode == IPTABLES else leftovers,
         foreign=foreign,
         managed_by_network_manager=_managed(system),
         sysctls=values_of(system, KEYS),

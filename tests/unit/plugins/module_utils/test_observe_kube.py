@@ -273,6 +273,17 @@ def test_programs_that_are_missing_are_said_where_something_could_be_there() -> 
     )
 
 
+def test_chains_of_services_are_told_where_they_are_somebody_elses() -> None:
+    """Of 5,000 Services they are megabytes, which every look would bring."""
+    node = k3s(IPTABLES)
+    assert observe_kube(node).leftovers.chains == ("filter KUBE-SERVICES", "nat KUBE-SERVICES")
+    # Those of ipvs come beside them.
+    node.start(IPVS)
+    seen = observe_kube(node)
+    assert {"nat KUBE-SVC-BBBBBBBBBBBBBBBB", "nat KUBE-SEP-AAAAAAAAAAAAAAAA"} < set(seen.leftovers.chains)
+    assert [residue.kind for residue in seen.residues] == ["chains"]
+
+
 def test_a_health_that_is_not_to_be_asked() -> None:
     node = k3s()
     del node.answers["127.0.0.1:10256"]
