@@ -103,7 +103,8 @@ verified:
   type: str
 missing:
   description:
-    - The nodes of the cluster that this run has not seen to have the settings, so that its own ConfigMap does not get them.
+    - The nodes of the cluster that this run has not seen to have the settings, so that its own ConfigMap does not get
+      them.
   returned: by O(step=settle), if there are any
   type: list
   elements: str

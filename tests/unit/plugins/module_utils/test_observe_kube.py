@@ -256,9 +256,8 @@ def test_programs_that_are_missing_are_said_where_something_could_be_there() -> 
     node = k3s()
     for name in ("nft", "ipset", "iptables-nft-save"):
         del node.files["/usr/sbin/" + name]
-    unread = (
-        "iptables-save: is not there, or prints nothing: the rules of the mode iptables are not known (install iptables)"
-    )
+    unread = "iptables-save: is not there, or prints nothing: %s (install iptables)"
+    unread = unread % "the rules of the mode iptables are not known"
     seen = observe_kube(node)
     # So that nobody says that Services are not served.
     assert seen.entries_limit == unread

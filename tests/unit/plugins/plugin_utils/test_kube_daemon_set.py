@@ -165,7 +165,9 @@ def test_what_is_begun_is_not_begun_again() -> None:
 def test_other_settings_than_those_of_an_earlier_run_are_refused_unless_nodes_go_back() -> None:
     second_map, divided, second = _bodies()
     sets = Sets(config_map(), divided, "config.conf", second_map, second, (("node1", MOVED), ("node2", LEAVING)))
-    with pytest.raises(InputError, match="an earlier run has begun to bring other settings, to node1 .run with those"):
+    with pytest.raises(
+        InputError, match=r"an earlier run has begun to bring other settings, to node1 \(run with those"
+    ):
         begin(sets, TEXT)
     assert begin(sets, TEXT, going=False) == ()
 

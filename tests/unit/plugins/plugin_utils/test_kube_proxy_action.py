@@ -203,7 +203,8 @@ def test_a_run_with_a_limit_leaves_the_clusters_own_settings_alone(play: Play) -
     play.run()
     assert play.modes() == ["ipvs", "iptables", "iptables"]
     assert play.said["settle"]["missing"] == ["node2", "node3"]
-    assert "these nodes were not seen to have the new ones in this run: node2, node3" in play.said["settle"]["warnings"][0]
+    said = "these nodes were not seen to have the new ones in this run: node2, node3"
+    assert said in play.said["settle"]["warnings"][0]
     assert play.said["end"]["left"] == "node1"
     assert play.cluster.text() == TEXT
     # All of them: it comes to its end.

@@ -450,7 +450,8 @@ def test_what_is_wrong_is_said_although_the_cordon_cannot_be_ended(fleet: Fleet)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Switch, "_uncordon", refused)
-        with pytest.raises(HostError, match='is changed, and takes no new pods until the next run; .*"node2": no answer'):
+        said = r'is changed, and takes no new pods until the next run; .*"node2": no answer'
+        with pytest.raises(HostError, match=said):
             fleet.switch(plan, "node2", cordon=True)
         fleet.cluster.silent = ""
         with pytest.raises(HostError) as caught:
