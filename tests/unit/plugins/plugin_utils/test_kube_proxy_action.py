@@ -269,7 +269,7 @@ def _killed_before(play: Play, number: int) -> bool:
                 raise KilledError
         return FakeCluster.send(play.cluster, method, path, *rest)
 
-    play.cluster.send = send  # type: ignore[method-assign]
+    play.cluster.send = send  # type: ignore[method-assign, assignment]
     try:
         play.run()
     except KilledError:
@@ -399,7 +399,7 @@ def test_a_server_without_endpoint_slices_is_no_cluster_without_endpoints(play: 
             return Answer(404, {"message": "the server could not find the requested resource"})
         return send(method, path, *rest)
 
-    play.cluster.send = older  # type: ignore[method-assign]
+    play.cluster.send = older  # type: ignore[method-assign, assignment]
     answer = play.look()
     assert answer["failed"]
     assert "it has no endpointslices/v1 (Kubernetes 1.21 or newer is needed" in answer["msg"]
