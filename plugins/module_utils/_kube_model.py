@@ -187,7 +187,7 @@ class ServiceTried:
     """What became of it. met: the endpoints that connections were taken to, as the kernel's conntrack says.
 
     failed: of so many connections, in words: "connection refused (3 times)". untold: connections that were made, of
-    which the kernel did not say where to.
+    which the kernel did not say where to. in_time: whether the time sufficed for all that was to be tried.
     """
 
     name: str
@@ -197,4 +197,5 @@ class ServiceTried:
     met: Tuple[str, ...] = ()
     failed: Tuple[str, ...] = ()
     untold: int = 0
+    in_time: bool = True
     problems: Tuple[str, ...] = ()
