@@ -20,6 +20,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 # A link of this name stands here while systemd runs the unit; its target is the id of this start of it.
 ACTIVE = "/run/systemd/units/invocation:%s"
 _SECONDS = 3.0
+# Those of k3s are megabytes: they are those of the API server too.
+_METRICS_SECONDS = 9.0
 # Of a health that is none: that kube-proxy has told it.
 ANSWERED = "HTTP status"
 # Between two looks. kube-proxy itself takes some seconds.
@@ -94,7 +96,7 @@ def wait_programmed(system: System, metrics: str, seconds: float, clock: Clock) 
 
 def is_programmed(system: System, metrics: str) -> bool:
     """Whether it has programmed the kernel since it started."""
-    status, text = system.http_get(metrics, "/metrics", _SECONDS)
+    status, text = system.http_get(metrics, "/metrics", _METRICS_SECONDS)
     return status == 200 and has_programmed(text)
 
 

@@ -191,7 +191,8 @@ def _restarts_control_plane(member: Member) -> bool:
 
 def not_reached(waves: Sequence[Sequence[str]], number: int, present: Collection[str]) -> str:
     """Why a wave is not begun: one of an earlier wave has failed; else empty. present: those that have not."""
-    lost = [host for wave in waves[:number] for host in wave if host not in present]
+    there = set(present)
+    lost = [host for wave in waves[:number] for host in wave if host not in there]
     if not lost:
         return ""
     what = "the first node" if lost[0] in (waves[0] if waves else ()) else "a node of an earlier wave"
@@ -201,10 +202,12 @@ def not_reached(waves: Sequence[Sequence[str]], number: int, present: Collection
 def reached(waves: Sequence[Sequence[str]], present: Collection[str]) -> Tuple[str, ...]:
     """The hosts of the waves that were begun, and that have not failed."""
     found: List[str] = []
-    for number, wave in enumerate(waves):
-        if not_reached(waves, number, present):
+    there = set(present)
+    for wave in waves:
+        well = [host for host in wave if host in there]
+        found += well
+        if len(well) < len(wave):
             break
-        found += [host for host in wave if host in present]
     return tuple(found)
 
 

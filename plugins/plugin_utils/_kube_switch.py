@@ -152,7 +152,8 @@ class Switch:
         if outcome.id:
             self._node.keep(outcome.id)
         connections = sum(each.connections for each in after)
-        return Switched(outcome.files, removed, warnings, self._services, len(after), connections)
+        tried = sum(1 for each in after if each.connections)
+        return Switched(outcome.files, removed, warnings, self._services, tried, connections)
 
     def _way(self, sets: Sets, clean: bool = False) -> Tuple[Step, ...]:
         node = self._plan.node

@@ -168,7 +168,7 @@ def test_what_is_only_said() -> None:
     ("mode", "health", "healthz", "said"),
     [
         ("", "", "h:1", "kube-proxy is healthy at h:1, and does not tell its mode at m:1 (set kube_proxy_metrics"),
-        (IPTABLES, "h:1: connection refused", "h:1", "not its health, at h:1: connection refused (set kube_proxy_healthz"),
+        (IPTABLES, "h:1: refused", "h:1", "not its health, at h:1: refused (set kube_proxy_healthz"),
         # It answers, and is not well: a change may mend that.
         (IPTABLES, "h:1: HTTP status 503", "h:1", ""),
         ("", "h:1: HTTP status 503", "h:1", ""),
@@ -202,7 +202,7 @@ def test_what_prints_the_rules_of_nftables_is_needed_beside_a_container_too() ->
     bare = _member(programs=())
     assert (bare.lacking(NFTABLES), bare.lacking(IPVS), bare.lacking(IPTABLES)) == (("nft",), (), ())
     (said,) = _said(_check(bare, mode=NFTABLES))
-    assert said.startswith("node1: nft is not there: the rules that kube-proxy makes in this mode could not be verified")
+    assert said.startswith("node1: nft is not there: the rules that kube-proxy makes in this mode could not be")
     assert _check(replace(bare, install=True), mode=NFTABLES) == Report()
 
 

@@ -203,7 +203,8 @@ def test_a_run_with_a_limit_leaves_the_clusters_own_settings_alone(play: Play) -
     play.run()
     assert play.modes() == ["ipvs", "iptables", "iptables"]
     assert play.said["settle"]["missing"] == ["node2", "node3"]
-    assert "these nodes do not have the new ones yet: node2, node3" in play.said["settle"]["warnings"][0]
+    said = "these nodes were not seen to have the new ones in this run: node2, node3"
+    assert said in play.said["settle"]["warnings"][0]
     assert play.said["end"]["left"] == "node1"
     assert play.cluster.text() == TEXT
     # All of them: it comes to its end.
@@ -228,6 +229,80 @@ def test_nodes_go_home_after_an_upgrade_has_written_the_daemon_set_anew(play: Pl
             assert not play.step(host, "home", plan=plan, settled=settled, number=number).get("failed")
     play.step("node1", "end", plan=plan)
     assert (play.modes(), play.cluster.names("daemonsets")) == (["ipvs"] * 3, ["kube-proxy"])
+
+
+def test_check_mode_of_a_part_of_the_nodes_settles_nothing(play: Play) -> None:
+    play.begin(("node1",))
+    play.run()
+    play.check_mode = True
+    play.begin(("node2",))
+    play.run()
+    assert (play.said["settle"]["changed"], play.said["settle"]["missing"]) == (False, ["node1", "node3"])
+    play.begin()
+    play.run()
+    assert play.said["settle"]["steps"] == ["replace ConfigMap kube-proxy (no pod runs by it)"]
+
+
+def test_a_node_without_kube_proxy_that_this_run_does_not_have_is_named(play: Play) -> None:
+    """A run that was killed has left it in between."""
+    play.cluster.objects["nodes", "node3"]["metadata"]["labels"]["netfleet.tcp/kube-proxy"] = "leaving"
+    play.begin(("node1",))
+    said = "an earlier run has left these nodes without kube-proxy, and this one does not have them: node3"
+    assert play.look()["warnings"] == [said]
+    play.cluster._control()
+    play.begin()
+    assert said not in play.look()["warnings"]
+
+
+class KilledError(BaseException):
+    """The process is gone: nothing of it catches this."""
+
+
+def _killed_before(play: Play, number: int) -> bool:
+    """A run that is killed before it writes for the numberth time; whether it was."""
+    written = []
+
+    def send(method: str, path: str, *rest: Any) -> Answer:
+        if method != "GET" and "reviews" not in path:
+            written.append(path)
+            if len(written) == number:
+                raise KilledError
+        return FakeCluster.send(play.cluster, method, path, *rest)
+
+    play.cluster.send = send  # type: ignore[method-assign, assignment]
+    try:
+        play.run()
+    except KilledError:
+        return True
+    finally:
+        del play.cluster.send
+    return False
+
+
+@pytest.mark.parametrize("mode", ["ipvs", "iptables"])
+@pytest.mark.parametrize("hosts", [NODES, NODES[:1]])
+def test_a_run_that_is_killed_at_any_of_its_writes_is_ended_by_the_next(
+    hosts: tuple[str, ...], mode: str, play: Play
+) -> None:
+    number = 1
+    while True:
+        play.cluster = FakeCluster(TEXT.replace("mode: iptables", 'mode: ""'))
+        play.nodes = {name: FakeNode(play.cluster, name) for name in NODES}
+        play.settings["mode"] = "ipvs"
+        play.begin(hosts)
+        if not _killed_before(play, number):
+            break
+        settled = "mode: ipvs" in play.cluster.text()
+        # Once the cluster's own ConfigMap has the new mode, the way is to the end of it.
+        play.settings["mode"] = "ipvs" if settled else mode
+        play.begin()
+        answers = {**play.run(), **play.said}
+        assert not [answer for answer in answers.values() if answer.get("failed")], number
+        assert play.modes() == [play.settings["mode"]] * 3, number
+        assert (play.cluster.names("daemonsets"), play.cluster.names("configmaps")) == (["kube-proxy"],) * 2
+        assert play.cluster.labels() == {}
+        number += 1
+    assert number > (5 if len(hosts) == 1 else 15)
 
 
 def test_one_that_comes_up_nowhere_else_is_no_reason_to_settle(play: Play) -> None:
@@ -324,7 +399,7 @@ def test_a_server_without_endpoint_slices_is_no_cluster_without_endpoints(play: 
             return Answer(404, {"message": "the server could not find the requested resource"})
         return send(method, path, *rest)
 
-    play.cluster.send = older  # type: ignore[method-assign]
+    play.cluster.send = older  # type: ignore[method-assign, assignment]
     answer = play.look()
     assert answer["failed"]
     assert "it has no endpointslices/v1 (Kubernetes 1.21 or newer is needed" in answer["msg"]

@@ -280,6 +280,13 @@ def test_where_clients_stay_with_an_endpoint_not_every_one_is_met(affinity: int,
     assert service.each is each
 
 
+def test_of_very_many_endpoints_not_every_one_is_met() -> None:
+    for number, each in ((500, True), (501, False)):
+        ends = tuple("10.244.%d.%d:80" % divmod(index, 250) for index in range(number))
+        (found,) = to_try([replace(HTTP, endpoints=ends)], "", 20)
+        assert found.each is each
+
+
 def test_only_what_was_well_before_is_a_loss() -> None:
     well = ServiceTried("a", "10.96.0.10", 80, 3, ("10.244.1.5:80",))
     ill = replace(well, problems=("3 of 3 connections failed: timed out",))

@@ -209,7 +209,10 @@ def test_the_way_back_where_the_config_map_names_no_mode(fleet: Fleet) -> None:
 def test_a_third_mode_waits_until_the_second_has_ended(fleet: Fleet) -> None:
     plan = fleet.plan(mode="ipvs")
     fleet.begin(plan)
-    with pytest.raises(InputError, match="an earlier run has begun to bring other settings"):
+    # No node has it yet.
+    assert fleet.plan(mode="nftables").steps[0].startswith("replace ConfigMap kube-proxy-netfleet")
+    fleet.switch(plan, "node1")
+    with pytest.raises(InputError, match="an earlier run has begun to bring other settings, to node1"):
         fleet.plan(mode="nftables")
 
 
@@ -447,7 +450,8 @@ def test_what_is_wrong_is_said_although_the_cordon_cannot_be_ended(fleet: Fleet)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Switch, "_uncordon", refused)
-        with pytest.raises(HostError, match='is changed, and takes no new pods until the next run; .*"node2": no answer'):
+        said = r'is changed, and takes no new pods until the next run; .*"node2": no answer'
+        with pytest.raises(HostError, match=said):
             fleet.switch(plan, "node2", cordon=True)
         fleet.cluster.silent = ""
         with pytest.raises(HostError) as caught:
