@@ -106,7 +106,7 @@ class ActionModule(ChangeAction):
         cluster = ClusterLook()
         warnings: List[str] = []
         if settings["api"]:
-            cluster = look_at_cluster(_api(settings), distribution)
+            cluster = look_at_cluster(_api(settings), distribution, settings["cordon"])
         else:
             warnings = ["kube_proxy_api is false: no Service is verified, nothing of the cluster is known"]
         plan = plan_run(looks, cluster)

@@ -71,6 +71,7 @@ _TO_VERIFY: Tuple[Tuple[str, Resource], ...] = (
     ("list", DAEMON_SETS),
     ("list", NODES),
 )
+_TO_CORDON: Tuple[Tuple[str, Resource], ...] = (("patch", NODES),)
 # By the DaemonSets that tell of a network plugin: where its own configuration stands. Of those that are not there the
 # server may say that they are forbidden.
 _CILIUM, _CALICO = ("cilium",), ("calico-node", "canal")
@@ -123,18 +124,21 @@ class RunPlan:
         return {node.host: node for node in self.nodes}
 
 
-def look_at_cluster(api: Api, distribution: str) -> ClusterLook:
-    """Everything that a plan needs of the API. HostError where it cannot be asked."""
+def look_at_cluster(api: Api, distribution: str, cordon: bool = False) -> ClusterLook:
+    """Everything that a plan needs of the API. cordon: whether nodes are to take no pods meanwhile.
+
+    HostError where it cannot be asked, InputError with all that its user may not do.
+    """
     lacking = [_permission(verb, resource) for verb, resource in _TO_VERIFY if not api.may(verb, resource)]
-    if by_api(distribution):
-        lacking += [
-            "%s in %s" % (_permission(verb, resource), SYSTEM_NAMESPACE)
-            if resource.namespaced
-            else _permission(verb, resource)
-            for verb, resource in NEEDED
-            if (verb, resource) not in _TO_VERIFY
-            and not api.may(verb, resource, SYSTEM_NAMESPACE if resource.namespaced else "")
-        ]
+    more = NEEDED if by_api(distribution) else _TO_CORDON if cordon else ()
+    lacking += [
+        "%s in %s" % (_permission(verb, resource), SYSTEM_NAMESPACE)
+        if resource.namespaced
+        else _permission(verb, resource)
+        for verb, resource in more
+        if (verb, resource) not in _TO_VERIFY
+        and not api.may(verb, resource, SYSTEM_NAMESPACE if resource.namespaced else "")
+    ]
     if lacking:
         text = "%s may not do what is needed: %s" % (api.user() or "this user", ", ".join(lacking))
         cure = "give it that in a role of RBAC, see docs/kube-proxy.md"

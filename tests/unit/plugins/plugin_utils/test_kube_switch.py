@@ -281,6 +281,14 @@ def test_a_node_takes_no_new_pods_meanwhile_if_the_user_says_so(fleet: Fleet) ->
     assert "unschedulable" not in fleet.cluster.objects["nodes", "node2"]["spec"]
 
 
+def test_who_may_not_cordon_is_told_before_anything_is_changed(fleet: Fleet) -> None:
+    fleet.cluster.forbidden = {("patch", "nodes")}
+    api = fleet.cluster.api
+    assert look_at_cluster(api, "standalone").nodes
+    with pytest.raises(InputError, match="may not do what is needed: patch nodes"):
+        look_at_cluster(api, "standalone", cordon=True)
+
+
 def test_one_that_was_cordoned_before_stays_so(fleet: Fleet) -> None:
     fleet.cluster.objects["nodes", "node1"]["spec"]["unschedulable"] = True
     plan = fleet.plan(mode="ipvs")
