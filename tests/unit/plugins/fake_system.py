@@ -15,7 +15,7 @@ import json
 import os
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -100,6 +100,7 @@ class FakeSystem:
         self.rounds: list[tuple[list[tuple[str, int]], float]] = []  # of echoes
         self.routes: list[dict[str, Any]] = []  # as ip -j prints them
         self.sockets: dict[bytes, list[bytes]] = {}  # the kernel's answers, by request
+        self.holders: dict[int, int] = {}  # the process that holds a socket, by its inode
         self.limits: dict[str, str] = {}
         self.refused: set[str] = set()  # keys that answer every write with EINVAL
         self.half_applied: set[str] = set()  # keys that take the first field of a vector, then answer EINVAL
@@ -373,6 +374,9 @@ class FakeSystem:
 
     def sock_diag(self, request: bytes) -> list[bytes]:
         return self.sockets.get(request, [])
+
+    def socket_holders(self, inodes: Collection[int]) -> dict[int, int]:
+        return {inode: pid for inode, pid in self.holders.items() if inode in inodes}
 
     def netlink(self, protocol: int, request: bytes) -> bytes:
         return self.sockets.get(request, [b""])[0] if protocol else b""
