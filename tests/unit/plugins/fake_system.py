@@ -100,7 +100,6 @@ class FakeSystem:
         self.rounds: list[tuple[list[tuple[str, int]], float]] = []  # of echoes
         self.routes: list[dict[str, Any]] = []  # as ip -j prints them
         self.sockets: dict[bytes, list[bytes]] = {}  # the kernel's answers, by request
-        self.holders: dict[int, int] = {}  # the process that holds a socket, by its inode
         self.limits: dict[str, str] = {}
         self.refused: set[str] = set()  # keys that answer every write with EINVAL
         self.half_applied: set[str] = set()  # keys that take the first field of a vector, then answer EINVAL
@@ -375,8 +374,8 @@ class FakeSystem:
     def sock_diag(self, request: bytes) -> list[bytes]:
         return self.sockets.get(request, [])
 
-    def socket_holders(self, inodes: Collection[int]) -> dict[int, int]:
-        return {inode: pid for inode, pid in self.holders.items() if inode in inodes}
+    def socket_holders(self, _inodes: Collection[int]) -> dict[int, int]:
+        return {}
 
     def netlink(self, protocol: int, request: bytes) -> bytes:
         return self.sockets.get(request, [b""])[0] if protocol else b""

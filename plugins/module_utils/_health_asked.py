@@ -1,0 +1,71 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a look at TCP's health is asked for, from a user's words. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Dict, Iterator, List, Mapping, Optional
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
+from ansible_collections.netfleet.tcp.plugins.module_utils._health import Asked
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import Sample
+from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import MEASURES
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wire
+from ansible_collections.netfleet.tcp.plugins.module_utils._peer_classes import PeerClasses
+
+_LONGEST, _MOST = 300, 100
+
+
+def asked_from(given: Mapping[str, Any]) -> Asked:
+    """What the options of the module tcp_health_info ask for; InputError with every problem."""
+    problems: List[Problem] = []
+    peers: Mapping[str, Any] = given["peers"]
+    try:
+        names = PeerClasses(peers).names
+    except InputError as error:
+        problems += error.problems
+        names = tuple(peers)
+    since = _sample(given["since"], problems)
+    problems += _problems(given)
+    rtt_targets = _numbers("rtt_targets", given["rtt_targets"], problems)
+    targets = {**{name: measure.target for name, measure in MEASURES.items()}, **(given["targets"] or {})}
+    for name, target in targets.items():
+        if not 0 < target < 100:
+            problems.append(Problem("targets.%s" % name, "%r is no target" % target, "a percentage between 0 and 100"))
+    if problems:
+        raise InputError(problems)
+    # Defaults name classes that this user may not have.
+    known = {name: target for name, target in rtt_targets.items() if name in names}
+    return Asked(given["interval"], since, dict(peers), targets, known, given["top"])
+
+
+def _problems(given: Mapping[str, Any]) -> Iterator[Problem]:
+    if not 0 <= given["interval"] <= _LONGEST:
+        yield Problem("interval", "%r is no such time" % given["interval"], "0 to %d seconds" % _LONGEST)
+    if given["interval"] and given["since"]:
+        yield Problem("since", "is given together with interval", "one of the two")
+    if not 1 <= given["top"] <= _MOST:
+        yield Problem("top", "%r is no such number" % given["top"], "1 to %d" % _MOST)
+
+
+def _sample(given: Mapping[str, Any], problems: List[Problem]) -> Optional[Sample]:
+    if not given:
+        return None
+    try:
+        return from_wire(Sample, dict(given))
+    except (TypeError, ValueError) as error:
+        problems.append(Problem("since", "is no sample: %s" % error, "sample, as an earlier run returned it"))
+        return None
+
+
+def _numbers(option: str, given: Mapping[str, Any], problems: List[Problem]) -> Dict[str, float]:
+    found: Dict[str, float] = {}
+    for name, value in given.items():
+        try:
+            found[name] = float(value)
+        except (TypeError, ValueError):
+            found[name] = 0.0
+        if not 0 < found[name] < math.inf:
+            problems.append(Problem("%s.%s" % (option, name), "%r is no time" % (value,), "milliseconds, above 0"))
+    return found
