@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import field, replace
 from itertools import islice
-from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import boot_id, uptime
 from ansible_collections.netfleet.tcp.plugins.module_utils._counters import read_named
@@ -65,7 +65,7 @@ class Asked:
 
     interval: float = 0.0
     since: Optional[Sample] = None
-    peers: Dict[str, Sequence[str]] = field(default_factory=dict)
+    peers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     targets: Dict[str, float] = field(default_factory=dict)
     rtt_targets: Dict[str, float] = field(default_factory=dict)
     top: int = 10
@@ -198,4 +198,4 @@ def _unseen(system: System, unseen: int, of: int) -> List[str]:
     if not unseen:
         return []
     why = "no process that is seen here holds them" if system.facts()["root"] else "only root sees it (become)"
-    return ["listeners: whose %d of %d are is not known: %s" % (unseen, of, why)]
+    return ["listeners: who holds %d of %d is not known: %s" % (unseen, of, why)]

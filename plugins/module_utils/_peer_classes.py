@@ -12,7 +12,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputE
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import LOOPBACK, OTHER
 from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import MAPPED, is_loopback
 
-_BITS = {socket.AF_INET: 32, socket.AF_INET6: 128}
+_BITS: Dict[int, int] = {socket.AF_INET: 32, socket.AF_INET6: 128}
 # What is remembered of addresses that were looked up; of more than these, one after the other is looked up anew.
 _REMEMBERED = 50_000
 
@@ -35,7 +35,7 @@ class PeerClasses:
         for name, prefixes in peers.items():
             for prefix in prefixes:
                 network = ipaddress.ip_network(str(prefix), strict=False)
-                family = socket.AF_INET if network.version == 4 else socket.AF_INET6
+                family = int(socket.AF_INET if network.version == 4 else socket.AF_INET6)
                 shift = _BITS[family] - network.prefixlen
                 by_length.setdefault((family, shift), {})[int(network.network_address) >> shift] = name
         for (family, shift), classes in sorted(by_length.items()):

@@ -174,7 +174,7 @@ def test_listeners_that_nobody_is_seen_to_hold(root: bool, why: str) -> None:
     system.root = root
     system.held = {11: 100}
     health = look(system, Asked())
-    (said,) = [said for said in health.limits if said.startswith("listeners: whose 2 of 3 are is not known")]
+    (said,) = [said for said in health.limits if said.startswith("listeners: who holds 2 of 3 is not known")]
     assert why in said
     assert health.sockets.listeners[0].holder == Holder()
 
