@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Collection, Dict, Iterator, List, Mapping, Optional
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._health import Asked
@@ -14,6 +14,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import ME
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._peer_classes import PeerClasses
 
+# Milliseconds, where the user has such classes and gives no others.
+RTT_TARGETS = {"local": 5.0, "cloud": 50.0}
 _LONGEST, _MOST = 300, 100
 
 
@@ -28,16 +30,15 @@ def asked_from(given: Mapping[str, Any]) -> Asked:
         names = tuple(peers)
     since = _sample(given["since"], problems)
     problems += _problems(given)
-    rtt_targets = _numbers("rtt_targets", given["rtt_targets"], problems)
+    rtt_targets = {name: target for name, target in RTT_TARGETS.items() if name in names}
+    rtt_targets.update(_rtt_targets(given["rtt_targets"], names, problems))
     targets = {**{name: measure.target for name, measure in MEASURES.items()}, **(given["targets"] or {})}
     for name, target in targets.items():
         if not 0 < target < 100:
             problems.append(Problem("targets.%s" % name, "%r is no target" % target, "a percentage between 0 and 100"))
     if problems:
         raise InputError(problems)
-    # Defaults name classes that this user may not have.
-    known = {name: target for name, target in rtt_targets.items() if name in names}
-    return Asked(given["interval"], since, dict(peers), targets, known, given["top"])
+    return Asked(given["interval"], since, dict(peers), targets, rtt_targets, given["top"])
 
 
 def _problems(given: Mapping[str, Any]) -> Iterator[Problem]:
@@ -59,13 +60,16 @@ def _sample(given: Mapping[str, Any], problems: List[Problem]) -> Optional[Sampl
         return None
 
 
-def _numbers(option: str, given: Mapping[str, Any], problems: List[Problem]) -> Dict[str, float]:
+def _rtt_targets(given: Mapping[str, Any], names: Collection[str], problems: List[Problem]) -> Dict[str, float]:
     found: Dict[str, float] = {}
     for name, value in given.items():
+        path = "rtt_targets.%s" % name
+        if name not in names:
+            problems.append(Problem(path, "there is no such class", "one of: %s" % ", ".join(names)))
         try:
             found[name] = float(value)
         except (TypeError, ValueError):
             found[name] = 0.0
         if not 0 < found[name] < math.inf:
-            problems.append(Problem("%s.%s" % (option, name), "%r is no time" % (value,), "milliseconds, above 0"))
+            problems.append(Problem(path, "%r is no time" % (value,), "milliseconds, above 0"))
     return found

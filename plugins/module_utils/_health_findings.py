@@ -12,7 +12,7 @@ from typing import Iterator, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_causes import likely_cause
-from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import NOT_MET, Health, Indicator
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import NOT_MET, Health, Indicator, Listener
 from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import MEASURES
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
 
@@ -64,8 +64,22 @@ def _indicator_findings(health: Health) -> Iterator[Finding]:
                 measure.title,
                 health.counted.seconds,
             )
+            if name == "server_success":
+                reason += _who_dropped(health)
             wanted = "%s %g %%" % ("more than" if measure.success else "less than", indicator.target or 0.0)
             yield _finding(health, _RULES[name], name, "error", reason, wanted, _between(indicator))
+
+
+def _who_dropped(health: Health) -> str:
+    worst = max(health.sockets.listeners, key=lambda each: each.drops, default=None)
+    if worst is None or not worst.drops:
+        return ""
+    return "; %s on port %d has dropped %d since it listens" % (_name(worst), worst.port, worst.drops)
+
+
+def _name(listener: Listener) -> str:
+    holder = listener.holder
+    return holder.container or holder.unit or holder.process or "a listener"
 
 
 def _between(indicator: Indicator) -> str:
@@ -112,6 +126,9 @@ def _backlog_findings(health: Health) -> Iterator[Finding]:
     for each in health.sockets.listeners:
         # A queue takes one more than its limit before it overflows.
         if each.backlog >= max(1, each.limit):
-            who = each.holder.container or each.holder.unit or each.holder.process or "a listener"
-            reason = "%d connections wait until %s accepts them, of at most %d" % (each.backlog, who, each.limit)
+            reason = "%d connections wait until %s accepts them, of at most %d" % (
+                each.backlog,
+                _name(each),
+                each.limit,
+            )
             yield _finding(health, rules.HEALTH_BACKLOG, str(each.port), "warning", reason)

@@ -153,7 +153,8 @@ def _indicator(measure: Measure, counts: Counts, target: Optional[float]) -> Ind
     allowed = None if target is None else 100.0 - target if measure.success else target
     needed = math.ceil(_NONE_SEEN * measure.spread * 100.0 / allowed) if allowed else 0
     if not of:
-        return Indicator(0, 0, None, None, None, target, needed, "" if target is None else NOT_ENOUGH)
+        verdict = "" if target is None else NOT_ENOUGH
+        return Indicator(0 if measure.success else bad, 0, None, None, None, target, needed, verdict)
     low, high = (100.0 * bound * measure.spread / of for bound in bounds(bad / measure.spread))
     percent = 100.0 * bad / of
     verdict = judged(low, high, allowed)

@@ -66,9 +66,11 @@ options:
         type: float
         default: 2.0
   rtt_targets:
-    description: By class of peers, milliseconds below which the mean RTT is to be.
+    description:
+      - By class of peers, milliseconds below which the mean RTT is to be. C(other) can have one too.
+      - For classes of the names C(local) and C(cloud), V(5) and V(50) where nothing else is given.
     type: dict
-    default: {local: 5, cloud: 50}
+    default: {}
   top:
     description: How many entries the longest lists keep, from V(1) to V(100).
     type: int
@@ -88,7 +90,7 @@ EXAMPLES = r"""
       local: [10.10.0.0/16]
       cloud: [10.20.0.0/16, 2001:db8:20::/48]
       tunnel: [10.99.0.0/24]
-    rtt_targets: {local: 5, cloud: 50, tunnel: 80}
+    rtt_targets: {tunnel: 80}
   become: true
   register: health
 
@@ -248,7 +250,7 @@ def main() -> None:
             since=dict(type="dict", default={}),
             peers=dict(type="dict", default={}),
             targets=dict(type="dict", default={}, options=targets),
-            rtt_targets=dict(type="dict", default={"local": 5, "cloud": 50}),
+            rtt_targets=dict(type="dict", default={}),
             top=dict(type="int", default=10),
         ),
         supports_check_mode=True,

@@ -33,7 +33,7 @@ GIVEN = {
     "since": {},
     "peers": {"local": ["10.1.0.0/24"]},
     "targets": {},
-    "rtt_targets": {"local": 5, "cloud": 50},
+    "rtt_targets": {},
     "top": 10,
 }
 
@@ -211,6 +211,8 @@ def test_what_is_asked_for_is_read_from_the_users_words() -> None:
         "syn_retransmission": 2.0,
     }
     assert asked.rtt_targets == {"local": 5.0}, "without that of a class that there is not"
+    given = {**GIVEN, "peers": {"local": [], "tunnel": []}, "rtt_targets": {"tunnel": 80, "other": "200"}}
+    assert asked_from(given).rtt_targets == {"local": 5.0, "tunnel": 80.0, "other": 200.0}
     first = Sample("b", "n", 1.0, {"TcpActiveOpens": 1})
     assert asked_from({**GIVEN, "since": to_wire(first)}).since == first
     assert replace(asked, interval=0.0).since is None
@@ -231,6 +233,7 @@ def test_what_is_asked_for_is_read_from_the_users_words() -> None:
         ({"targets": {"retransmission": 0.0}}, "targets.retransmission"),
         ({"rtt_targets": {"local": "fast"}}, "rtt_targets.local"),
         ({"rtt_targets": {"local": 0}}, "rtt_targets.local"),
+        ({"rtt_targets": {"locl": 5}}, "rtt_targets.locl"),
         ({"top": 0}, "top"),
         ({"top": 101}, "top"),
     ],

@@ -85,6 +85,12 @@ def test_what_a_finding_says() -> None:
     assert found.cure
 
 
+def test_who_drops_connections_is_named() -> None:
+    listening = [listener(80, 1, drops=3), listener(443, 2, drops=5_000), listener(22, 3)]
+    found = the_finding(rules.HEALTH_SERVER, counters={"TcpExtListenDrops": 5_000}, listening=listening)
+    assert "; a listener on port 443 has dropped 5000 since it listens; likely" in found.reason
+
+
 SYNS = {"TcpExtTCPSynRetrans": 9_000, "TcpRetransSegs": 9_100}
 LOSS = {"TcpRetransSegs": 30_000}
 FULL_TABLE = {"net.netfilter.nf_conntrack_count": "65500", "net.netfilter.nf_conntrack_max": "65536"}

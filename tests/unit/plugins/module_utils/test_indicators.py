@@ -114,6 +114,11 @@ def test_syns_sent_again_may_be_more_than_connections() -> None:
     assert (found.numerator, found.denominator, found.percent, found.verdict) == (60, 20, 300.0, NOT_MET)
 
 
+def test_syns_sent_again_of_what_was_begun_before_have_no_share() -> None:
+    found = indicator("syn_retransmission", TcpExtTCPSynRetrans=9)
+    assert (found.numerator, found.denominator, found.percent, found.verdict) == (9, 0, None, NOT_ENOUGH)
+
+
 def test_what_has_no_target_has_no_verdict() -> None:
     found = indicator("retransmission", {}, TcpExtTCPOrigDataSent=9_900)
     assert (found.target, found.verdict, found.needed) == (None, "", 0)
