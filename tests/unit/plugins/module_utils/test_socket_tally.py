@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections import Counter
 from collections.abc import Iterable
 
@@ -13,7 +14,7 @@ import pytest
 from ansible_collections.netfleet.tcp.plugins.module_utils import _socket_tally
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import Listener
 from ansible_collections.netfleet.tcp.plugins.module_utils._peer_classes import PeerClasses
-from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import Answer
+from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import CONG, INFO, Answer, attributes
 from ansible_collections.netfleet.tcp.plugins.module_utils._socket_tally import FAMILIES, SocketTally, listeners
 from tests.unit.plugins.recorded_sockets import (
     DONE,
@@ -216,11 +217,14 @@ def test_whatever_is_cut_off_is_left_out(cut: int) -> None:
     assert tally_of([whole + whole[:-cut]]).states == {"ESTAB": 1}
 
 
-def test_an_attribute_that_is_longer_than_its_message() -> None:
-    lying = bytearray(message(HERE, ("10.1.0.2", 80), info=tcp_info(rtt=1000)))
-    lying[16 + 72 : 16 + 74] = b"\xff\xff"
-    tally = tally_of([bytes(lying)])
-    assert (tally.states, tally.peers()["local"].rtt.connections) == ({"ESTAB": 1}, 0)
+@pytest.mark.parametrize("kind", [8, CONG, INFO])
+def test_an_attribute_that_is_longer_than_its_message(kind: int) -> None:
+    whole = message(HERE, ("10.1.0.2", 80), info=tcp_info(rtt=1000))
+    (place, _length) = attributes(whole, 16, len(whole))[kind]
+    lying = whole[: place - 4] + struct.pack("=H", 300) + whole[place - 2 :]
+    tally = tally_of([lying + whole])
+    assert (tally.states, tally.peers()["local"].rtt.connections) == ({"ESTAB": 2}, 1)
+    assert list(tally.missing()) == ["1 connections came without tcp_info"]
 
 
 def test_ports_of_mapped_addresses_are_those_of_ipv4() -> None:
