@@ -58,12 +58,8 @@ def _indicator_findings(health: Health) -> Iterator[Finding]:
     for name, indicator in health.indicators.items():
         if indicator.verdict == NOT_MET:
             measure = MEASURES[name]
-            reason = "%d of %d %s, in %d s" % (
-                indicator.numerator,
-                indicator.denominator,
-                measure.title,
-                health.counted.seconds,
-            )
+            reason = measure.text % (indicator.numerator, indicator.denominator)
+            reason += " in %d s" % round(health.counted.seconds)
             if name == "server_success":
                 reason += _who_dropped(health)
             wanted = "%s %g %%" % ("more than" if measure.success else "less than", indicator.target or 0.0)
@@ -105,8 +101,9 @@ def _window_scale_findings(health: Health) -> Iterator[Finding]:
     number = sum(peers.without_window_scale for peers in health.sockets.peers.values())
     if number:
         of = sum(peers.connections for peers in health.sockets.peers.values())
-        some = ", ".join(each.peer for each in health.sockets.without_window_scale[:3])
-        reason = "%d of %d connections have no window scale, such as to %s" % (number, of, some)
+        # A peer may have many.
+        some = list(dict.fromkeys(each.peer for each in health.sockets.without_window_scale))[:3]
+        reason = "%d of %d connections have no window scale, such as to %s" % (number, of, ", ".join(some))
         yield _finding(health, rules.HEALTH_WINDOW_SCALE, "window_scale", "warning", reason)
 
 

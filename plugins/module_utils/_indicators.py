@@ -60,12 +60,13 @@ KEPT = frozenset([*COUNTED_BY.values(), *FAST_OPEN.values(), *_ALSO])
 class Measure:
     """A share of what is counted.
 
-    bad, of: its numerator and denominator; success: what is told is the share of the others. needs: fields of Counts,
-    without which it says nothing. spread: how many come together, by which a sample tells so much less. target: that of
-    users who give none, in percent; a success has to be above it, another share below.
+    text: its numerator and denominator in words. bad, of: what there is of it that failed, and of what; success: what
+    is told is the share of the others, which has to be above the target, and else that of the failed, below it. needs:
+    fields of Counts, without which it says nothing. spread: how many come together, by which a sample tells so much
+    less. target: that of users who give none, in percent.
     """
 
-    title: str
+    text: str
     bad: Callable[[Counts], int]
     of: Callable[[Counts], int]
     needs: Tuple[str, ...]
@@ -77,7 +78,7 @@ class Measure:
 # A loss takes several segments of a window with it; a SYN that gets no answer is sent, and dropped, several times.
 MEASURES: Dict[str, Measure] = {
     "client_success": Measure(
-        "connections opened from here that were established",
+        "%d of %d connections opened from here were established",
         # One that was begun before the interval may have failed in it.
         lambda c: min(c.opened, c.not_established),
         lambda c: c.opened,
@@ -87,7 +88,7 @@ MEASURES: Dict[str, Measure] = {
         99.9,
     ),
     "server_success": Measure(
-        "connections to here that were accepted",
+        "%d of %d connections to here were accepted",
         lambda c: c.dropped,
         lambda c: c.accepted + c.dropped,
         ("accepted", "dropped"),
@@ -96,7 +97,7 @@ MEASURES: Dict[str, Measure] = {
         99.9,
     ),
     "retransmission": Measure(
-        "data segments that were retransmissions",
+        "%d of %d data segments were retransmissions",
         lambda c: c.resent,
         lambda c: c.segments + c.resent,
         ("segments", "retransmitted", "syn_retransmitted"),
@@ -105,7 +106,7 @@ MEASURES: Dict[str, Measure] = {
         0.5,
     ),
     "syn_retransmission": Measure(
-        "SYNs sent again, by connections opened and accepted",
+        "%d SYNs were sent again, for %d connections opened and accepted",
         lambda c: c.syn_retransmitted,
         lambda c: c.opened + c.accepted,
         ("syn_retransmitted", "opened", "accepted"),

@@ -76,9 +76,7 @@ def test_of_what_is_too_little_nothing_is_said() -> None:
 def test_what_a_finding_says() -> None:
     found = the_finding(rules.HEALTH_CLIENT, counters={"TcpAttemptFails": 400})
     assert (found.subject, found.key, found.severity) == (SUBJECT, "client_success", "error")
-    assert found.reason.startswith(
-        "19600 of 20000 connections opened from here that were established, in 1000 s; likely"
-    )
+    assert found.reason.startswith("19600 of 20000 connections opened from here were established in 1000 s; likely")
     assert found.intended == "more than 99.9 %"
     assert found.running == "98 % (97.83 to 98.16 %)"
     assert "refused" in found.reason
