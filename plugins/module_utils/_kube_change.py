@@ -46,10 +46,12 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_record import (
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_service import (
     Clock,
     Watch,
+    is_programmed,
     proxy_mode,
     restart,
     start_of,
     wait_for,
+    wait_programmed,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import FileState
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
@@ -234,8 +236,12 @@ def _restart(system: System, want: ProxyChange, mode: str, files: Tuple[_Differe
 
 
 def _cleaned(system: System, want: ProxyChange, check_mode: bool, clock: Clock) -> Cleaned:
-    """Residues taken away, where the mode runs that is wanted; before it does, they are not known."""
+    """Residues taken away, where the mode runs that is wanted, and serves; before it does, they are none."""
     if proxy_mode(system, want.metrics) != want.mode:
+        return Cleaned()
+    if not check_mode:
+        wait_programmed(system, want.metrics, want.seconds, clock)
+    elif not is_programmed(system, want.metrics):
         return Cleaned()
     tools = Tools(system, want.place.distribution)
     return clean(system, tools, want.mode, want.excluded, check_mode, clock.sleep)

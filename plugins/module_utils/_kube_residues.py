@@ -52,11 +52,12 @@ _MADE: Dict[str, FrozenSet[Tuple[str, str]]] = {
     IPVS: frozenset((*_OF_BOTH, *_OF_IPVS)),
     NFTABLES: frozenset(),
 }
-# kube-router has sets called KUBE-SRC-... and KUBE-DST-..., which k3s uses for network policies.
+# kube-router has sets called KUBE-SRC-... and KUBE-DST-..., which k3s uses for network policies. The kernel takes 31
+# characters: of IPv6, the longest names lack their last one.
 _SET = re.compile(
     r"KUBE-(?:6-)?(?:LOOP-BACK|CLUSTER-IP|EXTERNAL-IP(?:-LOCAL)?"
-    r"|LOAD-BALANCER(?:-LOCAL|-FW|-SOURCE-IP|-SOURCE-CIDR)?"
-    r"|NODE-PORT(?:-LOCAL)?-(?:TCP|UDP|SCTP-HASH)|HEALTH-CHECK-NODE-PORT|IPVS-IPS)\Z"
+    r"|LOAD-BALANCER(?:-LOCAL|-FW|-SOURCE-IP|-SOURCE-CIDR?)?"
+    r"|NODE-PORT(?:-LOCAL)?-(?:TCP|UDP|SCTP-HASH?)|HEALTH-CHECK-NODE-PORT|IPVS-IPS)\Z"
 )
 _MOST_NAMED = 5
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Callable, List, Sequence
+from typing import Callable, List, Sequence, Set
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
@@ -22,6 +22,14 @@ ACTIVE = "/run/systemd/units/invocation:%s"
 _SECONDS = 3.0
 # Between two looks. kube-proxy itself takes some seconds.
 _PAUSE = 0.5
+# systemd starts one anew that ends by itself. More than these, and it does not come up by waiting.
+_MOST_STARTS = 5
+# When it was last asked to program the kernel, and when it last had: of each family that it serves, by newer versions.
+_PROGRAMMED = re.compile(
+    r"^kubeproxy_sync_proxy_rules_last_(queued_)?timestamp_seconds(?:\{[^}]*ip_family=\"(\w+)\"[^}]*\})? (\S+)$",
+    re.MULTILINE,
+)
+_NOT_PROGRAMMED = "it has not programmed the kernel yet"
 _COMPLAINT = re.compile(r"[EF]\d{4} |level=(?:error|fatal)|\b(?:error|fatal|panic|failed)\b", re.IGNORECASE)
 _MOST_LINES = 3
 _LONGEST_LINE = 300
@@ -58,6 +66,34 @@ def health(system: System, healthz: str) -> str:
     return "%s: %s" % (healthz, "HTTP status %d" % status if status else text or "no answer")
 
 
+def has_programmed(metrics_text: str) -> bool:
+    """Whether kube-proxy has programmed the kernel since it started, by its metrics: with all Services, that is.
+
+    It says that it is healthy before that.
+    """
+    asked: Set[str] = set()
+    done: Set[str] = set()
+    for queued, family, value in _PROGRAMMED.findall(metrics_text):
+        if float(value):
+            (asked if queued else done).add(family)
+    return bool(done) and asked <= done
+
+
+def wait_programmed(system: System, metrics: str, seconds: float, clock: Clock) -> None:
+    """Until kube-proxy has programmed the kernel. HostError where it has not in time."""
+    began = clock.now()
+    while not is_programmed(system, metrics):
+        if clock.now() - began >= seconds:
+            raise host_error("kube-proxy", "has not programmed the kernel within %d s of its start" % seconds)
+        clock.sleep(_PAUSE)
+
+
+def is_programmed(system: System, metrics: str) -> bool:
+    """Whether it has programmed the kernel since it started."""
+    status, text = system.http_get(metrics, "/metrics", _SECONDS)
+    return status == 200 and has_programmed(text)
+
+
 def start_of(system: System, unit: str) -> str:
     """What tells this start of a unit from its others; empty where it does not run."""
     return system.file_state(ACTIVE % unit).target
@@ -79,20 +115,26 @@ def wait_for(system: System, unit: str, former: str, watch: Watch, clock: Clock)
     HostError with what is not so, and with what the journal says, where that does not come in time.
     """
     since, began = system.now(), clock.now()
+    starts: Set[str] = set()
     while True:
-        why = _not_there(system, unit, former, watch)
+        start = start_of(system, unit)
+        starts.add(start)
+        why = _not_there(system, start, former, watch)
         if not why:
             return
         if clock.now() - began >= watch.seconds:
+            time_given = "within %d s" % watch.seconds
+            break
+        if len(starts - {"", former}) > _MOST_STARTS:
+            time_given = "in %d starts" % _MOST_STARTS
             break
         clock.sleep(_PAUSE)
     said = _journal(system, unit, since)
-    problem = "kube-proxy did not come up in the mode %s within %d s: %s" % (watch.mode, watch.seconds, why)
+    problem = "kube-proxy did not come up in the mode %s %s: %s" % (watch.mode, time_given, why)
     raise host_error(unit, "%s; the journal says: %s" % (problem, said) if said else problem)
 
 
-def _not_there(system: System, unit: str, former: str, watch: Watch) -> str:
-    start = start_of(system, unit)
+def _not_there(system: System, start: str, former: str, watch: Watch) -> str:
     if not start:
         return "it does not run"
     if start == former:
@@ -100,7 +142,7 @@ def _not_there(system: System, unit: str, former: str, watch: Watch) -> str:
     mode = proxy_mode(system, watch.metrics)
     if mode != watch.mode:
         return "%s/proxyMode says %s" % (watch.metrics, mode) if mode else "%s does not answer" % watch.metrics
-    return health(system, watch.healthz)
+    return health(system, watch.healthz) or ("" if is_programmed(system, watch.metrics) else _NOT_PROGRAMMED)
 
 
 def _journal(system: System, unit: str, since: float) -> str:

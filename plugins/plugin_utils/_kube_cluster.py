@@ -21,17 +21,23 @@ _CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes
 # Image names, without their registry and tag, of what answers ARP for addresses of Services.
 _METALLB, _KUBE_VIP = "metallb/speaker", "kube-vip"
 _DNS_CACHE = "node-local-dns"
+# The annotation of a node that takes no new pods by our doing: a run that was killed did not end that.
+CORDONED = "netfleet.tcp/cordoned"
 
 
 @dataclass(frozen=True)
 class NodeInfo:
-    """A node as the API has it. kubernetes: the version of its kube-proxy where that is told, else its kubelet's."""
+    """A node as the API has it. kubernetes: the version of its kube-proxy where that is told, else its kubelet's.
+
+    unschedulable: it takes no new pods; cordoned: by our doing.
+    """
 
     name: str
     zone: str = ""
     kubernetes: str = ""
     ready: bool = True
     unschedulable: bool = False
+    cordoned: bool = False
     control_plane: bool = False
     addresses: Tuple[str, ...] = ()
 
@@ -63,6 +69,7 @@ def node_info(node: Mapping[str, Any]) -> NodeInfo:
             kubernetes=str(info.get("kubeProxyVersion") or info.get("kubeletVersion") or ""),
             ready=conditions.get("Ready") == "True",
             unschedulable=(node.get("spec") or {}).get("unschedulable") is True,
+            cordoned=CORDONED in (metadata.get("annotations") or {}),
             control_plane=any(name in labels for name in _CONTROL_PLANE),
             addresses=tuple(str(each["address"]) for each in status.get("addresses") or ()),
         )

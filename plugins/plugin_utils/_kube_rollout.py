@@ -41,7 +41,8 @@ class NodePlan:
 
     changes: what differs; none: it is as it should be. former: the mode that runs, empty where none answers.
     scheduler: of ipvs, the one that it has afterwards. label: the one that the node had when the plan was made.
-    stored: an earlier change that has not come to its end. schedulable: whether the node takes new pods.
+    stored: an earlier change that has not come to its end. schedulable: whether the node takes new pods; cordoned: not,
+    since an earlier run was killed.
     packages: those that have to be installed for it.
     """
 
@@ -57,6 +58,7 @@ class NodePlan:
     label: str = ""
     stored: str = ""
     schedulable: bool = True
+    cordoned: bool = False
     packages: Tuple[str, ...] = ()
 
     @property
@@ -110,6 +112,7 @@ def plan_node(
         label=label,
         stored=seen.stored,
         schedulable=not member.node.unschedulable,
+        cordoned=member.node.cordoned,
         packages=tuple(_PACKAGES.get(program, program) for program in member.lacking(mode)) if member.install else (),
     )
 
@@ -137,6 +140,9 @@ def _of_the_node(member: Member, mode: str, sysctls: Mapping[str, str]) -> Itera
             yield Change("sysctl", key, value, seen.sysctls[key], reason="the mode %s needs it" % mode)
     if seen.stored:
         yield Change(SUBJECT, "change", "ended", seen.stored, reason="an earlier run has not come to its end")
+    if member.node.cordoned:
+        reason = "an earlier run was killed while it kept new pods away"
+        yield Change(SUBJECT, "unschedulable", "absent", "true", reason=reason)
     if mode == IPVS and seen.managed_by_network_manager:
         yield Change(SUBJECT, IPVS_INTERFACE, "unmanaged", "managed", reason="NetworkManager would take its addresses")
 

@@ -29,6 +29,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
     ServiceTried,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import ENDPOINT_SLICES, NODES, SERVICES, Api
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import CORDONED
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import (
     MOVED,
     Sets,
@@ -115,7 +116,7 @@ class Switch:
             return self._changed(before)
         finally:
             if cordoned:
-                self._unschedulable(None)
+                self._uncordon()
 
     def go_home(self) -> None:
         """From our DaemonSet to the cluster's own, which has the same settings by now. HostError: ours has it again."""
@@ -223,14 +224,20 @@ class Switch:
         return self._node.connect(services, float(self._settings["verify_timeout"]) or 10.0) if services else ()
 
     def _cordon(self) -> bool:
-        """Whether the node takes new pods, and did not want any while it changes."""
+        """Whether the node takes new pods otherwise, and does not take any while it changes."""
+        if self._plan.cordoned:
+            return True
         if not (self._settings["cordon"] and self._api and self._plan.schedulable):
             return False
-        self._unschedulable(True)
+        self._set_unschedulable(True, "true")
         return True
 
-    def _unschedulable(self, value: Optional[bool]) -> None:
-        self._cluster().patch(NODES, self._plan.node, {"spec": {"unschedulable": value}})
+    def _uncordon(self) -> None:
+        self._set_unschedulable(None, None)
+
+    def _set_unschedulable(self, value: Optional[bool], annotation: Optional[str]) -> None:
+        changed = {"metadata": {"annotations": {CORDONED: annotation}}, "spec": {"unschedulable": value}}
+        self._cluster().patch(NODES, self._plan.node, changed)
 
     def _undo(self, outcome: ProxyOutcome) -> List[Problem]:
         """Give the node back what it had: what was wrong with that, or that it was done."""

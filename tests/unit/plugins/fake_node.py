@@ -129,6 +129,8 @@ class FakeNode(FakeSystem):
         self.hidden: set[str] = set()  # files that this host does not show
         self.slow = 0.0  # seconds until a restart takes effect
         self.due = 0.0
+        self.programs = 0.0  # seconds that it takes to program the kernel, once it has started
+        self.programmed = 0.0
         self.held = 0  # how often a set is still held when it is to go
         self.refused_by_netlink = False
         self.time = 0.0
@@ -151,6 +153,7 @@ class FakeNode(FakeSystem):
     def start(self, mode: str = "") -> None:
         """Start it anew in the mode that its files say."""
         self.starts += 1
+        self.programmed = self.time + self.programs
         mode = mode or self._configured()
         if self.unit:
             self.put(ACTIVE % self.unit, kind="symlink", target="start-%d" % self.starts)
@@ -188,9 +191,21 @@ class FakeNode(FakeSystem):
         return super().read(path)
 
     def http_get(self, place: str, path: str, seconds: float) -> tuple[int, str]:
-        assert path == {METRICS: "/proxyMode", HEALTHZ: "/healthz"}[place]
+        assert path in {METRICS: ("/proxyMode", "/metrics"), HEALTHZ: ("/healthz",)}[place]
         assert 0 < seconds < 10
+        if path == "/metrics" and place in self.answers:
+            return 200, self._metrics()
         return self.answers.get(place, (0, "connection refused"))
+
+    def _metrics(self) -> str:
+        """As of kube-proxy 1.36: what it has not done yet has no line."""
+        name = 'kubeproxy_sync_proxy_rules_last_%stimestamp_seconds{ip_family="%s"} 1.7959051e+09\n'
+        lines = ["# TYPE kubeproxy_sync_proxy_rules_last_timestamp_seconds gauge\n"]
+        lines += [name % ("queued_", family) for family in ("IPv4", "IPv6")]
+        # IPv6 comes last.
+        lines += [name % ("", "IPv4")] if self.time >= self.programmed - 1.0 else []
+        lines += [name % ("", "IPv6")] if self.time >= self.programmed else []
+        return "".join(lines)
 
     def connect(self, address: str, port: int, seconds: float) -> tuple[str, str, int]:
         assert 0 < seconds < 10
@@ -268,6 +283,8 @@ class FakeNode(FakeSystem):
             "ip": self._unlinked,
             "nft": lambda: self._forgotten(line[3]),
         }
+        if line[0] not in ("systemctl", "nmcli"):
+            assert self.time >= self.programmed, "rules taken away before there were others: %s" % line
         error = effects[line[0]]()
         return (1, "", error) if error else (0, "", "")
 

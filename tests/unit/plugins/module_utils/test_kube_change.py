@@ -30,6 +30,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_record import (
     read_stored,
     write_stored,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_service import ACTIVE, Clock
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe_kube import observe_kube
 from tests.unit.plugins.fake_node import IPVS_MODULES, NODE, FakeNode
@@ -204,6 +205,22 @@ def test_a_kube_proxy_that_does_not_come_up_is_put_back(former: str, kind: str) 
     assert (node.read(STORED), observe_kube(node).stored) == (None, "")
 
 
+def test_one_that_ends_again_and_again_is_not_waited_for() -> None:
+    node = a_node()
+    node.broken.add(IPVS)
+    ends, former = node.clock_of_waits, node.starts
+
+    def sleep(seconds: float) -> None:
+        ends.sleep(seconds)
+        if (node.read(OWN) or "").count("ipvs"):
+            node.put(ACTIVE % node.unit, kind="symlink", target="again-%d" % node.time)
+
+    with pytest.raises(HostError, match="did not come up in the mode ipvs in 5 starts"):
+        change(node, to(IPVS), False, Clock(sleep, ends.now))
+    assert node.time < 10.0
+    assert (running(node), node.starts) == ((IPTABLES, []), former + 2)
+
+
 def test_what_cannot_be_put_back_is_said_and_tried_again_by_the_next_run() -> None:
     node = a_node()
     node.broken = {IPVS, IPTABLES}
@@ -361,6 +378,40 @@ def test_where_the_api_holds_the_configuration_no_unit_is_touched() -> None:
     assert outcome.removed != ()
     assert outcome.id == "", "there is nothing to give back"
     assert running_in_api(node) == (IPVS, ())
+
+
+@pytest.mark.parametrize("unit", ["k3s.service", ""])
+def test_nothing_is_taken_away_before_the_new_mode_has_programmed_the_kernel(unit: str) -> None:
+    node = FakeNode(IPTABLES, unit, config=[OWN])
+    want = to(IPVS) if unit else ProxyChange(IPVS, Place("kubeadm", "config_map"))
+    # It says at once that it is healthy.
+    node.programs = 20.0
+    if not unit:
+        node.start(IPVS)
+    outcome = do(node, want)
+    assert 20.0 <= node.time < 22.0
+    assert outcome.removed[0].startswith("chains of the mode iptables: ")
+
+
+@pytest.mark.parametrize("unit", ["k3s.service", ""])
+def test_one_that_does_not_program_the_kernel_does_not_come_up(unit: str) -> None:
+    node = FakeNode(IPTABLES, unit, config=[OWN])
+    want = to(IPVS) if unit else ProxyChange(IPVS, Place("kubeadm", "config_map"))
+    node.programs = 70.0
+    if not unit:
+        node.start(IPVS)
+    before = node.chains
+    with pytest.raises(HostError, match="has not programmed the kernel"):
+        do(node, want)
+    assert set(before.splitlines()) <= set(node.chains.splitlines())
+
+
+def test_a_mode_that_has_not_programmed_the_kernel_has_left_nothing_yet() -> None:
+    node = FakeNode(IPTABLES, unit="")
+    node.programs = 20.0
+    node.start(IPVS)
+    outcome = do(node, ProxyChange(IPVS, Place("kubeadm", "config_map")), check_mode=True)
+    assert (outcome.removed, node.time) == ((), 0.0)
 
 
 def running_in_api(node: FakeNode) -> tuple[str, tuple[object, ...]]:

@@ -170,11 +170,12 @@ def test_programs_that_are_missing_are_installed_or_named() -> None:
 
 def test_a_node_of_the_api() -> None:
     found = node("node1", **{"topology.kubernetes.io/zone": "a", "node-role.kubernetes.io/control-plane": ""})
-    assert node_info(found) == NodeInfo("node1", "a", "v1.34.2", True, False, True, ("192.0.2.1",))
+    assert node_info(found) == NodeInfo("node1", "a", "v1.34.2", True, False, False, True, ("192.0.2.1",))
     found["status"]["nodeInfo"]["kubeProxyVersion"] = "v1.33.1"
     found["status"]["conditions"] = []
     found["spec"]["unschedulable"] = True
-    assert node_info(found) == NodeInfo("node1", "a", "v1.33.1", False, True, True, ("192.0.2.1",))
+    found["metadata"]["annotations"] = {"netfleet.tcp/cordoned": "true"}
+    assert node_info(found) == NodeInfo("node1", "a", "v1.33.1", False, True, True, True, ("192.0.2.1",))
     with pytest.raises(InputError, match="not in the form of the API"):
         node_info({"metadata": {}})
 

@@ -272,6 +272,31 @@ def test_one_that_was_cordoned_before_stays_so(fleet: Fleet) -> None:
     assert fleet.cluster.objects["nodes", "node1"]["spec"]["unschedulable"] is True
 
 
+def test_a_node_that_a_killed_run_has_cordoned_is_visited_and_takes_pods_again(fleet: Fleet) -> None:
+    def killed(_want: Any) -> Any:
+        raise KeyboardInterrupt
+
+    plan = fleet.plan(mode="ipvs", cordon=True)
+    fleet.begin(plan)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(fleet.nodes["node1"], "change", killed)
+        # Killed: nothing runs after it.
+        patched.setattr(Switch, "_uncordon", lambda _self: None)
+        with pytest.raises(KeyboardInterrupt):
+            fleet.switch(plan, "node1", cordon=True)
+    assert fleet.cluster.objects["nodes", "node1"]["spec"]["unschedulable"] is True
+    # This run does not ask for it, and has nothing else to do there.
+    plan = fleet.plan(mode="iptables")
+    assert [(change.key, change.want, change.running) for change in plan.by_host["node1"].changes] == [
+        ("unschedulable", "absent", "true")
+    ]
+    fleet.begin(plan)
+    fleet.switch(plan, "node1")
+    fleet.finish(plan)
+    assert "unschedulable" not in fleet.cluster.objects["nodes", "node1"]["spec"]
+    assert fleet.plan(mode="iptables").waves == ()
+
+
 def test_a_node_on_which_the_clusters_own_set_fails_stays_with_ours(fleet: Fleet) -> None:
     plan = fleet.plan(mode="ipvs")
     fleet.begin(plan)
