@@ -45,7 +45,8 @@ class Seen:
 
     def __str__(self) -> str:
         failed = self.failed
-        span = f" within {failed[-1][0] - failed[0][0]:.1f} s" if failed else ""
+        by = ", ".join(f"{len(one['failed'])} from {name}" for name, one in sorted(self.new.items()) if one["failed"])
+        span = f" within {failed[-1][0] - failed[0][0]:.1f} s ({by})" if failed else ""
         held = [each for found in self.long.values() for each in found]
         longest = max((each["longest"] for each in held), default=0.0)
         return (

@@ -175,7 +175,9 @@ def without_proxy(cluster: Cluster) -> None:
             cluster.api.delete(f"{_CONFIG_MAPS}/{each['metadata']['name']}")
     cluster.on_each(
         f"systemctl disable --now {UNIT} 2> /dev/null; rm -rf {UNIT_FILE} {UNIT_FILE}.d {CONFIG} {KUBEADM};"
-        f" systemctl daemon-reload; {PROGRAM} --cleanup > /dev/null 2>&1 || true"
+        f" systemctl daemon-reload; {PROGRAM} --cleanup > /dev/null 2>&1;"
+        # It does not find those of IPv6 whose names the kernel has cut.
+        " for name in $(ipset list -n 2> /dev/null | grep ^KUBE-6-); do ipset destroy $name; done; true"
     )
 
 

@@ -33,8 +33,8 @@ def configuration(mode: str, kubeconfig: str, **more: Any) -> Object:
         "detectLocalMode": "ClusterCIDR",
         "metricsBindAddress": "127.0.0.1:10249",
         "healthzBindAddress": "0.0.0.0:10256",
-        # An emulated machine has one slow CPU, and to do all of it again takes half a minute; and what is not under test is
-        # left as it is.
+        # An emulated machine has one slow CPU, where doing all of it again takes half a minute; and what is not under
+        # test is left as it is.
         "conntrack": {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         "iptables": {"minSyncPeriod": "1s", "syncPeriod": "10m"},
         "ipvs": {"minSyncPeriod": "1s", "syncPeriod": "10m"},
