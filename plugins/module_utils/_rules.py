@@ -237,7 +237,7 @@ RULES: Tuple[Rule, ...] = (
     Rule(
         HOST_UNREACHABLE,
         "hosts could not be asked",
-        "Nothing is known of a host that cannot be reached. It may have drifted.",
+        "Nothing is known of a host that cannot be reached.",
     ),
     Rule(HOST_FAILED, "hosts could not be judged", "The check itself failed on the host."),
 )

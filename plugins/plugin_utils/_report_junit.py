@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A drift report as JUnit XML for a pipeline's test view (GitLab, Jenkins, actions that read JUnit). Pure.
+"""A report as JUnit XML for a pipeline's test view (GitLab, Jenkins, actions that read JUnit). Pure.
 
 A host is a suite; what was compared of one subject is a test case, named the same in each run, so that a reader of
 several runs sees what broke and what was mended. The layout satisfies the schemas of Ant and of Jenkins' xunit plugin:
@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Dict, List
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
-from ansible_collections.netfleet.tcp.plugins.module_utils._rules import SUBJECTS
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_groups as shared
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import FAILED, UNREACHABLE, HostState, Report
 
@@ -36,12 +35,14 @@ def render(report: Report) -> str:
 
 def _suite(number: int, host: HostState, findings: Sequence[Finding], report: Report) -> ET.Element:
     name = _text(host.name)
-    suite = ET.Element("testsuite", name=name, hostname=name, package="netfleet.tcp.drift", id=str(number), time="0")
+    suite = ET.Element(
+        "testsuite", name=name, hostname=name, package="netfleet.tcp.%s" % report.check, id=str(number), time="0"
+    )
     suite.set("timestamp", report.started[: len("2026-01-01T00:00:00")])
     properties = ET.SubElement(suite, "properties")
     for key, value in _properties(host, report):
         ET.SubElement(properties, "property", name=key, value=_text(value))
-    cases = [_case(name, subject, host, findings, report) for subject in _subjects(host, findings)]
+    cases = [_case(name, subject, host, findings, report) for subject in _subjects(host, findings, report)]
     suite.extend(cases)
     for word, tag in (("tests", ""), ("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(word, str(sum(1 for case in cases if not tag or case.find(tag) is not None)))
@@ -52,17 +53,22 @@ def _suite(number: int, host: HostState, findings: Sequence[Finding], report: Re
 
 
 def _properties(host: HostState, report: Report) -> Sequence[tuple[str, str]]:
-    found = [("status", host.status), ("profile", host.profile), ("kernel", host.kernel)]
+    found = [("status", report.kind.statuses[host.status]), ("profile", host.profile), ("kernel", host.kernel)]
     found += [("groups", " ".join(host.groups)), ("threshold", report.threshold), ("netfleet.tcp", report.version)]
-    found += [("checked %s" % subject, str(host.checked[subject])) for subject in SUBJECTS if subject in host.checked]
+    found += [
+        ("checked %s" % subject, str(host.checked[subject]))
+        for subject in report.kind.subjects
+        if subject in host.checked
+    ]
     return [(name, value) for name, value in found if value]
 
 
-def _subjects(host: HostState, findings: Sequence[Finding]) -> List[str]:
+def _subjects(host: HostState, findings: Sequence[Finding], report: Report) -> List[str]:
     """What was compared on the host; host itself (could it be asked?) always."""
     named = {_HOST} | {subject for subject, number in host.checked.items() if number}
     named |= {finding.subject for finding in findings}
-    return [subject for subject in SUBJECTS if subject in named] + sorted(named - set(SUBJECTS))
+    known = report.kind.subjects
+    return [subject for subject in known if subject in named] + sorted(named - set(known))
 
 
 def _case(suite: str, subject: str, host: HostState, findings: Sequence[Finding], report: Report) -> ET.Element:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A drift report as lines of text for people at a terminal, grouped by what is wrong rather than by host. Pure."""
+"""A report as lines of text for people at a terminal, grouped by what is wrong rather than by host. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
-from ansible_collections.netfleet.tcp.plugins.module_utils._rules import FILE_CHANGED, SUBJECTS
+from ansible_collections.netfleet.tcp.plugins.module_utils._rules import FILE_CHANGED
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_groups as shared
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import DRIFT, Report
 
@@ -54,12 +54,13 @@ def lines(report: Report) -> Iterator[Line]:
 def _title(report: Report) -> str:
     size, time = shared.count(len(report.hosts), "host"), shared.visible(report.finished)
     counts = "errors" if report.threshold == "error" else "%ss and worse" % report.threshold
-    return "Drift check of %s, %s; what counts: %s%s" % (size, time, counts, _only(report))
+    return "%s of %s, %s; what counts: %s%s" % (report.kind.check, size, time, counts, _only(report))
 
 
 def _only(report: Report) -> str:
-    some = [subject for subject in SUBJECTS if subject in report.subjects]
-    return "" if len(some) >= len(SUBJECTS) - 1 or not some else "; only %s" % ", ".join(some)
+    known = report.kind.subjects
+    some = [subject for subject in known if subject in report.subjects]
+    return "" if len(some) >= len(known) - 1 or not some else "; only %s" % ", ".join(some)
 
 
 def _aside(report: Report) -> str:

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULES, SEVERITIES, SUBJECTS
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_files import FILES
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_files import files
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import DRIFT_CHECK
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waivers import read_waivers
 from tools.shared import ROOT
 
@@ -39,7 +40,7 @@ def test_the_rules_are_those_of_the_code() -> None:
 
 def test_every_format_and_its_file_is_named() -> None:
     found = dict(re.findall(r"^\| `(\w+)` \| `(drift\.[\w.]+)` \|", text(), re.MULTILINE))
-    assert found == FILES
+    assert found == files(DRIFT_CHECK)
 
 
 def test_subjects_and_severities_are_named() -> None:

@@ -13,8 +13,8 @@ function valueGrid(fault) {
     return el('div', { class: differs ? 'differs' : '' }, el('dt', {}, term, differs && el('i', {}, ' differs')),
       el('dd', {}, value(fault[name])));
   };
-  return el('dl', { class: 'values' }, box('Intended', 'intended'), box('Running', 'running'),
-    box('After next boot', 'boot'));
+  return el('dl', { class: 'values' }, box(sentence(WORDS.intended), 'intended'), box(sentence(WORDS.running), 'running'),
+    WORDS.boot && box('After next boot', 'boot'));
 }
 
 function faultFacts(fault) {
