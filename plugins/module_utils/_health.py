@@ -95,6 +95,7 @@ def look(system: System, asked: Asked, sleep: Callable[[float], None] = time.sle
         ports=Ports(available, tally.most_used(available)),
         settings=settings,
         limits=(*limits, *said, *lacking, *partial, *tally.missing(), *unseen),
+        kernel=system.facts()["kernel"],
     )
 
 

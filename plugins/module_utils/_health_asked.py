@@ -10,12 +10,10 @@ from typing import Any, Collection, Dict, Iterator, List, Mapping, Optional
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._health import Asked
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import Sample
-from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import MEASURES
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_targets import RTT_TARGETS, TARGETS
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._peer_classes import PeerClasses
 
-# Milliseconds, where the user has such classes and gives no others.
-RTT_TARGETS = {"local": 5.0, "cloud": 50.0}
 _LONGEST, _MOST = 300, 100
 
 
@@ -32,13 +30,19 @@ def asked_from(given: Mapping[str, Any]) -> Asked:
     problems += _problems(given)
     rtt_targets = {name: target for name, target in RTT_TARGETS.items() if name in names}
     rtt_targets.update(_rtt_targets(given["rtt_targets"], names, problems))
-    targets = {**{name: measure.target for name, measure in MEASURES.items()}, **(given["targets"] or {})}
+    targets = {**TARGETS, **(given["targets"] or {})}
     for name, target in targets.items():
-        if not 0 < target < 100:
-            problems.append(Problem("targets.%s" % name, "%r is no target" % target, "a percentage between 0 and 100"))
+        if not 0 <= target < 100:
+            cure = "a percentage between 0 and 100, or 0 for none"
+            problems.append(Problem("targets.%s" % name, "%r is no target" % target, cure))
     if problems:
         raise InputError(problems)
-    return Asked(given["interval"], since, dict(peers), targets, rtt_targets, given["top"])
+    return Asked(given["interval"], since, dict(peers), _given(targets), _given(rtt_targets), given["top"])
+
+
+def _given(targets: Mapping[str, float]) -> Dict[str, float]:
+    """Those that there are: 0 stands for none."""
+    return {name: target for name, target in targets.items() if target}
 
 
 def _problems(given: Mapping[str, Any]) -> Iterator[Problem]:
@@ -69,7 +73,7 @@ def _rtt_targets(given: Mapping[str, Any], names: Collection[str], problems: Lis
         try:
             found[name] = float(value)
         except (TypeError, ValueError):
-            found[name] = 0.0
-        if not 0 < found[name] < math.inf:
-            problems.append(Problem(path, "%r is no time" % (value,), "milliseconds, above 0"))
+            found[name] = math.inf
+        if not 0 <= found[name] < math.inf:
+            problems.append(Problem(path, "%r is no time" % (value,), "milliseconds, or 0 for none"))
     return found

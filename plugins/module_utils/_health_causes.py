@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Likely causes of what is wrong with a host's TCP, as data: of each rule the first that applies. Pure.
 
+One that applies and explains but a part of what is wrong leaves the rest to those after it: then two are named.
+
 What a look must show is apart from what is said then, and both are apart from how findings are made (_health_findings).
 The figures of the conditions are ours.
 """
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
@@ -19,18 +21,25 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._health import (
     WINDOW_SCALING,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import NOT_MET, Health
+from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import MEASURES, bounds
 
 # Of its table, from which on connection tracking drops what is new, or soon will.
 _TRACKED_FULL = 0.95
+# Shares of what was sent again.
+_MOST, _A_PART = 0.5, 0.2
 
 
 @dataclass(frozen=True)
 class Cause:
-    """A likely cause. applies: to a look, and the key of the finding; because, cure: in words, for people."""
+    """A likely cause. applies: to a look, and the key of the finding; because, cure: in words, for people.
+
+    explains: whether it is cause enough for all that is wrong; none given: it is.
+    """
 
     applies: Callable[[Health, str], bool]
     because: str
     cure: str
+    explains: Optional[Callable[[Health, str], bool]] = None
 
 
 def _counted(health: Health, name: str) -> int:
@@ -80,9 +89,17 @@ def _lost_to_one_class(health: Health, _key: str) -> bool:
     return len(busy) > 1 and len(lossy) == 1
 
 
-def _spurious(health: Health, _key: str) -> bool:
-    resent = health.indicators["retransmission"].numerator
-    return 2 * _counted(health, "TcpExtTCPDSACKRecv") >= max(1, resent)
+def _spurious(health: Health) -> float:
+    """Which share of what was sent again had arrived already: the other end says so by DSACK."""
+    return _counted(health, "TcpExtTCPDSACKRecv") / max(1, health.indicators["retransmission"].numerator)
+
+
+def _nothing_else_is_lost(health: Health, _key: str) -> bool:
+    """Whether the target would be met, or might be, had what was not needed not been sent again."""
+    found = health.indicators["retransmission"]
+    lost = max(0, found.numerator - _counted(health, "TcpExtTCPDSACKRecv"))
+    low, _high = bounds(lost / MEASURES["retransmission"].spread)
+    return 100.0 * low * MEASURES["retransmission"].spread < (found.target or 0.0) * found.denominator
 
 
 def _way_is_long(health: Health, key: str) -> bool:
@@ -167,9 +184,16 @@ CAUSES: Dict[str, Tuple[Cause, ...]] = {
     ),
     rules.HEALTH_RETRANSMISSION: (
         Cause(
-            _spurious,
+            lambda health, _key: _spurious(health) >= _MOST,
             "most were not needed: packets came late or in another order, and were not lost",
             "look for several paths at a time, and for delays that change much",
+            _nothing_else_is_lost,
+        ),
+        Cause(
+            lambda health, _key: _A_PART <= _spurious(health) < _MOST,
+            "a part of them was not needed: packets came late or in another order",
+            "look for several paths at a time, and for delays that change much",
+            _nothing_else_is_lost,
         ),
         Cause(
             _lost_to_one_class,
@@ -257,6 +281,12 @@ CAUSES: Dict[str, Tuple[Cause, ...]] = {
 }
 
 
-def likely_cause(rule: str, health: Health, key: str) -> Cause:
-    """The first cause of a rule that applies; the last of each always does."""
-    return next(cause for cause in CAUSES[rule] if cause.applies(health, key))
+def likely_causes(rule: str, health: Health, key: str) -> Tuple[Cause, ...]:
+    """The first cause of a rule that applies, and after one that is not cause enough the next; the last always is."""
+    found = []
+    for cause in CAUSES[rule]:
+        if cause.applies(health, key):
+            found.append(cause)
+            if cause.explains is None or cause.explains(health, key):
+                break
+    return tuple(found)

@@ -11,12 +11,11 @@ from __future__ import annotations
 from typing import Iterator, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
-from ansible_collections.netfleet.tcp.plugins.module_utils._health_causes import likely_cause
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_causes import likely_causes
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import NOT_MET, Health, Indicator, Listener
 from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import MEASURES
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
 
-SUBJECT = "health"
 # Percent of the local ports to one other address from which on they are scarce. Ours.
 PORTS_SCARCE = 80.0
 _RULES = {
@@ -24,6 +23,14 @@ _RULES = {
     "server_success": rules.HEALTH_SERVER,
     "retransmission": rules.HEALTH_RETRANSMISSION,
     "syn_retransmission": rules.HEALTH_SYN,
+}
+# What each is about, of HEALTH_SUBJECTS.
+_SUBJECTS = {
+    **{rule: name for name, rule in _RULES.items()},
+    rules.HEALTH_RTT: "rtt",
+    rules.HEALTH_WINDOW_SCALE: "window_scale",
+    rules.HEALTH_PORTS: "ports",
+    rules.HEALTH_BACKLOG: "backlog",
 }
 
 
@@ -41,15 +48,15 @@ def findings(health: Health) -> Tuple[Finding, ...]:
 def _finding(
     health: Health, rule: str, key: str, severity: str, reason: str, intended: str = "", running: str = ""
 ) -> Finding:
-    cause = likely_cause(rule, health, key)
+    causes = likely_causes(rule, health, key)
     return Finding(
-        subject=SUBJECT,
+        subject=_SUBJECTS[rule],
         key=key,
         severity=severity,
-        reason="%s; likely because %s" % (reason, cause.because),
+        reason="%s; likely because %s" % (reason, "; and ".join(cause.because for cause in causes)),
         intended=intended or None,
         running=running or None,
-        cure=cause.cure,
+        cure="; ".join(cause.cure for cause in causes),
         rule=rule,
     )
 

@@ -64,6 +64,7 @@ class Rtt:
     """The smoothed RTT of the connections in use. low, high: between these the mean is, each with 95 % confidence.
 
     minimum_p50: the median of the lowest RTT that each connection has seen, which is that of the way without queues.
+    deviation: the standard deviation, by which the RTTs of several hosts can be told as one.
     """
 
     connections: int = 0
@@ -75,6 +76,7 @@ class Rtt:
     high: Optional[float] = None
     target: Optional[float] = None
     verdict: str = ""
+    deviation: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,8 @@ class Sockets:
 class Health:
     """A look at a host's TCP.
 
-    settings: the values of sysctl keys by which causes are told. limits: what could not be looked at.
+    settings: the values of sysctl keys by which causes are told. limits: what could not be looked at. kernel: its
+    release.
     """
 
     sample: Sample
@@ -193,3 +196,4 @@ class Health:
     ports: Ports
     settings: Dict[str, str] = field(default_factory=dict)
     limits: Tuple[str, ...] = ()
+    kernel: str = ""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._counters import COUNTED_BY, Counts, counts_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
@@ -27,7 +27,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import 
     Rtt,
     Sample,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._socket_tally import Z
+from ansible_collections.netfleet.tcp.plugins.module_utils._socket_tally import Z, mean_bounds
 
 # Of none seen, with 95 % confidence no more than so many are to be expected: -ln(0.05).
 _NONE_SEEN = 2.9957
@@ -63,7 +63,7 @@ class Measure:
     text: its numerator and denominator in words. bad, of: what there is of it that failed, and of what; success: what
     is told is the share of the others, which has to be above the target, and else that of the failed, below it. needs:
     fields of Counts, without which it says nothing. spread: how many come together, by which a sample tells so much
-    less. target: that of users who give none, in percent.
+    less.
     """
 
     text: str
@@ -72,7 +72,6 @@ class Measure:
     needs: Tuple[str, ...]
     success: bool
     spread: float
-    target: float
 
 
 # A loss takes several segments of a window with it; a SYN that gets no answer is sent, and dropped, several times.
@@ -85,7 +84,6 @@ MEASURES: Dict[str, Measure] = {
         ("opened", "failed"),
         True,
         1.0,
-        99.9,
     ),
     "server_success": Measure(
         "%d of %d connections to here were accepted",
@@ -94,7 +92,6 @@ MEASURES: Dict[str, Measure] = {
         ("accepted", "dropped"),
         True,
         4.0,
-        99.9,
     ),
     "retransmission": Measure(
         "%d of %d data segments were retransmissions",
@@ -103,7 +100,6 @@ MEASURES: Dict[str, Measure] = {
         ("segments", "retransmitted", "syn_retransmitted"),
         False,
         10.0,
-        0.5,
     ),
     "syn_retransmission": Measure(
         "%d SYNs were sent again, for %d connections opened and accepted",
@@ -112,7 +108,6 @@ MEASURES: Dict[str, Measure] = {
         ("syn_retransmitted", "opened", "accepted"),
         False,
         4.0,
-        2.0,
     ),
 }
 
@@ -179,6 +174,19 @@ def judged(low: Optional[float], high: Optional[float], allowed: Optional[float]
     if low is None or high is None:
         return NOT_ENOUGH
     return MET if high < allowed else NOT_MET if low >= allowed else NOT_ENOUGH
+
+
+def pooled_rtt(rtts: Sequence[Rtt]) -> Rtt:
+    """The RTT over several hosts: of all their connections as one sample. Percentiles of it are not to be had."""
+    known = [(rtt.connections, rtt.mean, rtt.deviation or 0.0) for rtt in rtts if rtt.mean is not None]
+    size = sum(number for number, _mean, _deviation in known)
+    if not size:
+        return Rtt()
+    mean = sum(number * one for number, one, _deviation in known) / size
+    squares = sum((number - 1) * own**2 + number * (one - mean) ** 2 for number, one, own in known)
+    deviation = math.sqrt(squares / (size - 1)) if size > 1 else None
+    low, high = mean_bounds(size, mean, deviation)
+    return Rtt(size, round(mean, 3), low=low, high=high, deviation=deviation)
 
 
 def judged_rtt(rtt: Rtt, target: Optional[float]) -> Rtt:

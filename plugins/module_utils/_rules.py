@@ -51,10 +51,23 @@ HEALTH_RTT = "health-rtt"
 HEALTH_WINDOW_SCALE = "health-window-scale"
 HEALTH_PORTS = "health-ports"
 HEALTH_BACKLOG = "health-backlog"
+HEALTH_LIMIT = "health-limit"
 
 SEVERITIES = ("note", "warning", "error")
 # What --tags selects, and the columns of a report's map. The subject host stands for the host as a whole.
 SUBJECTS = ("sysctl", "congestion_control", "module", "qdisc", "route", "file", "owner", "tunnel", "kube_proxy", "host")
+# The same of a look at TCP's health.
+HEALTH_SUBJECTS = (
+    "client_success",
+    "server_success",
+    "retransmission",
+    "syn_retransmission",
+    "rtt",
+    "window_scale",
+    "ports",
+    "backlog",
+    "host",
+)
 
 
 @dataclass(frozen=True)
@@ -280,6 +293,11 @@ HEALTH_RULES: Tuple[Rule, ...] = (
         HEALTH_BACKLOG,
         "a listener's queue is full",
         "As many connections as may wait to be accepted do. Further ones are dropped, and tried again after a second.",
+    ),
+    Rule(
+        HEALTH_LIMIT,
+        "something could not be looked at",
+        "The kernel does not tell it, or not to this user; or what was counted before cannot be compared with.",
     ),
 )
 

@@ -14,7 +14,7 @@ import socket
 import struct
 from array import array
 from itertools import count
-from typing import Collection, Dict, Iterator, List, Sequence, Tuple
+from typing import Collection, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._counters import IDLE
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import (
@@ -74,7 +74,8 @@ _PADDING = bytes(12)
 _MOST_PAIRS = 100_000
 # Of a normal distribution: 95 % are below its mean and so many deviations.
 Z = 1.6449
-_FEWEST_CONNECTIONS = 5
+# Of which a mean has bounds.
+FEWEST_CONNECTIONS = 5
 
 
 class _ClassTally:
@@ -297,17 +298,13 @@ def _address(family: int, address: bytes) -> str:
 
 
 def _rtt(rtts: "array[int]", lowest: "array[int]") -> Rtt:
-    """Of RTTs in microseconds. Too few give no bounds: what these would be is no more than a guess."""
+    """Of RTTs in microseconds."""
     size = len(rtts)
     if not size:
         return Rtt()
     mean = sum(rtts) / size
-    low = high = None
-    if size >= _FEWEST_CONNECTIONS:
-        deviation = math.sqrt(sum((rtt - mean) ** 2 for rtt in rtts) / (size - 1))
-        # Of Student's distribution, by the first term of its expansion.
-        margin = Z * (1 + (Z * Z + 1) / (4 * (size - 1))) * deviation / math.sqrt(size)
-        low, high = _milliseconds(max(0.0, mean - margin)), _milliseconds(mean + margin)
+    deviation = math.sqrt(sum((rtt - mean) ** 2 for rtt in rtts) / (size - 1)) / 1000.0 if size > 1 else None
+    low, high = mean_bounds(size, mean / 1000.0, deviation)
     ordered = sorted(rtts)
     return Rtt(
         connections=size,
@@ -317,7 +314,20 @@ def _rtt(rtts: "array[int]", lowest: "array[int]") -> Rtt:
         minimum_p50=_milliseconds(_percentile(sorted(lowest), 50)) if lowest else None,
         low=low,
         high=high,
+        deviation=None if deviation is None else round(deviation, 6),
     )
+
+
+def mean_bounds(size: int, mean: float, deviation: Optional[float]) -> Tuple[Optional[float], Optional[float]]:
+    """Between which a mean is, each with 95 % confidence, in its own unit; deviation: that of the sample.
+
+    Too few give none: what these would be is no more than a guess.
+    """
+    if size < FEWEST_CONNECTIONS or deviation is None:
+        return None, None
+    # Of Student's distribution, by the first term of its expansion.
+    margin = Z * (1 + (Z * Z + 1) / (4 * (size - 1))) * deviation / math.sqrt(size)
+    return round(max(0.0, mean - margin), 3), round(mean + margin, 3)
 
 
 def _percentile(ordered: Sequence[int], percent: int) -> int:

@@ -45,7 +45,7 @@ options:
     type: dict
     default: {}
   targets:
-    description: What is to be met, in percent.
+    description: What is to be met, in percent; V(0) for none.
     type: dict
     default: {}
     suboptions:
@@ -67,7 +67,7 @@ options:
         default: 2.0
   rtt_targets:
     description:
-      - By class of peers, milliseconds below which the mean RTT is to be. C(other) can have one too.
+      - By class of peers, milliseconds below which the mean RTT is to be; V(0) for none. C(other) can have one too.
       - For classes of the names C(local) and C(cloud), V(5) and V(50) where nothing else is given.
     type: dict
     default: {}
@@ -171,8 +171,9 @@ sockets:
           with data to send, of which C(receive_window_limited) by the peer and C(send_buffer_limited) by the own
           buffer; how many are C(without_window_scale).
         - C(rtt) is that of the C(connections) that have one and sent and received within a minute, in milliseconds -
-          C(mean), with its bounds C(low) and C(high) of 95 % confidence (null of less than five), C(p50), C(p95),
-          and C(minimum_p50), the median of their lowest; C(target) and C(verdict) as in RV(indicators).
+          C(mean), with its bounds C(low) and C(high) of 95 % confidence (null of less than five) and its standard
+          C(deviation), C(p50), C(p95), and C(minimum_p50), the median of their lowest; C(target) and C(verdict) as in
+          RV(indicators).
       returned: success
       type: dict
     retransmitting:
@@ -219,6 +220,10 @@ findings:
   returned: success
   type: list
   elements: dict
+kernel:
+  description: The release of the kernel.
+  returned: success
+  type: str
 limits:
   description: What could not be looked at, and why.
   returned: success
@@ -232,18 +237,14 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._exit import run_modu
 from ansible_collections.netfleet.tcp.plugins.module_utils._health import look
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_asked import asked_from
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_findings import findings
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_targets import TARGETS
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
 
 
 def main() -> None:
     """Specification, look, findings, exit."""
-    targets = dict(
-        client_success=dict(type="float", default=99.9),
-        server_success=dict(type="float", default=99.9),
-        retransmission=dict(type="float", default=0.5),
-        syn_retransmission=dict(type="float", default=2.0),
-    )
+    targets = {name: dict(type="float", default=target) for name, target in TARGETS.items()}
     module = AnsibleModule(
         argument_spec=dict(
             interval=dict(type="float", default=0),

@@ -213,6 +213,9 @@ def test_what_is_asked_for_is_read_from_the_users_words() -> None:
     assert asked.rtt_targets == {"local": 5.0}, "without that of a class that there is not"
     given = {**GIVEN, "peers": {"local": [], "tunnel": []}, "rtt_targets": {"tunnel": 80, "other": "200"}}
     assert asked_from(given).rtt_targets == {"local": 5.0, "tunnel": 80.0, "other": 200.0}
+    given = {**GIVEN, "targets": {"retransmission": 0.0}, "peers": {"cloud": []}, "rtt_targets": {"cloud": 0}}
+    assert "retransmission" not in asked_from(given).targets, "0 is none"
+    assert asked_from(given).rtt_targets == {}
     first = Sample("b", "n", 1.0, {"TcpActiveOpens": 1})
     assert asked_from({**GIVEN, "since": to_wire(first)}).since == first
     assert replace(asked, interval=0.0).since is None
@@ -230,9 +233,9 @@ def test_what_is_asked_for_is_read_from_the_users_words() -> None:
         ({"since": {"boot": "b", "netns": "n", "uptime": 1.0, "counters": {}, "more": 1}}, "since"),
         ({"peers": {"local": ["nonsense"]}}, "peers.local[0]"),
         ({"targets": {"client_success": 100.0}}, "targets.client_success"),
-        ({"targets": {"retransmission": 0.0}}, "targets.retransmission"),
+        ({"targets": {"retransmission": -0.1}}, "targets.retransmission"),
         ({"rtt_targets": {"local": "fast"}}, "rtt_targets.local"),
-        ({"rtt_targets": {"local": 0}}, "rtt_targets.local"),
+        ({"rtt_targets": {"local": -1}}, "rtt_targets.local"),
         ({"rtt_targets": {"locl": 5}}, "rtt_targets.locl"),
         ({"top": 0}, "top"),
         ({"top": 101}, "top"),

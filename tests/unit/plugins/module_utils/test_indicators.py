@@ -19,15 +19,14 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import 
     Indicator,
     Sample,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_targets import TARGETS
 from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import (
-    MEASURES,
     bounds,
     counted_between,
     fast_open,
     indicators,
 )
 
-TARGETS = {name: measure.target for name, measure in MEASURES.items()}
 NOTHING = {
     "TcpActiveOpens": 0,
     "TcpPassiveOpens": 0,
