@@ -63,7 +63,7 @@ class Measure:
     text: its numerator and denominator in words. bad, of: what there is of it that failed, and of what; success: what
     is told is the share of the others, which has to be above the target, and else that of the failed, below it. needs:
     fields of Counts, without which it says nothing. spread: how many come together, by which a sample tells so much
-    less.
+    less. part: whether what failed is a part of the whole, of which there cannot be more than 100 %.
     """
 
     text: str
@@ -72,6 +72,7 @@ class Measure:
     needs: Tuple[str, ...]
     success: bool
     spread: float
+    part: bool = True
 
 
 # A loss takes several segments of a window with it; a SYN that gets no answer is sent, and dropped, several times.
@@ -108,6 +109,7 @@ MEASURES: Dict[str, Measure] = {
         ("syn_retransmitted", "opened", "accepted"),
         False,
         4.0,
+        part=False,
     ),
 }
 
@@ -153,6 +155,7 @@ def _indicator(measure: Measure, counts: Counts, target: Optional[float]) -> Ind
         return Indicator(0 if measure.success else bad, 0, None, None, None, target, needed, verdict)
     low, high = (100.0 * bound * measure.spread / of for bound in bounds(bad / measure.spread))
     percent = 100.0 * bad / of
+    high = min(high, 100.0) if measure.part else high
     verdict = judged(low, high, allowed)
     if measure.success:
         low, high, percent, bad = max(0.0, 100.0 - high), 100.0 - low, 100.0 - percent, of - bad

@@ -10,7 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, Tuple
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULES, SUBJECTS, Rule
+from ansible_collections.netfleet.tcp.plugins.module_utils._rules import (
+    DECLARATION,
+    HEALTH_RULES,
+    HEALTH_SUBJECTS,
+    HOST_FAILED,
+    HOST_UNREACHABLE,
+    RULE_INDEX,
+    RULES,
+    SUBJECTS,
+    WAIVER_EXPIRED,
+    Rule,
+)
 
 # What became of a host, whatever the kind. NOT_ENOUGH: it was asked, and there is too little to judge it by.
 IN_STEP = "in_step"
@@ -66,7 +77,27 @@ DRIFT_CHECK = Kind(
     statuses={name: name for name in (IN_STEP, DRIFT, UNREACHABLE, FAILED)},
     may="have drifted",
 )
-KINDS: Dict[str, Kind] = {kind.name: kind for kind in (DRIFT_CHECK,)}
+HEALTH_CHECK = Kind(
+    name="health",
+    title="TCP health",
+    within="within targets",
+    outside="outside targets",
+    counts="outside",
+    subjects=HEALTH_SUBJECTS,
+    rules=(*HEALTH_RULES, *(RULE_INDEX[name] for name in (DECLARATION, WAIVER_EXPIRED, HOST_UNREACHABLE, HOST_FAILED))),
+    statuses={
+        IN_STEP: "within",
+        DRIFT: "outside",
+        NOT_ENOUGH: NOT_ENOUGH,
+        UNREACHABLE: UNREACHABLE,
+        FAILED: FAILED,
+    },
+    few="with too little traffic to judge",
+    may="be outside targets",
+    files=False,
+    values=("target", "measured", ""),
+)
+KINDS: Dict[str, Kind] = {kind.name: kind for kind in (DRIFT_CHECK, HEALTH_CHECK)}
 _OF_SUBJECT = {subject: kind for kind in reversed(tuple(KINDS.values())) for subject in kind.subjects}
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Dict, List, Optional
 
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_groups as shared
+from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_measures as measures
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import Report
 
 # GitHub refuses a comment of more than 65,536 characters.
@@ -59,6 +60,7 @@ def render(report: Report) -> str:
     """The report as Markdown of at most LONGEST characters; a last line says what was left out, if anything was."""
     page = _Page("### %s: %s\n\n%s\n\n" % (report.kind.title, shared.summary(report), _facts(report)))
     groups = shared.grouped(shared.unasked(report)) + shared.grouped(shared.drift(report))
+    page.section(_measures_head(), list(_measures(report)), "\n", "line of groups")
     rows, head = list(_rows(groups, report)), _head(report)
     page.section(head, rows[:_MOST_ROWS], "\n", "row")
     page.section("", list(_waived(report)), "\n", "waiver")
@@ -81,6 +83,18 @@ def _facts(report: Report) -> str:
         counts = (len(report.comparison.new), len(report.comparison.gone), len(report.comparison.still))
         facts += " Since %s: **%d new**, %d gone, %d still there." % (code(report.comparison.earlier), *counts)
     return facts
+
+
+def _measures_head() -> str:
+    return "| %s |\n%s|\n" % (" | ".join(measures.HEAD), "|---" * len(measures.HEAD))
+
+
+def _measures(report: Report) -> Iterator[str]:
+    """A row for each indicator of each group; one that is outside its target is bold."""
+    for each, row in zip(report.groups, measures.rows(report), strict=True):
+        group, label, measured, target, verdict, hosts = row
+        said = "**%s**" % verdict if measures.is_outside(each) else verdict
+        yield "| %s |\n" % " | ".join((code(group), prose(label), code(measured), code(target), said, code(hosts)))
 
 
 def _head(report: Report) -> str:

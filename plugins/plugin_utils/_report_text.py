@@ -11,6 +11,7 @@ from typing import List, Tuple
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import FILE_CHANGED
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_groups as shared
+from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_measures as measures
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import DRIFT, Report
 
 Line = Tuple[str, str]
@@ -36,12 +37,15 @@ def render(report: Report) -> str:
 def lines(report: Report) -> Iterator[Line]:
     """(style, line) of the report; style is one of title, changed, ok, failed, plain. One line where all is well."""
     drift, unasked = shared.drift(report), shared.unasked(report)
-    if not drift and not unasked and not report.by_status(DRIFT):
+    if not drift and not unasked and not report.by_status(DRIFT) and not any(map(measures.is_outside, report.groups)):
+        yield from _measures(report)
+        yield from [("plain", "")] if report.groups else []
         yield "ok", shared.clip(shared.summary(report) + _aside(report), _WIDTH)
         yield from _waived(report)
         yield from _comparison(report)
         return
     yield "title", shared.clip(_title(report), _WIDTH)
+    yield from _measures(report)
     yield from _topics(unasked, report)
     yield from _topics(drift, report)
     yield from _waived(report)
@@ -49,6 +53,20 @@ def lines(report: Report) -> Iterator[Line]:
     yield from _notes(report)
     yield "plain", ""
     yield "failed", shared.summary(report)
+
+
+def _measures(report: Report) -> Iterator[Line]:
+    """A line for each indicator of each group, in columns."""
+    if not report.groups:
+        return
+    rows = [tuple(shared.visible(cell) for cell in row) for row in measures.rows(report)]
+    widths = [max(len(row[column]) for row in (measures.HEAD, *rows)) for column in range(len(measures.HEAD))]
+    styles = [
+        "failed" if measures.is_outside(each) else "ok" if measures.is_met(each) else "plain" for each in report.groups
+    ]
+    yield "plain", ""
+    for style, row in zip(("title", *styles), (measures.HEAD, *rows), strict=True):
+        yield style, "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _title(report: Report) -> str:
