@@ -42,11 +42,11 @@ options:
     default: true
   peers:
     description:
-      - Classes of peers, each with its prefixes, as O(netfleet.tcp.tcp_health_info#module:peers). They come beside those
-        that the inventory tells by itself.
-      - Hosts of the profiles C(local) and C(cloud) have a class of the profile's name with private addresses. Networks of
-        C(wireguard_links_topologies) are the class C(tunnel), and so are the prefixes of C(wireguard_links_sites), but
-        for the host's own site, where it is known which that is.
+      - Classes of peers, each with its prefixes, as O(netfleet.tcp.tcp_health_info#module:peers). They come beside
+        those that the inventory tells by itself.
+      - Hosts of the profiles C(local) and C(cloud) have a class of the profile's name with private addresses. Networks
+        of C(wireguard_links_topologies) are the class C(tunnel), and so are the prefixes of C(wireguard_links_sites),
+        but for the host's own site, where it is known which that is.
     type: dict
     default: {}
   targets:

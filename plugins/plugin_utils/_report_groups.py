@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import NOT_ENOUGH as NOT_ENOUGH_TRAFFIC
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import (
     DRIFT,
@@ -193,7 +194,10 @@ def summary(report: Report) -> str:
     """The outcome in one clause: how many hosts are in step, drifted, could not be asked."""
     kind, few = report.kind, len(report.by_status(NOT_ENOUGH))
     lost = len(report.by_status(UNREACHABLE)) + len(report.by_status(FAILED))
-    said = ["%d of %d hosts %s" % (len(report.by_status(IN_STEP)), len(report.hosts), kind.within)]
+    within = {host.name for host in report.by_status(IN_STEP)}
+    in_part = len({entry.host for entry in report.measures if entry.verdict == NOT_ENOUGH_TRAFFIC} & within)
+    said = ["%d of %d hosts %s" % (len(within), len(report.hosts), kind.within)]
+    said[0] += " (%d in part: too little traffic for the rest)" % in_part if in_part else ""
     said += ["%d %s" % (len(report.by_status(DRIFT)), kind.outside)]
     said += ["%d %s" % (few, kind.few)] if few else []
     return ", ".join([*said, "%d could not be asked" % lost])

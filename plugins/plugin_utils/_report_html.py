@@ -19,12 +19,14 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULE_INDEX
+from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_measures as measures
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import (
     DRIFT,
     FAILED,
     IN_STEP,
     NOT_ENOUGH,
     UNREACHABLE,
+    Measure,
     Report,
     identity,
 )
@@ -40,6 +42,7 @@ SCRIPTS = (
     "virtual.js",
     "head.js",
     "filters.js",
+    "measures.js",
     "map.js",
     "cards.js",
     "faults.js",
@@ -100,7 +103,7 @@ def _words(kind: Kind) -> Dict[str, str]:
     intended, running, boot = kind.values
     runs = "runs" if running == "running" else running
     words = {"intended": intended, "running": running, "runs": runs, "boot": boot}
-    return {"check": kind.name, "counts": kind.counts, "may": kind.may, **words}
+    return {"check": kind.name, "counts": kind.counts, "may": kind.may, "differs": kind.differs, **words}
 
 
 def _status_words(kind: Kind) -> Dict[str, str]:
@@ -179,7 +182,27 @@ def page_data(report: Report) -> Dict[str, Any]:
             "host": [row[0] for row in rows],
             "change": "".join(row[2] for row in rows),
         },
+        "measures": _measures(report, texts, hosts.rows),
         "texts": [visible(text) for text in texts.rows],
+    }
+
+
+def _measures(report: Report, texts: _Texts, names: List[str]) -> Dict[str, Any]:
+    """What was measured, in words: on groups as rows below a head, and on each host; few: subjects by host."""
+
+    def row(measure: Measure, cells: Iterable[str]) -> List[Any]:
+        return [measures.tone(measure), *(texts.of(cell) for cell in cells)]
+
+    by_host: Dict[str, List[Any]] = {name: [] for name in names}
+    for each in report.measures:
+        cells = (measures.label(each), measures.measured(each), measures.target(each), measures.verdict(each))
+        by_host[each.host].append(row(each, cells))
+    unsure = measures.unsure(report)
+    return {
+        "head": list(measures.HEAD),
+        "groups": [row(each, cells) for each, cells in zip(report.groups, measures.rows(report), strict=True)],
+        "hosts": list(by_host.values()) if report.measures else [],
+        "few": [unsure.get(name, []) for name in names] if unsure else [],
     }
 
 

@@ -3,7 +3,8 @@
 """A report as JUnit XML for a pipeline's test view (GitLab, Jenkins, actions that read JUnit). Pure.
 
 A host is a suite; what was compared of one subject is a test case, named the same in each run, so that a reader of
-several runs sees what broke and what was mended. The layout satisfies the schemas of Ant and of Jenkins' xunit plugin:
+several runs sees what broke and what was mended. What was measured is a case each, skipped where there is too little to
+judge, and a group is a suite too. The layout satisfies the schemas of Ant and of Jenkins' xunit plugin:
 hence the empty elements and the time of day without a zone.
 """
 
@@ -70,7 +71,7 @@ def _of(measure: Measure, findings: Sequence[Finding]) -> List[Finding]:
 def _group_suite(number: int, group: str, report: Report) -> ET.Element:
     """A suite for a group: what its hosts come to together."""
     name = _text("group %s" % group)
-    suite = ET.Element("testsuite", name=name, hostname="", package="netfleet.tcp.%s" % report.check, id=str(number))
+    suite = ET.Element("testsuite", name=name, hostname=name, package="netfleet.tcp.%s" % report.check, id=str(number))
     suite.set("time", "0")
     ET.SubElement(suite, "properties")
     cases = []

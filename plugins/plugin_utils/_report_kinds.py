@@ -40,6 +40,7 @@ class Kind:
     a host with too little to judge; empty where there is no such thing. may: what may have happened to a host of which
     nothing is known. statuses: as the JSON report calls them. values: what a finding's intended, running and boot are
     called; empty where there is none. files: whether findings are about files of the host.
+    differs: what is said of a value that is not the intended one.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Kind:
     few: str = ""
     may: str = ""
     files: bool = True
+    differs: str = "differs"
     values: Tuple[str, str, str] = ("intended", "running", "next boot")
 
     @property
@@ -95,6 +97,7 @@ HEALTH_CHECK = Kind(
     few="with too little traffic to judge",
     may="be outside targets",
     files=False,
+    differs="outside",
     values=("target", "measured", ""),
 )
 KINDS: Dict[str, Kind] = {kind.name: kind for kind in (DRIFT_CHECK, HEALTH_CHECK)}

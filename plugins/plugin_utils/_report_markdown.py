@@ -93,8 +93,8 @@ def _measures(report: Report) -> Iterator[str]:
     """A row for each indicator of each group; one that is outside its target is bold."""
     for each, row in zip(report.groups, measures.rows(report), strict=True):
         group, label, measured, target, verdict, hosts = row
-        said = "**%s**" % verdict if measures.is_outside(each) else verdict
-        yield "| %s |\n" % " | ".join((code(group), prose(label), code(measured), code(target), said, code(hosts)))
+        said = "**%s**" % verdict if measures.tone(each) == measures.OUTSIDE else verdict
+        yield "| %s |\n" % " | ".join((code(group), prose(label), prose(measured), prose(target), said, code(hosts)))
 
 
 def _head(report: Report) -> str:

@@ -11,6 +11,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import GroupM
 
 NONE = "-"
 HEAD = ("group", "indicator", "measured", "target", "verdict", "hosts")
+OUTSIDE, WITHIN, FEW, PLAIN = "outside", "within", "few", "plain"
 _MOST_NAMES = 3
 _SHORT = {NOT_ENOUGH: "not enough"}
 
@@ -18,16 +19,19 @@ _SHORT = {NOT_ENOUGH: "not enough"}
 def label(measure: Measure) -> str:
     """What was measured: client success, RTT to cloud."""
     if measure.subject == measure.key:
-        return measure.subject.replace("_", " ")
+        return measure.subject.replace("_", " ").replace("syn ", "SYN ")
     return "RTT to %s" % measure.key
 
 
 def measured(measure: Measure) -> str:
-    """The value with its bounds and the size of the sample."""
+    """The value with its bounds and the size of the sample; where that is too small, how much would do."""
+    needed = ""
+    if measure.verdict == NOT_ENOUGH and measure.size < measure.needed:
+        needed = " (%d needed)" % measure.needed
     if measure.value is None:
-        return "no %s" % measure.things if measure.things else NONE
+        return "nothing" + needed
     bounds = "" if measure.low is None or measure.high is None else " (%s to %s)" % (_n(measure.low), _n(measure.high))
-    return "%s %s%s of %d %s" % (_n(measure.value), measure.unit, bounds, measure.size, measure.things)
+    return "%s %s%s of %d%s" % (_n(measure.value), measure.unit, bounds, measure.size, needed)
 
 
 def target(measure: Measure) -> str:
@@ -38,29 +42,30 @@ def target(measure: Measure) -> str:
 
 
 def verdict(measure: Measure) -> str:
-    """The verdict; where there is too little, how much would do."""
-    if measure.verdict == NOT_ENOUGH and measure.size < measure.needed:
-        return "%s (%d needed)" % (NOT_ENOUGH, measure.needed)
-    return measure.verdict or NONE
+    """The verdict; without a target there is none. Of a group it may be another one than of some of its hosts."""
+    whole = isinstance(measure, GroupMeasure) and measure.outside and measure.verdict != NOT_MET
+    return (measure.verdict or NONE) + (" as a whole" if whole else "")
+
+
+def tone(measure: Measure) -> str:
+    """How it shows: outside (a group also where one of its hosts is), met, few, or plain."""
+    if measure.verdict == NOT_MET or (isinstance(measure, GroupMeasure) and measure.outside):
+        return OUTSIDE
+    return {MET: WITHIN, NOT_ENOUGH: FEW}.get(measure.verdict, PLAIN)
 
 
 def hosts(measure: GroupMeasure) -> str:
     """How many hosts have which verdict, and who is outside."""
-    said = ["%d %s" % (count, _SHORT.get(word, word) or "no target") for word, count in measure.verdicts.items()]
-    names = ", ".join(measure.outside[:_MOST_NAMES])
-    more = len(measure.outside) - _MOST_NAMES
-    outside = ": %s%s" % (names, " and %d more" % more if more > 0 else "") if names else ""
-    return ", ".join(said) + outside
-
-
-def is_outside(measure: GroupMeasure) -> bool:
-    """Whether the group as a whole, or a host of it, is outside its target."""
-    return measure.verdict == NOT_MET or bool(measure.outside)
-
-
-def is_met(measure: GroupMeasure) -> bool:
-    """Whether it is met, and no host is outside."""
-    return measure.verdict == MET and not measure.outside
+    said = [
+        "%d %s" % (count, _SHORT.get(word, word) or "without target")
+        for word, count in measure.verdicts.items()
+        if word != NOT_MET
+    ]
+    if measure.outside:
+        more = len(measure.outside) - _MOST_NAMES
+        names = ", ".join(measure.outside[:_MOST_NAMES]) + (" and %d more" % more if more > 0 else "")
+        said.insert(0, "%d not met (%s)" % (len(measure.outside), names))
+    return ", ".join(said)
 
 
 def rows(report: Report) -> List[Tuple[str, ...]]:

@@ -26,6 +26,9 @@ _MOST_VARIANTS = 5
 _MOST_SHORT = 10
 _SHORT_VALUE = 14
 _MOST_NAMED = 4
+# A table is worth more than a line that fits.
+_LONGEST_GROUP, _WIDEST = 20, 160
+_TONES = {measures.OUTSIDE: "failed", measures.WITHIN: "ok"}
 _STYLES = {"error": "failed", "warning": "changed", "note": "plain"}
 
 
@@ -37,7 +40,7 @@ def render(report: Report) -> str:
 def lines(report: Report) -> Iterator[Line]:
     """(style, line) of the report; style is one of title, changed, ok, failed, plain. One line where all is well."""
     drift, unasked = shared.drift(report), shared.unasked(report)
-    if not drift and not unasked and not report.by_status(DRIFT) and not any(map(measures.is_outside, report.groups)):
+    if not drift and not unasked and not report.by_status(DRIFT) and not _groups_outside(report):
         yield from _measures(report)
         yield from [("plain", "")] if report.groups else []
         yield "ok", shared.clip(shared.summary(report) + _aside(report), _WIDTH)
@@ -55,18 +58,22 @@ def lines(report: Report) -> Iterator[Line]:
     yield "failed", shared.summary(report)
 
 
+def _groups_outside(report: Report) -> bool:
+    return any(measures.tone(each) == measures.OUTSIDE for each in report.groups)
+
+
 def _measures(report: Report) -> Iterator[Line]:
     """A line for each indicator of each group, in columns."""
     if not report.groups:
         return
-    rows = [tuple(shared.visible(cell) for cell in row) for row in measures.rows(report)]
+    rows = [tuple(map(shared.visible, row)) for row in measures.rows(report)]
+    rows = [(shared.clip(group, _LONGEST_GROUP), *cells) for group, *cells in rows]
     widths = [max(len(row[column]) for row in (measures.HEAD, *rows)) for column in range(len(measures.HEAD))]
-    styles = [
-        "failed" if measures.is_outside(each) else "ok" if measures.is_met(each) else "plain" for each in report.groups
-    ]
+    styles = [_TONES.get(measures.tone(each), "plain") for each in report.groups]
     yield "plain", ""
     for style, row in zip(("title", *styles), (measures.HEAD, *rows), strict=True):
-        yield style, "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield style, shared.clip(line, _WIDEST)
 
 
 def _title(report: Report) -> str:

@@ -10,7 +10,7 @@ function valueGrid(fault) {
   if (fault.intended === null && fault.running === null && fault.boot === null) return null;
   const box = (term, name) => {
     const differs = fault.differs[name];
-    return el('div', { class: differs ? 'differs' : '' }, el('dt', {}, term, differs && el('i', {}, ' differs')),
+    return el('div', { class: differs ? 'differs' : '' }, el('dt', {}, term, differs && el('i', {}, ` ${WORDS.differs}`)),
       el('dd', {}, value(fault[name])));
   };
   return el('dl', { class: 'values' }, box(sentence(WORDS.intended), 'intended'), box(sentence(WORDS.running), 'running'),

@@ -37,7 +37,7 @@ const lookup = (table, name) => (Object.hasOwn(table, name) ? table[name] : unde
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-const subjectName = (subject) => subject.replaceAll('_', ' ');
+const subjectName = (subject) => (subject === 'rtt' ? 'RTT' : subject.replaceAll('_', ' ').replace(/^syn /, 'SYN '));
 
 // A letter in the colour of a severity, or of what stands in its place.
 function mark(severity) {

@@ -28,6 +28,7 @@ function readModel(data) {
     meta: data.meta,
     rules: data.rules,
     subjects: data.subjects,
+    measures: readMeasures(data.measures, text),
     hosts,
     asked: data.hosts.asked,
     faults,
@@ -40,6 +41,12 @@ function readModel(data) {
   model.cells = readCells(model);
   nameShortly(hosts);
   return model;
+}
+
+// Rows of a tone and texts.
+function readMeasures({ head, groups, hosts, few }, text) {
+  const row = ([tone, ...cells]) => [tone, ...cells.map(text)];
+  return { head, groups: groups.map(row), hosts: hosts.map((rows) => rows.map(row)), few };
 }
 
 function readHosts(columns, text) {
@@ -115,7 +122,8 @@ function readCells(model) {
     const { status, checked } = model.hosts[host];
     const unknown = status === 'unreachable' ? CELL.UNASKED : status === 'failed' ? CELL.UNJUDGED : 0;
     model.subjects.forEach((subject, column) => {
-      const seen = subject in checked || subject === 'host' ? CELL.OK : CELL.UNCHECKED;
+      const few = model.measures.few[host]?.includes(subject);
+      const seen = few ? CELL.FEW : subject in checked || subject === 'host' ? CELL.OK : CELL.UNCHECKED;
       cells[host * width + column] = unknown || seen;
     });
   }
