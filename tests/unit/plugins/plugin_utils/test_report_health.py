@@ -78,7 +78,7 @@ def test_the_text_of_a_fleet_that_is_well_is_its_lines_and_the_outcome() -> None
 
 def test_a_group_alone_that_is_outside_is_no_fleet_that_is_well() -> None:
     report = health_report({"h%d" % each: said(a_look({**QUIET, "failed": 2})) for each in range(30)})
-    styles = dict(reversed(pair) for pair in _report_text.lines(report))
+    styles = {text: style for style, text in _report_text.lines(report)}
     (line,) = [text for text in styles if "client success" in text]
     assert styles[line] == "failed"
     assert styles[_report_text.render(report).splitlines()[-1]] == "failed"
