@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import MET, NOT_MET
@@ -57,7 +57,7 @@ class ActionModule(CheckAction):
         given = {**self.declared(PREFIX, (*SETTINGS, *OF_THE_RUN), task_vars), **self._task.args}
         run = {name: given.pop(name) for name in OF_THE_RUN if name in given}
         subjects = self.called_for(run, task_vars)
-        _know_groups(run.get("groups") or [], task_vars)
+        _know_groups(run.get("groups") or (), task_vars)
         settings = checked(given)
         waivers = read_waivers(settings["waivers"], PREFIX + "waivers", self.kind.subjects)
         host = str(task_vars["inventory_hostname"])
@@ -101,8 +101,9 @@ class ActionModule(CheckAction):
         }
 
 
-def _know_groups(names: List[Any], task_vars: Mapping[str, Any]) -> None:
-    """InputError where a group is asked for that there is not."""
+def _know_groups(given: Any, task_vars: Mapping[str, Any]) -> None:
+    """InputError where a group is asked for that there is not. given: a list, or names with commas between them."""
+    names = [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
     unknown = [str(name) for name in names if name not in task_vars["groups"]]
     if unknown:
         raise input_error(

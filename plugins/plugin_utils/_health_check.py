@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Dict, List
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem, input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_asked import asked_from
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import OTHER
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_targets import BY_PROFILE, RTT_TARGETS, targets_of
@@ -80,8 +80,17 @@ def _unknown_classes(targets: Mapping[str, Any], classes: Mapping[str, Any]) -> 
 
 
 def profile_of(declared: str, groups: Sequence[str]) -> str:
-    """Where a host stands: as it is declared, else by the group of that name; empty where that is not known."""
-    return declared or ",".join(name for name in BY_PROFILE if name in groups)
+    """Where a host stands: as it is declared, else by the group of that name; empty where that is not known.
+
+    InputError where it cannot be told: there is no such profile, or the host is in the groups of several.
+    """
+    found = [declared] if declared else [name for name in BY_PROFILE if name in groups]
+    if len(found) > 1:
+        problem = "the host is in the groups %s" % " and ".join(found)
+        raise input_error("tcp_tuning_profile", problem, "say which of them is its profile")
+    if declared and declared not in BY_PROFILE:
+        raise input_error("tcp_tuning_profile", "%r is none" % declared, "one of: %s" % ", ".join(BY_PROFILE))
+    return found[0] if found else ""
 
 
 def merged_peers(derived: Mapping[str, Sequence[str]], given: Mapping[str, Any]) -> Dict[str, Any]:

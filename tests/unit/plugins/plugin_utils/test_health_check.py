@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 from typing import Any
 
 import pytest
@@ -35,9 +37,6 @@ def asked(profile: str = "cloud", links: Any = None, address: str = "192.0.2.1",
 
 
 def class_of(arguments: dict[str, Any], address: str) -> str:
-    import ipaddress
-    import socket
-
     literal = ipaddress.ip_address(address)
     family = socket.AF_INET if literal.version == 4 else socket.AF_INET6
     return PeerClasses(arguments["peers"]).of(family, literal.packed.ljust(16, b"\0"))
@@ -97,6 +96,13 @@ def test_where_a_host_stands() -> None:
     assert profile_of("wan", ["cloud"]) == "wan", "as it is declared"
     assert profile_of("", ["all", "cloud", "databases"]) == "cloud"
     assert profile_of("", ["databases"]) == ""
+
+
+def test_a_profile_that_cannot_be_told_is_refused() -> None:
+    with pytest.raises(InputError, match="tcp_tuning_profile: the host is in the groups local and cloud"):
+        profile_of("", ["cloud", "local"])
+    with pytest.raises(InputError, match="tcp_tuning_profile: 'clod' is none"):
+        profile_of("clod", ["cloud"])
 
 
 def test_private_addresses_are_peers_of_the_profile_and_others_are_not() -> None:

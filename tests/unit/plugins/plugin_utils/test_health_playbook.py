@@ -137,8 +137,9 @@ def test_refused_connections_are_outside_and_a_waiver_hides_them(health: Health)
 
 
 def test_hosts_that_could_not_be_asked_are_named(health: Health) -> None:
-    status, output, report = health.run({"here": HERE, "gone1": GONE}, **NO_TARGETS)
+    status, output, report = health.run({"here": HERE, "gone1": GONE}, tcp_health_groups="all,cloud", **NO_TARGETS)
     assert status == 4, output
+    assert {entry["group"] for entry in report["groups"]} == {"cloud", "all"}
     assert {host["name"]: host["status"] for host in report["hosts"]} == {
         "here": "not_enough_traffic",
         "gone1": "unreachable",
