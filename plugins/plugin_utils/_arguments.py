@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Dict, List, Sequence
 
@@ -25,7 +26,8 @@ def typed(
 
     specification: as of a module, by the names of the variables without their prefix, as those of given.
     """
-    named = {prefix + name: dict(option) for name, option in specification.items()}
+    # The validator fills in what is missing of a default that has options of its own.
+    named = {prefix + name: copy.deepcopy(dict(option)) for name, option in specification.items()}
     known = {prefix + str(name): value for name, value in given.items() if name in specification}
     checked = ArgumentSpecValidator(named).validate(known)
     # Of these the validator says no more than their names.

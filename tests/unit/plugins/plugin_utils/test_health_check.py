@@ -18,6 +18,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import ME
 from ansible_collections.netfleet.tcp.plugins.module_utils._peer_classes import PeerClasses
 from ansible_collections.netfleet.tcp.plugins.module_utils._profiles import PROFILES
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_check import (
+    SETTINGS,
     checked,
     derived_peers,
     merged_peers,
@@ -85,6 +86,11 @@ def test_what_cannot_be_meant_is_refused_by_the_variables_name(given: dict[str, 
     with pytest.raises(InputError) as caught:
         asked(**given)
     assert [problem.path for problem in caught.value.problems] == [path]
+
+
+def test_what_one_host_is_given_is_no_default_of_another() -> None:
+    checked({})
+    assert SETTINGS["targets"]["default"] == {}
 
 
 def test_an_indicator_that_there_is_not_is_refused() -> None:
