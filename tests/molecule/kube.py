@@ -32,6 +32,8 @@ UNIT, UNIT_FILE = "kube-proxy.service", "/etc/systemd/system/kube-proxy.service"
 # What tells that kubeadm has made a node.
 KUBEADM = "/var/lib/kubelet/kubeadm-flags.env"
 NODE_PORT = 30080
+# An emulated host takes a minute to program 200 with ipvs: tests/node_road has these.
+SERVICES = 40
 # A field that no kube-proxy knows: it has to outlast every change.
 UNKNOWN = {"ofTheNextVersion": "as it is"}
 UNIT_TEXT = f"""[Unit]
@@ -204,13 +206,16 @@ def wait(condition: Callable[[], bool], seconds: float, what: str) -> None:
 
 
 def with_services(cluster: Cluster, count: int) -> None:
-    """Have a backend on each node, and so many Services that lead to all of them; one of them has a NodePort."""
+    """Have a backend on each node, and so many Services, no more, that lead to all of them; one has a NodePort."""
     api = cluster.api
     if api.find("/apis/apps/v1/namespaces/default/daemonsets/echo") is None:
         api.create("/apis/apps/v1/namespaces/default/daemonsets", kube_objects.echo())
     have = {each["metadata"]["name"] for each in api.items(_SERVICES)}
     wanted = [kube_objects.service("echo"), kube_objects.service("echo-outside", node_port=NODE_PORT)]
     wanted += [kube_objects.service(f"s{number:03}") for number in range(count - len(wanted))]
+    names = {service["metadata"]["name"] for service in wanted}
+    for name in have - names - {"kubernetes"}:
+        api.delete(f"{_SERVICES}/{name}")
     for service in wanted:
         if service["metadata"]["name"] not in have:
             api.create(_SERVICES, service)

@@ -18,20 +18,22 @@ from tests.molecule.kube import (
     UNKNOWN,
     Cluster,
     as_standalone,
-    cluster_ip,
     proxies,
     proxy_mode,
     run_kube,
+    with_services,
 )
 from tests.molecule.kube_checks import busy, changes_nothing, module_is_missing, switched, will_not_start
 from tests.molecule.kube_table import residues
 
+MANY = 200
 LONG_SILENCE = 20.0
 
 
 @pytest.fixture(scope="module")
 def up(cluster: Cluster) -> Cluster:
-    """The cluster with kube-proxy by a unit and a file, in the mode iptables."""
+    """The cluster with 200 Services, and kube-proxy by a unit and a file, in the mode iptables."""
+    with_services(cluster, MANY)
     as_standalone(cluster, "iptables")
     return cluster
 
@@ -121,9 +123,9 @@ def test_connections_of_others_stand_while_one_node_switches(
     # Backends on the node that switched are among those that were met.
     assert "cloud1" in {each["met"] for each in other_ways}
     assert max(each["longest"] for each in other_ways) < LONG_SILENCE
-    inside = f"{cluster_ip(up.api, 'echo')}:80"
+    # One backend in three is on the node that switches.
     for name in ("local1", "local2"):
-        assert seen.new[name]["failed"] == [], f"{name} to {inside}"
+        assert len(seen.new[name]["failed"]) < 0.01 * seen.new[name]["made"], f"{name}: {seen.new[name]}"
 
 
 @pytest.mark.parametrize(("mode", "before"), [("ipvs", "iptables"), ("nftables", "ipvs"), ("iptables", "nftables")])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lab.paths import REPOSITORY
-from tests.molecule.kube import PROGRAM, Cluster, as_standalone, run_kube, without_proxy
+from tests.molecule.kube import PROGRAM, SERVICES, Cluster, as_standalone, run_kube, with_services, without_proxy
 from tests.molecule.kube_checks import will_not_start
 from tests.molecule.kube_table import residues
 
@@ -30,6 +30,7 @@ UNIT_TEXT = f"[Service]\nExecStart={K3S} agent\nRestart=always\nRestartSec=2\n[I
 def up(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster with kube-proxy as k3s has it."""
     without_proxy(cluster)
+    with_services(cluster, SERVICES)
     text = (REPOSITORY / "tests" / "molecule" / "k3s_agent.py").read_text(encoding="utf-8")
     cluster.on_each(
         f"mkdir -p {BASE}.d; printf %%s %s > {BASE}; printf %%s %s > {K3S}; chmod 755 {K3S}; printf %%s %s > {UNIT};"
