@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import MET, NOT_MET
@@ -61,18 +61,11 @@ class ActionModule(CheckAction):
         settings = checked(given)
         waivers = read_waivers(settings["waivers"], PREFIX + "waivers", self.kind.subjects)
         host = str(task_vars["inventory_hostname"])
-        profile = profile_of(
-            str(self.declared(_TUNING, ("profile",), task_vars).get("profile") or ""), groups(task_vars)
-        )
-        address = str(self.declared("", ("ansible_host",), task_vars).get("ansible_host") or host)
-        links = self.declared(_LINKS, OF_LINKS, task_vars)
-        arguments = request(settings, profile, derived_peers(host, address, profile, links))
+        profile, arguments = self._asked(host, settings, task_vars)
         samples = os.path.abspath(os.path.expanduser(settings["samples"])) if settings["samples"] else ""
-        unusable = ""
-        if samples:
-            sample, unusable = read_sample(samples, host)
-            if sample:
-                arguments.update(since=sample, interval=0.0)
+        sample, unusable = read_sample(samples, host) if samples else ({}, "")
+        if sample:
+            arguments.update(since=sample, interval=0.0)
         keeps = bool(samples) and settings["keep_samples"] and not self._task.check_mode
         if keeps:
             make_directory(samples)
@@ -89,7 +82,8 @@ class ActionModule(CheckAction):
         findings = [from_wire(Finding, entry) for entry in answer["findings"]]
         findings += _limits(answer, unusable, task_vars)
         return {
-            "status": ASKED if judged else NOT_ENOUGH,
+            # Where no indicator is asked for, none lacks traffic.
+            "status": ASKED if judged or set(subjects) <= set(_ALWAYS) else NOT_ENOUGH,
             "profile": profile,
             "kernel": answer["kernel"],
             "subjects": list(subjects),
@@ -99,6 +93,16 @@ class ActionModule(CheckAction):
             "findings": self.kept(findings, subjects, waivers, task_vars),
             "looked": to_wire(kept),
         }
+
+    def _asked(
+        self, host: str, settings: Mapping[str, Any], task_vars: Mapping[str, Any]
+    ) -> Tuple[str, Dict[str, Any]]:
+        """The host's profile, and the arguments of the module that looks."""
+        declared = self.declared(_TUNING, ("profile",), task_vars).get("profile")
+        profile = profile_of(str(declared or ""), groups(task_vars))
+        address = str(self.declared("", ("ansible_host",), task_vars).get("ansible_host") or host)
+        links = self.declared(_LINKS, OF_LINKS, task_vars)
+        return profile, request(settings, profile, derived_peers(host, address, profile, links))
 
 
 def _know_groups(given: Any, task_vars: Mapping[str, Any]) -> None:

@@ -100,5 +100,7 @@ function hostCard(app, index) {
 
 // The key of a finding about the host itself is its name, which stands above.
 function cardTitle(host, fault) {
-  return fault.subject === 'host' ? sentence(STATUS[host.status] || fault.title) : fault.key;
+  if (fault.subject !== 'host') return fault.key;
+  const unknown = host.status === 'unreachable' || host.status === 'failed';
+  return sentence(unknown ? STATUS[host.status] : fault.title);
 }

@@ -136,6 +136,13 @@ def test_refused_connections_are_outside_and_a_waiver_hides_them(health: Health)
     assert [found["waiver"]["reason"] for found in again[2]["findings"] if found["waiver"]] == ["OPS-1"]
 
 
+def test_where_no_indicator_is_asked_for_none_lacks_traffic(health: Health) -> None:
+    status, output, report = health.run({"here": HERE}, "--tags=ports", tcp_health_threshold="error")
+    assert status == 0, output
+    assert report["hosts"][0]["status"] == "within"
+    assert (report["hosts"][0]["checked"], report["measures"], report["groups"]) == ({"ports": 1}, [], [])
+
+
 def test_hosts_that_could_not_be_asked_are_named(health: Health) -> None:
     status, output, report = health.run({"here": HERE, "gone1": GONE}, tcp_health_groups="all,cloud", **NO_TARGETS)
     assert status == 4, output
