@@ -167,13 +167,16 @@ class ActionModule(ChangeAction):
             node.node for node in plan.nodes if (not node.to_change and node.host in present) or node.host in done
         }
         missing = unsettled(served(api, sets), fitting)
-        if missing and not self._task.check_mode:
-            if not sets.labels:
+        if missing:
+            if not (sets.labels or self._task.check_mode):
                 return {**self._taken(api, sets, end(sets), settings), "waves": []}
-            text = "%s/%s stays, and so do the settings of %s: these nodes do not have the new ones yet: %s"
-            said = text % (NAMESPACE, SECOND, DAEMON_SET, ", ".join(missing))
+            text = "%s/%s stays, and so do the settings of %s: %s: %s"
+            why = "these nodes were not seen to have the new ones in this run"
+            said = text % (NAMESPACE, SECOND, DAEMON_SET, why, ", ".join(missing))
             return {"changed": False, "waves": [], "missing": list(missing), "warnings": [said]}
-        answer = self._taken(api, sets, settle(sets, plan.text), settings)
+        # An upgrade may have written the DaemonSet anew, without what keeps it from nodes that have moved.
+        divide = begin(sets, plan.text, going=False) if sets.labels else ()
+        answer = self._taken(api, sets, (*divide, *settle(sets, plan.text)), settings)
         labelled = [node.host for node in plan.nodes if sets.label_of(node.node)]
         waves = cut(_in_order(labelled, given["plan"]["waves"]), parse_waves(settings["waves"], PREFIX + "waves"))
         if given["plan"].get("distribution") == "eks":

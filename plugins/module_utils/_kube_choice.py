@@ -54,7 +54,8 @@ class NetworkPlugin:
     source: str = ""
 
 
-CALICO, CALICO_NFTABLES = "calico", "calico-nftables"
+# The last one looks for kube-proxy's table in nftables, and starts anew in the other data plane where that changes.
+CALICO, CALICO_NFTABLES, CALICO_AUTO = "calico", "calico-nftables", "calico-auto"
 _CALICO_SOURCE = "Calico: nftables data plane"
 # Those with limits; of any other, none is known.
 PLUGINS: Dict[str, NetworkPlugin] = {

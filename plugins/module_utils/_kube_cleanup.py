@@ -90,7 +90,8 @@ def _take_away(system: System, tools: Tools, seen: KernelSeen, left: Sequence[Re
     by_kind: Dict[str, List[str]] = {}
     for each in left:
         by_kind.setdefault(each.kind, []).extend(each.names)
-    servers = delete_servers(system, [each for each in seen.servers if str(each) in by_kind.get(SERVERS, ())])
+    theirs = {*by_kind.get(SERVERS, ())}
+    servers = delete_servers(system, [each for each in seen.servers if str(each) in theirs])
     # By its addresses the servers are known, so it stays where one of them does.
     interfaces: Sequence[str] = () if servers else by_kind.get(INTERFACE, ())
     whys = [
@@ -133,14 +134,15 @@ def chain_script(text: str, chains: Container[Tuple[str, str]], sets: Container[
     """
     found: List[str] = []
     table = ""
-    gone: List[str] = []
+    # By name, in their order: of 5,000 Services there are 100,000.
+    gone: Dict[str, None] = {}
     rules: List[str] = []
     for line in text.splitlines():
         if line.startswith("*"):
-            table, gone, rules = line[1:].strip(), [], []
+            table, gone, rules = line[1:].strip(), {}, []
         elif line.startswith(":"):
             name = line[1:].split(" ", 1)[0]
-            gone += [name] if (table, name) in chains else []
+            gone.update({name: None} if (table, name) in chains else {})
         elif line.startswith("-A "):
             rules.append(line)
         elif line.startswith("COMMIT"):
@@ -152,7 +154,7 @@ def chain_script(text: str, chains: Container[Tuple[str, str]], sets: Container[
     return "".join(line + "\n" for line in found)
 
 
-def _goes(rule: str, gone: Sequence[str], sets: Container[str]) -> bool:
+def _goes(rule: str, gone: Container[str], sets: Container[str]) -> bool:
     """Whether a rule of a chain that stays has to go."""
     words = _WORD.findall(rule)
     if words[1] in gone:

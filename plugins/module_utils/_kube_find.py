@@ -37,10 +37,12 @@ CONFIG_MAPS: Dict[str, Tuple[str, str]] = {
     KUBEADM: ("kube-proxy", "config.conf"),
     EKS: ("kube-proxy-config", "config"),
 }
+# A restart of these is one of the API server, and of etcd where it has that.
+SERVER_UNITS = ("k3s.service", "rke2-server.service")
 # By distribution: the units of its service, and paths that only it makes.
 _UNITS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
-    (K3S, ("k3s.service", "k3s-agent.service")),
-    (RKE2, ("rke2-server.service", "rke2-agent.service")),
+    (K3S, (SERVER_UNITS[0], "k3s-agent.service")),
+    (RKE2, (SERVER_UNITS[1], "rke2-agent.service")),
     (STANDALONE, (STANDALONE_UNIT,)),
 )
 _PATHS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (

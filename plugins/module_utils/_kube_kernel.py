@@ -12,6 +12,7 @@ import re
 from typing import Container, Dict, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_iptables import parse_iptables
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, K3S, MICROK8S, NFTABLES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_nft import FAMILIES, list_command, parse_nft
@@ -183,15 +184,21 @@ def _sets(system: System, tools: Tools, modules: Container[str], limits: List[st
 
 
 def entries_of(system: System, seen: KernelSeen, mode: str) -> Tuple[ProxyEntry, ...]:
-    """What the kernel does with Services by the rules of a mode; nothing of an unknown one. HostError as above."""
+    """What the kernel does with Services by the rules of a mode; nothing of an unknown one.
+
+    HostError as above, and where the host has no program that prints them.
+    """
     if mode == IPVS:
         return with_node_ports(seen.servers, seen.own_addresses)
+    if (mode == IPTABLES and not seen.saved) or (mode == NFTABLES and not seen.nft):
+        name, cure = ("nft", "install nftables") if mode == NFTABLES else ("iptables-save", "install iptables")
+        raise host_error(name, "is not there, or prints nothing: the rules of the mode %s are not known" % mode, cure)
     if mode == IPTABLES:
         found: Dict[ProxyEntry, None] = {}
         for each in seen.saved:
             found.update(dict.fromkeys(parse_iptables(each.text, each.family)))
         return tuple(found)
-    if mode == NFTABLES and seen.nft:
+    if mode == NFTABLES:
         commands = [[seen.nft, *list_command(family)[1:]] for family in FAMILIES if family in seen.tables]
         return tuple(entry for argv in commands for entry in parse_nft(must_run(system, argv)))
     return ()

@@ -47,7 +47,8 @@ class NodeSeen:
     node_name: what the API should call the node; addresses: its own, but for those of links alone and of kube-ipvs0.
     files: all that a change is worked out from: YAML, or a file of flags; none where the API holds the configuration.
     unit_text: `systemctl cat` of the unit, where its arguments are the configuration.
-    arguments: those that kube-proxy has there, where a unit or a file of flags tells them.
+    arguments: those that kube-proxy has there, where a unit or a file of flags tells them; of k3s and RKE2, what their
+    own unit says of kube-proxy.
     modules: those of any mode and scheduler that are loaded, built in or can be loaded; module_limits: by module, what
     keeps the others from being loaded. programs: those of any mode that are there.
     proxy_mode: by its own answer, empty where it gives none. health: empty where it is healthy, else why not.
@@ -186,7 +187,7 @@ class ServiceTried:
     """What became of it. met: the endpoints that connections were taken to, as the kernel's conntrack says.
 
     failed: of so many connections, in words: "connection refused (3 times)". untold: connections that were made, of
-    which the kernel did not say where to.
+    which the kernel did not say where to. in_time: whether the time sufficed for all that was to be tried.
     """
 
     name: str
@@ -196,4 +197,5 @@ class ServiceTried:
     met: Tuple[str, ...] = ()
     failed: Tuple[str, ...] = ()
     untold: int = 0
+    in_time: bool = True
     problems: Tuple[str, ...] = ()

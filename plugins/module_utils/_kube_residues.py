@@ -9,6 +9,7 @@ names of the same kind; only what no part of the node still needs is a residue.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Dict, FrozenSet, Iterable, List, Sequence, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
@@ -122,7 +123,8 @@ def tables_in(text: str) -> Tuple[str, ...]:
 
 def servers_of(entries: Iterable[ProxyEntry], addresses: Sequence[str]) -> Tuple[str, ...]:
     """The virtual servers with one of these addresses, those of Services; all others may be somebody else's."""
-    return tuple(sorted(str(entry) for entry in entries if entry.address in addresses))
+    known = {*addresses}
+    return tuple(sorted(str(entry) for entry in entries if entry.address in known))
 
 
 def residues(found: Leftovers, mode: str) -> Tuple[Residue, ...]:
@@ -142,6 +144,12 @@ def residues(found: Leftovers, mode: str) -> Tuple[Residue, ...]:
     if mode != NFTABLES and found.tables:
         left.append(Residue(TABLE, NFTABLES, tuple("%s %s" % (family, NFT_TABLE) for family in found.tables)))
     return tuple(left)
+
+
+def without_services(found: Leftovers) -> Leftovers:
+    """Without the chains of Services and endpoints: where the mode iptables runs they are its own, and 100,000."""
+    chains = tuple(chain for chain in found.chains if not _OF_SERVICES.match(chain.partition(" ")[2]))
+    return replace(found, chains=chains)
 
 
 def _left_by(chain: str, other: str, mode: str) -> bool:

@@ -20,6 +20,10 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 # A link of this name stands here while systemd runs the unit; its target is the id of this start of it.
 ACTIVE = "/run/systemd/units/invocation:%s"
 _SECONDS = 3.0
+# Those of k3s are megabytes: they are those of the API server too.
+_METRICS_SECONDS = 9.0
+# Of a health that is none: that kube-proxy has told it.
+ANSWERED = "HTTP status"
 # Between two looks. kube-proxy itself takes some seconds.
 _PAUSE = 0.5
 # systemd starts one anew that ends by itself. More than these, and it does not come up by waiting.
@@ -59,11 +63,13 @@ def proxy_mode(system: System, metrics: str) -> str:
 
 
 def health(system: System, healthz: str) -> str:
-    """Why kube-proxy is not healthy, in words; empty where it is."""
+    """Why kube-proxy is not healthy, in words; empty where it is, or where it is not asked (an empty healthz)."""
+    if not healthz:
+        return ""
     status, text = system.http_get(healthz, "/healthz", _SECONDS)
     if status == 200:
         return ""
-    return "%s: %s" % (healthz, "HTTP status %d" % status if status else text or "no answer")
+    return "%s: %s" % (healthz, "%s %d" % (ANSWERED, status) if status else text or "no answer")
 
 
 def has_programmed(metrics_text: str) -> bool:
@@ -90,7 +96,7 @@ def wait_programmed(system: System, metrics: str, seconds: float, clock: Clock) 
 
 def is_programmed(system: System, metrics: str) -> bool:
     """Whether it has programmed the kernel since it started."""
-    status, text = system.http_get(metrics, "/metrics", _SECONDS)
+    status, text = system.http_get(metrics, "/metrics", _METRICS_SECONDS)
     return status == 200 and has_programmed(text)
 
 

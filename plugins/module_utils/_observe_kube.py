@@ -44,6 +44,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
     SysctlLine,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
+    IPTABLES,
     K3S,
     MICROK8S,
     MODES,
@@ -58,6 +59,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_prepare import 
     left_alone,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_record import KEPT, STORED, id_at
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import without_services
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_service import ACTIVE, health, proxy_mode
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import KEYS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
@@ -77,6 +79,8 @@ _VERSIONS: Dict[str, Tuple[str, str]] = {
 _SNAP, _SNAP_VERSION = "/snap/microk8s/current/meta/snap.yaml", r"^version: *'?\"?(v[^\s'\"]+)"
 # Of these, kube-proxy is a part of the distribution's own program, or runs as a program of the host.
 _ON_THE_HOST = (K3S, MICROK8S, STANDALONE)
+# Arguments of k3s and RKE2 that decide about it. The first is a switch.
+_OF_KUBE_PROXY = ("--disable-kube-proxy", "--kube-proxy-arg", "--config", "-c")
 _PROTOCOLS = "/etc/protocols"
 _SYSCTL_DIRECTORY = "/etc/sysctl.d"
 
@@ -100,6 +104,7 @@ def observe_kube(
     modules = limits_of_modules(system)
     files = _files(system, place, limits)
     foreign = foreign_users(system, kernel)
+    leftovers = kernel.leftovers(bool(foreign))
     found, unread = _entries(system, kernel, mode) if entries else ((), "")
     limits += [unread] if unread else []
     return NodeSeen(
@@ -111,7 +116,7 @@ def observe_kube(
         addresses=kernel.own_addresses,
         files=files,
         unit_text=unit_text(own_text) if place.kind == UNIT else "",
-        arguments=_arguments(place, signs, files),
+        arguments=_said_by_unit(system, place) or _arguments(place, signs, files),
         modules=tuple(name for name, limit in modules.items() if not limit),
         module_limits={name: limit for name, limit in modules.items() if limit},
         programs=tuple(name for mode in MODES for name in needed_programs(mode) if tools.path(name)),
@@ -121,7 +126,7 @@ def observe_kube(
         entries_limit=unread,
         names_protocols=system.file_state(_PROTOCOLS).kind != "absent",
         bound=kernel.bound,
-        leftovers=kernel.leftovers(bool(foreign)),
+        leftovers=without_services(leftovers) if mode == IPTABLES else leftovers,
         foreign=foreign,
         managed_by_network_manager=_managed(system),
         sysctls=values_of(system, KEYS),
@@ -199,6 +204,23 @@ def _arguments(place: Place, signs: Signs, files: Sequence[ProxyFile]) -> Tuple[
     if place.kind == FLAGS_FILE:
         return tuple(word for file in files for word in file_arguments(file.text))
     return signs.arguments if place.kind in (CONFIG_FILE, UNIT) else ()
+
+
+def _said_by_unit(system: System, place: Place) -> Tuple[str, ...]:
+    """What the command of k3s or RKE2 says of kube-proxy, as --name=value; its other arguments may be secrets."""
+    if place.kind != RANCHER_FILES:
+        return ()
+    status, output, _error = system.run(cat_command(place.unit))
+    try:
+        words = command_of(output, place.unit) if status == 0 else []
+    except NetfleetError:
+        return ()
+    found: List[str] = []
+    for word, following in zip(words, [*words[1:], ""]):
+        name, equals, value = word.partition("=")
+        if name in _OF_KUBE_PROXY:
+            found.append("%s=%s" % (name, value if equals else "true" if name == _OF_KUBE_PROXY[0] else following))
+    return tuple(found)
 
 
 def _version(system: System, tools: Tools, place: Place, running: Sequence[str]) -> str:

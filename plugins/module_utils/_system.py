@@ -32,8 +32,8 @@ LARGEST = 1 << 24
 _NULL = os.makedev(1, 3)  # /dev/null, which masks a file by a link to it
 _TCP_CONGESTION = 13  # linux/tcp.h
 _NETLINK_SECONDS = 5.0
-# Bytes of an answer by HTTP: kube-proxy's metrics are some 100,000.
-_LONGEST_ANSWER = 1 << 22
+# Bytes of an answer by HTTP: kube-proxy's metrics are some 100,000, those of k3s many times more.
+_LONGEST_ANSWER = 1 << 26
 # Of a process, that are looked at for a listening socket: a busy server has a million.
 _MOST_DESCRIPTORS = 1024
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"

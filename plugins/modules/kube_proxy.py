@@ -102,7 +102,9 @@ verified:
   returned: by O(step=switch), of a node that was changed
   type: str
 missing:
-  description: The nodes of the cluster that do not have the settings yet, so that its own ConfigMap does not get them.
+  description:
+    - The nodes of the cluster that this run has not seen to have the settings, so that its own ConfigMap does not get
+      them.
   returned: by O(step=settle), if there are any
   type: list
   elements: str

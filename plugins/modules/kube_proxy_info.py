@@ -33,7 +33,7 @@ options:
     type: str
     default: 127.0.0.1:10249
   healthz:
-    description: Where kube-proxy tells whether it is healthy, as ADDRESS:PORT.
+    description: Where kube-proxy tells whether it is healthy, as ADDRESS:PORT; empty not to ask.
     type: str
     default: 127.0.0.1:10256
   entries:

@@ -27,6 +27,7 @@ _ATTEMPTS, _PAUSE = 4, 2.0
 _BUSY = (429, 500, 502, 503, 504)
 _CONNECT_SECONDS = 5.0
 _AGENT = "netfleet.tcp"
+_TOO_OLD = "Kubernetes 1.21 or newer is needed; see that it is one that answers there"
 
 Object = Dict[str, Any]
 Query = Sequence[Tuple[str, str]]
@@ -121,7 +122,8 @@ class Api:
             asked = [*query, *([("continue", more)] if more else [])]
             answer = self._read(resource.path(namespace), asked, what, missing=True, expired=bool(more))
             if answer.status == 404:
-                return []
+                # All of those that are listed are a part of Kubernetes itself.
+                raise self._error("%s: it has no %s/%s" % (what, resource.plural, resource.version), _TOO_OLD)
             if answer.status == 410:
                 # What the first page belonged to is gone: once more, in one piece.
                 found, more, query = [], "", query[1:]

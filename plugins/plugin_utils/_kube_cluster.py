@@ -17,7 +17,11 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import No
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_plugin import PluginFound
 
 _ZONE = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
-_CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
+_CONTROL_PLANE = (
+    "node-role.kubernetes.io/control-plane",
+    "node-role.kubernetes.io/master",
+    "node.kubernetes.io/microk8s-controlplane",
+)
 # Image names, without their registry and tag, of what answers ARP for addresses of Services.
 _METALLB, _KUBE_VIP = "metallb/speaker", "kube-vip"
 _DNS_CACHE = "node-local-dns"

@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -36,6 +37,8 @@ LEAVING, MOVED = "leaving", "moved"
 FORMER = "netfleet.tcp/former"
 _OURS = {"app.kubernetes.io/managed-by": "netfleet.tcp"}
 _ON_DELETE = {"type": "OnDelete"}
+# v1.36.4, v1.29.0-minimal-eksbuild.1
+_TAG = re.compile(r"v?1\.\d{1,3}\.\d{1,3}(?:[-+._]\S*)?\Z")
 _SHELLS = ("sh", "bash", "ash", "dash")
 # What the server writes into an object, and refuses or ignores in a new one.
 _SERVERS_OWN = (
@@ -155,15 +158,23 @@ def begin(sets: Sets, text: str, going: bool = True) -> Tuple[Step, ...]:
     """What has to be there before the first node moves. text: the configuration of those that have moved.
 
     going: nodes are to go to ours; else they go back, or start anew on the cluster's own, and ours stays as it is.
-    InputError where the DaemonSet is not of a form in which that can be done, or where ours has another configuration.
+    InputError where the DaemonSet is not of a form in which that can be done, or where nodes have ours with another
+    configuration.
     """
-    if going and sets.second_map and sets.second_text != text:
-        cure = "end that first, or go back with the former kube_proxy_mode and settings"
-        raise input_error(where(sets.second_map), "an earlier run has begun to bring other settings", cure)
+    others = bool(going and sets.second_map and sets.second_text != text)
+    moved = [node for node, label in sets.labels if label == MOVED]
+    if others and moved:
+        problem = "an earlier run has begun to bring other settings, to %s" % ", ".join(moved)
+        cure = "run with those to its end; or back, while %s has the former ones" % where(sets.config_map)
+        raise input_error(where(sets.second_map or {}), problem, cure)
     second_set = _second_set(sets)
     steps: List[Step] = []
     if not sets.second_map:
         steps.append(Step(CREATE, MAPS, SECOND, _second_map(sets, text), why="the new settings"))
+    elif others:
+        changed = _bare(sets.second_map, keep_version=True)
+        changed["data"] = {**(sets.config_map.get("data") or {}), sets.key: text}
+        steps.append(Step(REPLACE, MAPS, SECOND, changed, why="the new settings; no node has those of an earlier run"))
     if not divided(sets.daemon_set):
         why = "pods stay as they are; those of labelled nodes go"
         steps.append(Step(REPLACE, SETS, DAEMON_SET, _divided_set(sets.daemon_set), why=why))
@@ -239,9 +250,9 @@ def selector_text(daemon_set: Mapping[str, Any]) -> str:
 
 
 def serves(daemon_set: Mapping[str, Any]) -> str:
-    """The version of kube-proxy by the tag of its image, or empty."""
+    """The version of kube-proxy by the tag of its image, or empty: a registry of one's own may have other tags."""
     tag = str(_container(daemon_set).get("image", "")).partition("@")[0].rpartition(":")[2]
-    return tag if tag.lstrip("v")[:1].isdigit() and "." in tag else ""
+    return tag if _TAG.match(tag) else ""
 
 
 def _match_labels(daemon_set: Mapping[str, Any]) -> Dict[str, str]:

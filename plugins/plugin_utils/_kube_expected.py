@@ -110,7 +110,8 @@ def _of_service(
         protocol = str(port.get("protocol") or "TCP").lower()
         ends = tuple(_endpoints(slices, str(port.get("name") or ""), protocol))
         title = "%s:%s" % (name, port.get("name") or port["port"])
-        for address, number, external in _addresses(service, cluster_ips, port):
+        # An address may be among externalIPs, and the load balancer's too.
+        for address, number, external in dict.fromkeys(_addresses(service, cluster_ips, port)):
             family = 6 if ":" in address else 4
             own = [end for end in ends if end.family == family]
             used = _used(own, spec, external, bool(_external(service, port)), node, mode)

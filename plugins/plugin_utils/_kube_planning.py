@@ -40,13 +40,14 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import 
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_configuration import read_configuration, with_settings
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import (
+    LEAVING,
     Sets,
     begin,
     place_in,
     serves,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_plugin import ClusterObjects, plugin_of
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member, preflight
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member, preflight, some
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import NEEDED, read_sets, served
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import (
     NodePlan,
@@ -75,6 +76,7 @@ _TO_VERIFY: Tuple[Tuple[str, Resource], ...] = (
 _CILIUM, _CALICO = ("cilium",), ("calico-node", "canal")
 _NOT_ASKED = Around()
 _NO_VERSION = "which version of kube-proxy it has is not known"
+_LEFT = "an earlier run has left these nodes without kube-proxy, and this one does not have them: %s"
 _T = TypeVar("_T")
 
 
@@ -145,6 +147,8 @@ def look_at_cluster(api: Api, distribution: str) -> ClusterLook:
         strict_arp=needs_strict_arp(daemon_sets),
         dns_cache=dns_cache_address(daemon_sets, api.list(SERVICES, SYSTEM_NAMESPACE)),
     )
+    # A server that is too old for them is found out before a node is touched.
+    api.list(ENDPOINT_SLICES, SYSTEM_NAMESPACE)
     raw_nodes = api.list(NODES)
     nodes = tuple(node_info(node) for node in raw_nodes)
     if plugin.replaces or not by_api(distribution):
@@ -199,7 +203,16 @@ def plan_run(looks: Mapping[str, HostLook], cluster: ClusterLook) -> RunPlan:
     plans, more = _plans(members, want, looks, cluster.sets, home)
     if problems or report.problems or more:
         raise InputError([*problems, *report.problems, *more])
-    return replace(_ordered(members, plans, want, settings, cluster, home), warnings=report.warnings, why=why)
+    warnings = (*report.warnings, *_left(members, cluster.sets))
+    return replace(_ordered(members, plans, want, settings, cluster, home), warnings=warnings, why=why)
+
+
+def _left(members: Sequence[Member], sets: Optional[Sets]) -> Iterator[str]:
+    """That a run that was killed has left nodes in between which are not members."""
+    own = {member.node.name for member in members}
+    left = [node for node, label in (sets.labels if sets else ()) if label == LEAVING and node not in own]
+    if left:
+        yield _LEFT % some(left)
 
 
 def _mode(declared: str, members: Sequence[Member], cluster: Cluster) -> Tuple[str, str]:
@@ -279,7 +292,8 @@ def _members(
         settings = _told(host, problems, _reader(look.seen, node.name, cluster.sets, configured))
         if settings is not None:
             node = _with_version(node, cluster.sets)
-            member = Member(host, look.seen, settings, node, bool(look.settings["install"]))
+            asked = {name: str(look.settings[name]) for name in ("metrics", "healthz")}
+            member = Member(host, look.seen, settings, node, bool(look.settings["install"]), **asked)
             if member.ability.kubernetes:
                 members.append(member)
             else:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import CALICO, CALICO_NFTABLES
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import CALICO, CALICO_AUTO, CALICO_NFTABLES
 
 # By the name of their DaemonSet. Canal is Calico with flannel; its rules are Calico's.
 _BY_DAEMON_SET = (
@@ -56,7 +56,9 @@ def plugin_of(objects: ClusterObjects) -> PluginFound:
     """The network plugin of a cluster."""
     names = [str((each.get("metadata") or {}).get("name")) for each in objects.daemon_sets]
     name = next((plugin for daemon_set, plugin in _BY_DAEMON_SET if daemon_set in names), "")
-    if name == CALICO and _calico_nftables(objects):
+    if name == CALICO and (objects.felix or {}).get("nftablesMode") == "Auto":
+        name = CALICO_AUTO
+    elif name == CALICO and _calico_nftables(objects):
         name = CALICO_NFTABLES
     return PluginFound(name, next(_replacements(objects), ""))
 

@@ -21,7 +21,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import (
     obstacles,
     standing_on,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import NFT
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import HEALTHZ, METRICS, NodeSeen
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
     DEPRECATED,
     IPTABLES,
@@ -29,9 +30,12 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
     MODES,
     NFTABLES,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_service import ANSWERED
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import KEEPALIVE, fights, short_of_keepalive
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import Around, NodeInfo
 
+# The kernel forgets them with the virtual servers, which kube-proxy itself removes on the way to nftables.
+_ENDS_CONNECTIONS = "connections to Services that the node carries by ipvs end when it leaves that mode"
 # What the user may say that he knows of (kube_proxy_tolerate): it is a warning then.
 FOREIGN_IPVS, STRICT_ARP, DNS_CACHE, SYSCTLS, NOT_READY = (
     "foreign_ipvs",
@@ -45,12 +49,15 @@ _MOST_NAMED = 3
 # nft has numbers for protocols then, kube-proxy has names: it removes what it does not know as its own.
 _NO_NAMES = "/etc/protocols is not there: kube-proxy would lose all Services when it starts again in this mode"
 
+_NO_NFT = "nft is not there: the rules that kube-proxy makes in this mode could not be verified, nor taken away later"
+
 
 @dataclass(frozen=True)
 class Member:
     """A host of the play that is a node. settings: those of its kube-proxy now; node: by the API, if that was asked.
 
-    install: programs that are missing are installed, once nothing stands in the way.
+    install: programs that are missing are installed, once nothing stands in the way. metrics, healthz: where its
+    kube-proxy is asked; an empty healthz: it is not asked for its health.
     """
 
     host: str
@@ -58,6 +65,8 @@ class Member:
     settings: Mapping[str, Any]
     node: NodeInfo = NodeInfo("")
     install: bool = False
+    metrics: str = METRICS
+    healthz: str = HEALTHZ
 
     @property
     def ability(self) -> NodeAbility:
@@ -67,10 +76,12 @@ class Member:
         return replace(found, programs=everything) if self.install else found
 
     def lacking(self, mode: str) -> Tuple[str, ...]:
-        """The programs that a mode needs of the node, and that are not there."""
-        if self.seen.in_container:
-            return ()
-        return tuple(program for program in needed_programs(mode) if program not in self.seen.programs)
+        """The programs that a mode needs of the node, and that are not there.
+
+        Where kube-proxy brings its own: what prints its rules, which are verified, and taken away later.
+        """
+        needed = [program for program in needed_programs(mode) if not self.seen.in_container or program == NFT]
+        return tuple(program for program in needed if program not in self.seen.programs)
 
     def after(self, want: Mapping[str, Any]) -> Dict[str, Any]:
         """Its settings with those that are wanted."""
@@ -102,6 +113,9 @@ def preflight(
         problems += _limits(member, mode, cluster.scheduler)
         if mode == NFTABLES and not (member.seen.in_container or member.seen.names_protocols):
             problems.append(Problem(member.host, _NO_NAMES, "install what has it, such as netbase of Debian"))
+        problems += _asked_elsewhere(member)
+        if member.seen.in_container and member.lacking(mode) and not member.install:
+            problems.append(Problem(member.host, _NO_NFT, "install nftables, or leave kube_proxy_install true"))
     for name, problem in _tolerable(members, mode, want, around):
         if name in tolerated:
             warnings.append(str(problem))
@@ -121,6 +135,17 @@ def _limits(member: Member, mode: str, scheduler: str) -> Iterator[Problem]:
         limit = member.seen.module_limits.get(module)
         if limit and module not in member.seen.modules:
             yield Problem(member.host, "%s: %s" % (module, limit))
+
+
+def _asked_elsewhere(member: Member) -> Iterator[Problem]:
+    """That kube-proxy runs, and is not asked where it answers: no change of it could ever be verified."""
+    mode, health = member.seen.proxy_mode, member.seen.health
+    if member.healthz and not (mode or health):
+        text = "kube-proxy is healthy at %s, and does not tell its mode at %s" % (member.healthz, member.metrics)
+        yield Problem(member.host, text, "set kube_proxy_metrics to its metricsBindAddress")
+    if mode and health and ANSWERED not in health:
+        cure = "set kube_proxy_healthz to its healthzBindAddress, or to nothing where it has none"
+        yield Problem(member.host, "kube-proxy tells its mode, and not its health, at %s" % health, cure)
 
 
 def _tolerable(
@@ -165,6 +190,8 @@ def _warnings(members: Sequence[Member], mode: str, want: Mapping[str, Any], clu
             told.setdefault("%s: set net.ipv4.tcp_keepalive_time, or kube_proxy_tcp_timeout" % short, []).append(
                 member.host
             )
+        if member.seen.proxy_mode == IPVS != mode:
+            told.setdefault(_ENDS_CONNECTIONS, []).append(member.host)
         if not member.seen.proxy_mode:
             told.setdefault("kube-proxy does not answer now: %s" % (member.seen.health or "at all"), []).append(
                 member.host

@@ -4,7 +4,8 @@
 
 Runs on the controller alone (the files are YAML, see _kube_configuration). Both read config.yaml, then the files of
 config.yaml.d by their names. A key replaces what an earlier file said of it; with a + at its end it adds to that. Of
-the arguments of kube-proxy that are collected so, the last of a name counts. So a file of our own that is read last and
+the arguments of kube-proxy that are collected so, the last of a name counts; those of the command itself come after all
+of them. So a file of our own that is read last and
 adds what is wanted sets it, nobody else's file is touched, and the way back is to remove ours.
 """
 
@@ -119,14 +120,36 @@ def _truth(value: Any, path: str) -> bool:
     raise input_error("%s: %s" % (path, DISABLED), "%r is not true or false" % (value,))
 
 
-def own_file(files: Sequence[ConfigFile], distribution: str, want: Mapping[str, Any]) -> str:
+def with_command(said: RancherProxy, arguments: Sequence[str], unit: str) -> RancherProxy:
+    """What files say, and then the command of the unit: its arguments about kube-proxy, as --name=value.
+
+    InputError where it has the distribution read other files.
+    """
+    where = "systemctl cat %s" % unit
+    given = [(name, value) for name, _equals, value in (each.partition("=") for each in arguments)]
+    for name, value in given:
+        if name in ("--config", "-c"):
+            raise input_error(where, "has it read another configuration: %s" % value, "move that to its usual place")
+    own = [("--" + value.lstrip("-"), where) for name, value in given if name == "--" + ARGUMENTS]
+    disabled = [value.lower() in ("true", "1", "t") for name, value in given if name == "--" + DISABLED]
+    return RancherProxy((*said.arguments, *own), [said.disabled, *disabled][-1])
+
+
+def own_file(
+    files: Sequence[ConfigFile],
+    distribution: str,
+    want: Mapping[str, Any],
+    arguments: Sequence[str] = (),
+    unit: str = "",
+) -> str:
     """The text of our file that brings these checked settings; empty where the other files bring them all.
 
-    files: all that are there, ours too if it is. InputError where our file could not bring them, with what prevents it.
+    files: all that are there, ours too if it is. arguments, unit: as of with_command. InputError where our file could
+    not bring them, with what prevents it.
     """
     own = own_path(distribution)
     others = [each for each in files if each.path != own]
-    said = read_files(others, distribution)
+    said = with_command(read_files(others, distribution), arguments, unit)
     where = BASE % distribution
     if config_file(said.plain):
         problem = "kube-proxy takes its settings from %s" % config_file(said.plain)
@@ -143,7 +166,8 @@ def own_file(files: Sequence[ConfigFile], distribution: str, want: Mapping[str, 
     if not to_set:
         return ""
     text = _own_text(to_set)
-    _refuse_later(read_files([*others, ConfigFile(own, text)], distribution), want, where)
+    together = read_files([*others, ConfigFile(own, text)], distribution)
+    _refuse_later(with_command(together, arguments, unit), want, where)
     return text
 
 

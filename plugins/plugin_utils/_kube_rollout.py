@@ -12,9 +12,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import needed_modules
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_MAP
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_MAP, SERVER_UNITS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPVS
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, MICROK8S
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import residues
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import MODE, SCHEDULER, changes
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import needed
@@ -154,26 +154,45 @@ def _shown(value: Any) -> Optional[str]:
 
 
 def goes_home(own: Mapping[str, Any], want: Mapping[str, Any]) -> bool:
-    """Whether the cluster's own ConfigMap (its settings) already says what is wanted, so that nodes go back to it."""
-    return not changes(own, want)
+    """Whether the cluster's own ConfigMap (its settings) already says what is wanted, so that nodes go back to it.
+
+    One that names no mode, as kubeadm writes it, has kube-proxy take iptables.
+    """
+    return not changes({MODE: IPTABLES, **own}, want)
 
 
 def waves_of(
     plans: Iterable[NodePlan], members: Mapping[str, Member], sizes: Sequence[Tuple[int, bool]]
 ) -> List[List[str]]:
-    """The hosts of each wave. Zones are spread over them; control planes come last, so the first one is a worker."""
+    """The hosts of each wave. Zones are spread over them; control planes come last, so the first one is a worker.
+
+    Of those that are restarted as a whole with their kube-proxy, each is a wave of its own: most of them at once, and
+    etcd has no majority.
+    """
     workers: List[Candidate] = []
     control: List[Candidate] = []
+    alone: List[Candidate] = []
     for plan in plans:
         if plan.to_change:
-            node = members[plan.host].node
-            (control if node.control_plane else workers).append(Candidate(plan.host, "", (node.zone,)))
-    return cut([entry.name for entry in (*spread(workers), *spread(control))], sizes)
+            member = members[plan.host]
+            kind = alone if _restarts_control_plane(member) else control if member.node.control_plane else workers
+            kind.append(Candidate(plan.host, "", (member.node.zone,)))
+    waves = cut([entry.name for entry in (*spread(workers), *spread(control))], sizes)
+    return [*waves, *([entry.name] for entry in spread(alone))]
+
+
+def _restarts_control_plane(member: Member) -> bool:
+    place = member.seen.place
+    if place.distribution == MICROK8S:
+        # Where the API was not asked, nobody knows.
+        return member.node.control_plane or not member.node.name
+    return place.unit in SERVER_UNITS
 
 
 def not_reached(waves: Sequence[Sequence[str]], number: int, present: Collection[str]) -> str:
     """Why a wave is not begun: one of an earlier wave has failed; else empty. present: those that have not."""
-    lost = [host for wave in waves[:number] for host in wave if host not in present]
+    there = set(present)
+    lost = [host for wave in waves[:number] for host in wave if host not in there]
     if not lost:
         return ""
     what = "the first node" if lost[0] in (waves[0] if waves else ()) else "a node of an earlier wave"
@@ -183,10 +202,12 @@ def not_reached(waves: Sequence[Sequence[str]], number: int, present: Collection
 def reached(waves: Sequence[Sequence[str]], present: Collection[str]) -> Tuple[str, ...]:
     """The hosts of the waves that were begun, and that have not failed."""
     found: List[str] = []
-    for number, wave in enumerate(waves):
-        if not_reached(waves, number, present):
+    there = set(present)
+    for wave in waves:
+        well = [host for host in wave if host in there]
+        found += well
+        if len(well) < len(wave):
             break
-        found += [host for host in wave if host in present]
     return tuple(found)
 
 

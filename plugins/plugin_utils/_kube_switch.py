@@ -53,6 +53,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import 
 _PAUSE = 2.0
 # Of each kind of fault.
 _MOST_NAMED = 5
+_STAYS_CORDONED = "the node is changed, and takes no new pods until the next run"
 _GIVEN_BACK = "it was given back what it had: kube-proxy runs %s again"
 
 
@@ -112,11 +113,15 @@ class Switch:
         """Change it. HostError with what is wrong, and what was given back."""
         before = self._try_services(self._expected())
         cordoned = self._cordon()
+        problems: Sequence[Problem] = [Problem("", _STAYS_CORDONED)]
         try:
             return self._changed(before)
+        except NetfleetError as error:
+            problems = error.problems
+            raise
         finally:
             if cordoned:
-                self._uncordon()
+                self._uncordon(problems)
 
     def go_home(self) -> None:
         """From our DaemonSet to the cluster's own, which has the same settings by now. HostError: ours has it again."""
@@ -147,7 +152,8 @@ class Switch:
         if outcome.id:
             self._node.keep(outcome.id)
         connections = sum(each.connections for each in after)
-        return Switched(outcome.files, removed, warnings, self._services, len(after), connections)
+        tried = sum(1 for each in after if each.connections)
+        return Switched(outcome.files, removed, warnings, self._services, tried, connections)
 
     def _way(self, sets: Sets, clean: bool = False) -> Tuple[Step, ...]:
         node = self._plan.node
@@ -174,7 +180,14 @@ class Switch:
         """Look until everything is as it should be, and connect. HostError with what is not, once the time is over."""
         due = self._clock() + float(self._settings["verify_timeout"])
         while True:
-            wanted = self._expected()
+            try:
+                wanted = self._expected()
+            except HostError:
+                # With a server of k3s, RKE2 or MicroK8s it was the API server that was restarted.
+                if self._clock() >= due:
+                    raise
+                self._sleep(_PAUSE)
+                continue
             found = self._faults(wanted)
             if not found:
                 after = self._try_services(wanted)
@@ -232,8 +245,12 @@ class Switch:
         self._set_unschedulable(True, "true")
         return True
 
-    def _uncordon(self) -> None:
-        self._set_unschedulable(None, None)
+    def _uncordon(self, problems: Sequence[Problem]) -> None:
+        """The node takes pods again. HostError where it does not, with these problems, which are worse."""
+        try:
+            self._set_unschedulable(None, None)
+        except HostError as error:
+            raise HostError([*problems, *error.problems]) from error
 
     def _set_unschedulable(self, value: Optional[bool], annotation: Optional[str]) -> None:
         changed = {"metadata": {"annotations": {CORDONED: annotation}}, "spec": {"unschedulable": value}}

@@ -29,9 +29,11 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_configuration i
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rancher import (
     ConfigFile,
+    RancherProxy,
     own_file,
     own_path,
     read_files,
+    with_command,
 )
 
 
@@ -39,8 +41,7 @@ def settings_of(seen: NodeSeen) -> Dict[str, Any]:
     """The settings of a node's files, by field. InputError or HostError, with the place, where they cannot be read."""
     place = seen.place
     if place.kind == RANCHER_FILES:
-        said = read_files(_files(seen), place.distribution)
-        return read_flags(said.plain, place.path)
+        return read_flags(_of_rancher(seen).plain, place.path)
     if place.kind == FLAGS_FILE:
         return read_flags(file_arguments(_text(seen)), place.path)
     if place.kind == CONFIG_FILE:
@@ -52,7 +53,7 @@ def settings_of(seen: NodeSeen) -> Dict[str, Any]:
 
 def disabled(seen: NodeSeen) -> str:
     """Why a node has no kube-proxy by its own files, or empty."""
-    if seen.place.kind == RANCHER_FILES and read_files(_files(seen), seen.place.distribution).disabled:
+    if seen.place.kind == RANCHER_FILES and _of_rancher(seen).disabled:
         return "%s leaves it out here (disable-kube-proxy)" % seen.place.distribution
     return ""
 
@@ -66,12 +67,19 @@ def changed_file(seen: NodeSeen, want: Mapping[str, Any]) -> Tuple[str, str]:
     if place.kind == CONFIG_MAP:
         return "", ""
     if place.kind == RANCHER_FILES:
-        return own_path(place.distribution), own_file(_files(seen), place.distribution, want)
+        return own_path(place.distribution), own_file(
+            _files(seen), place.distribution, want, seen.arguments, place.unit
+        )
     if place.kind == FLAGS_FILE:
         return place.path, flags_with(_text(seen), want, place.path)
     if place.kind == CONFIG_FILE:
         return place.path, configuration_with(_text(seen), want, place.path)
     return DROP_IN % place.unit, drop_in(seen.unit_text, place.unit, want)
+
+
+def _of_rancher(seen: NodeSeen) -> RancherProxy:
+    said = read_files(_files(seen), seen.place.distribution)
+    return with_command(said, seen.arguments, seen.place.unit)
 
 
 def _files(seen: NodeSeen) -> Tuple[ConfigFile, ...]:

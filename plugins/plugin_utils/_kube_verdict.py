@@ -25,6 +25,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import c
 MODE, HEALTH, SERVICE, RESIDUE = "mode", "health", "service", "residue"
 # Schedulers that keep a client, or a destination, with an endpoint: not every one of these is met from one node.
 _KEEPS = ("sh", "mh", "dh", "lblc", "lblcr")
+# Of more endpoints, to meet each takes more connections than a node has ports for, to one address and port.
+_MOST_MET = 500
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ def _services(
 ) -> Iterator[Fault]:
     excluded = settings.get("ipvs.excludeCIDRs") if mode == IPVS else ()
     networks = [str(each) for each in excluded] if isinstance(excluded, (list, tuple)) else []
-    differences = compare(wanted, seen.entries, networks, scheduler_of(mode, settings))
+    own = {*seen.addresses} if mode == IPVS else set()
+    differences = compare(wanted, seen.entries, networks, scheduler_of(mode, settings), own)
     if mode == IPVS:
         differences = (*differences, *compare_addresses(wanted, seen.bound))
     for each in differences:
@@ -82,7 +85,7 @@ def to_try(wanted: Iterable[ExpectedEntry], scheduler: str, most: int) -> Tuple[
     for entry in wanted:
         # The first address of a port of a Service is its ClusterIP.
         if entry.protocol == "tcp" and entry.endpoints and entry.address not in ANY.values():
-            each = not entry.affinity and scheduler not in _KEEPS
+            each = not entry.affinity and scheduler not in _KEEPS and len(entry.endpoints) <= _MOST_MET
             found.setdefault(entry.name, ServiceToTry(entry.name, entry.address, entry.port, entry.endpoints, each))
     services = list(found.values())
     if most <= 0:

@@ -9,11 +9,11 @@ from what stays: whoever verifies looks again before it counts.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Dict, List, Optional, Tuple
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Dict, List, Optional, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry, short
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, ProxyEntry, short
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry
 
 # A Service that is not served; an endpoint of it that is not; one that should not be: the API does not have it, or it
@@ -39,20 +39,31 @@ class Difference:
 
 
 def compare(
-    wanted: Sequence[ExpectedEntry], table: Iterable[ProxyEntry], excluded: Sequence[str] = (), scheduler: str = ""
+    wanted: Sequence[ExpectedEntry],
+    table: Iterable[ProxyEntry],
+    excluded: Sequence[str] = (),
+    scheduler: str = "",
+    own: Collection[str] = (),
 ) -> Tuple[Difference, ...]:
     """Every difference, in the order of the wanted entries, then what is too much.
 
     excluded: networks whose entries are left to somebody else (ipvs.excludeCIDRs). scheduler: that of ipvs, where it
-    is known which it should be.
+    is known which it should be. own: the node's addresses, where the table has those in the shape of NodePorts (ipvs):
+    a Service may have one of them, as of externalIPs or of a load balancer that runs on the nodes.
     """
     by_key = {entry.key: entry for entry in table}
+    known: Set[Tuple[str, str, int]] = set()
     found: List[Difference] = []
     for want in wanted:
-        have = by_key.pop(want.key, None)
-        found.extend(_differences(want, have, scheduler))
+        key = want.key
+        if key not in by_key and want.address in own:
+            key = (want.protocol, ANY[6 if ":" in want.address else 4], want.port)
+        known.add(key)
+        found.extend(_differences(want, by_key.get(key), scheduler))
     networks = [ipaddress.ip_network(each, strict=False) for each in excluded]
     for entry in by_key.values():
+        if entry.key in known:
+            continue
         if not entry.node_port and any(ipaddress.ip_address(entry.address) in network for network in networks):
             continue
         text = "is refused" if entry.refused else "is served by %s" % (", ".join(entry.endpoints) or "nothing")

@@ -62,13 +62,18 @@ def test_a_service_without_endpoints_is_to_refuse() -> None:
     assert tried([FIRST], nobody).problems == ("1 connections were taken, by nobody that is ready",)
 
 
-def test_what_the_time_does_not_suffice_for_is_said() -> None:
+def test_what_the_time_does_not_suffice_for_is_said_and_no_problem() -> None:
+    """Else a good change of a node with large Services were given back."""
     node = FakeNode()
     node.met = [FIRST]
     times = iter([0.0, 0.0, 0.0, 9.0, 9.0])
     found = try_all(node, [SERVICE, SERVICE], 5.0, lambda: next(times))
-    assert found[0].problems == ("of 2 connections, none was met before the time was over by %s" % SECOND,)
-    assert found[1].problems == ("was not tried: the time was over",)
+    assert [(each.in_time, each.connections, each.problems) for each in found] == [(False, 2, ()), (False, 0, ())]
+    # A stranger is one also then.
+    node.met = ["10.244.9.9:80"]
+    times = iter([0.0, 0.0, 9.0])
+    (found_one,) = try_all(node, [SERVICE], 5.0, lambda: next(times))
+    assert found_one.problems == ("connections went to what is none of its endpoints: 10.244.9.9:80",)
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 10, 50])

@@ -108,6 +108,17 @@ def test_a_standalone_unit_with_arguments() -> None:
     assert seen.settings == {"mode": IPVS, "ipvs.strictARP": True}, "what runs says more than its unit"
 
 
+def test_what_the_command_of_k3s_says_of_kube_proxy_and_nothing_else() -> None:
+    """As its installer writes it."""
+    node = k3s()
+    command = "ExecStart=/usr/local/bin/k3s \\\n    server \\\n\t'--token=secret' \\\n\t%s\n"
+    said = "'--kube-proxy-arg' \\\n\t'proxy-mode=ipvs' \\\n\t'--kube-proxy-arg=v=2' \\\n\t'--disable-kube-proxy'"
+    node.put("/etc/systemd/system/k3s.service", "[Service]\nEnvironmentFile=-/etc/x\n" + command % said)
+    seen = observe_kube(node)
+    assert seen.arguments == ("--kube-proxy-arg=proxy-mode=ipvs", "--kube-proxy-arg=v=2", "--disable-kube-proxy=true")
+    assert "secret" not in str(to_wire(seen))
+
+
 def test_one_that_cleans_up_is_not_the_one_that_runs() -> None:
     node = standalone("/usr/sbin/kube-proxy --proxy-mode=ipvs")
     run_process(node, 900, "kube-proxy")
@@ -245,14 +256,44 @@ def test_programs_that_are_missing_are_said_where_something_could_be_there() -> 
     node = k3s()
     for name in ("nft", "ipset", "iptables-nft-save"):
         del node.files["/usr/sbin/" + name]
-    assert observe_kube(node).limits == ("iptables is not installed: its chains cannot be read",)
+    unread = "iptables-save: is not there, or prints nothing: %s (install iptables)"
+    unread = unread % "the rules of the mode iptables are not known"
+    seen = observe_kube(node)
+    # So that nobody says that Services are not served.
+    assert seen.entries_limit == unread
+    assert seen.limits == ("iptables is not installed: its chains cannot be read", unread)
     node.loaded |= {"nf_tables", "ip_set"}
     del node.files["/var/lib/rancher/k3s/data/current/bin/aux/ipset"]
     assert observe_kube(node).limits == (
         "iptables is not installed: its chains cannot be read",
         "nft is not installed: tables of nftables cannot be read",
         "ipset is not installed: sets cannot be read",
+        unread,
     )
+
+
+def test_chains_of_services_are_told_where_they_are_somebody_elses() -> None:
+    """Of 5,000 Services they are megabytes, which every look would bring."""
+    node = k3s(IPTABLES)
+    assert observe_kube(node).leftovers.chains == ("filter KUBE-SERVICES", "nat KUBE-SERVICES")
+    # Those of ipvs come beside them.
+    node.start(IPVS)
+    seen = observe_kube(node)
+    assert {"nat KUBE-SVC-BBBBBBBBBBBBBBBB", "nat KUBE-SEP-AAAAAAAAAAAAAAAA"} < set(seen.leftovers.chains)
+    assert [residue.kind for residue in seen.residues] == ["chains"]
+
+
+def test_a_health_that_is_not_to_be_asked() -> None:
+    node = k3s()
+    del node.answers["127.0.0.1:10256"]
+    assert observe_kube(node).health == "127.0.0.1:10256: connection refused"
+    assert observe_kube(node, healthz="").health == ""
+
+
+def test_the_rules_of_nftables_without_its_program_are_not_known() -> None:
+    node = FakeNode(NFTABLES, config=[K3S_FILE])
+    del node.files["/usr/sbin/nft"]
+    assert "nft: is not there, or prints nothing: the rules of the mode nftables" in observe_kube(node).entries_limit
 
 
 def test_programs_that_fail_are_said() -> None:

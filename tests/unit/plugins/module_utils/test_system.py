@@ -353,6 +353,14 @@ def test_http_of_all_kinds(answer: bytes, status: int, text: str) -> None:
         assert SYSTEM.http_get(place, "/healthz", 5.0) == (status, text)
 
 
+def test_a_long_answer_by_http_is_read_to_its_end() -> None:
+    """As of /metrics of k3s, which has those of the API server too, before kube-proxy's."""
+    body = "".join('apiserver_request_duration_seconds_bucket{le="%d"} 1\n' % number for number in range(160000))
+    with answering(("HTTP/1.0 200 OK\r\n\r\n%skubeproxy 1\n" % body).encode()) as (place, _asked):
+        status, text = SYSTEM.http_get(place, "/metrics", 20.0)
+    assert (status, len(text) > 8000000, text.endswith("\nkubeproxy 1\n")) == (200, True, True)
+
+
 def test_http_that_nobody_answers() -> None:
     with answering(b"HTTP/1.0 200 OK\r\n\r\n", pause=0.6) as (place, _asked):
         assert SYSTEM.http_get(place, "/", 0.1) == (0, "no answer in time")

@@ -369,7 +369,8 @@ class FakeNode:
         bound = ("10.96.0.10",) if mode == IPVS else ()
         leftovers = Leftovers(interface=IPVS in (mode, left))
         found = (entry,) if mode and mode not in self.wrong and entries else ()
-        return replace(self.seen, proxy_mode=mode, entries=found, bound=bound, leftovers=leftovers)
+        health = self.seen.health if mode else "127.0.0.1:10256: connection refused"
+        return replace(self.seen, proxy_mode=mode, health=health, entries=found, bound=bound, leftovers=leftovers)
 
     def change(self, want: ProxyChange) -> ProxyOutcome:
         if self.refuses:

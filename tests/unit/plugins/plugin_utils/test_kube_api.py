@@ -51,7 +51,9 @@ def test_what_is_there_and_what_is_not(cluster: FakeCluster) -> None:
     assert api.get(NODES, "node9") is None
     # A kind that this cluster does not have.
     assert api.get(FELIX, "default") is None
-    assert api.list(FELIX) == []
+    # None of the kind is something else.
+    with pytest.raises(HostError, match="it has no felixconfigurations/v1"):
+        api.list(FELIX)
 
 
 def test_lists_come_in_pages(cluster: FakeCluster) -> None:

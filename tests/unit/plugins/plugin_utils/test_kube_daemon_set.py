@@ -164,10 +164,23 @@ def test_what_is_begun_is_not_begun_again() -> None:
 
 def test_other_settings_than_those_of_an_earlier_run_are_refused_unless_nodes_go_back() -> None:
     second_map, divided, second = _bodies()
-    sets = Sets(config_map(), divided, "config.conf", second_map, second)
-    with pytest.raises(InputError, match="an earlier run has begun to bring other settings"):
+    sets = Sets(config_map(), divided, "config.conf", second_map, second, (("node1", MOVED), ("node2", LEAVING)))
+    with pytest.raises(
+        InputError, match=r"an earlier run has begun to bring other settings, to node1 \(run with those"
+    ):
         begin(sets, TEXT)
     assert begin(sets, TEXT, going=False) == ()
+
+
+def test_other_settings_than_those_of_an_earlier_run_that_no_node_has_are_no_obstacle() -> None:
+    second_map, divided, second = _bodies()
+    second_map["metadata"]["resourceVersion"] = "7"
+    for labels in ((), (("node1", LEAVING),)):
+        (step,) = begin(Sets(config_map(), divided, "config.conf", second_map, second, labels), TEXT)
+        assert (step.action, step.kind, step.name) == ("replace", "ConfigMap", SECOND)
+        assert step.body["data"]["config.conf"] == TEXT
+        # What the DaemonSet was, before that earlier run, is not forgotten.
+        assert step.body["metadata"] == second_map["metadata"]
 
 
 def test_a_node_moves_with_no_kube_proxy_in_between() -> None:
@@ -294,6 +307,9 @@ def test_a_config_map_without_the_key() -> None:
         ("registry.example/eks/kube-proxy:v1.31.2-minimal-eksbuild.3", "v1.31.2-minimal-eksbuild.3"),
         ("kube-proxy:v1.34.2@sha256:abc", "v1.34.2"),
         ("kube-proxy:latest", ""),
+        # Of a registry of one's own: no versions of Kubernetes.
+        ("registry.example/kube-proxy:2024.06.1", ""),
+        ("registry.example/kube-proxy:1.2-of-us", ""),
         ("registry.example:5000/kube-proxy", ""),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry, with_node_ports
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry, NodeView, expected
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import compare, compare_addresses
 
@@ -123,6 +123,30 @@ def test_all_ways_from_outside_are_expected() -> None:
     assert {entry.affinity for entry in found.values()} == {10800}
     short = {**service["spec"], "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}}}
     assert {entry.affinity for entry in _wanted({**service, "spec": short}, _slice(*ENDS)).values()} == {60}
+
+
+def test_an_address_that_is_told_twice_is_one() -> None:
+    """As of k3s' own load balancer, or of MetalLB with an address that stands in externalIPs too."""
+    service = _service(type="LoadBalancer", externalIPs=["192.0.2.11"])
+    service["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.11"}]}}
+    found = expected([service], [_slice(*ENDS)], NODE, IPTABLES)
+    assert [entry.address for entry in found] == ["10.96.0.10", "192.0.2.11"]
+    table = [ProxyEntry("tcp", address, 80, (ONE, TWO)) for address in ("10.96.0.10", "192.0.2.11")]
+    assert compare(found, table) == ()
+    # The same of two Services.
+    assert compare([*found, *found], table) == ()
+
+
+def test_in_ipvs_an_address_of_a_service_may_be_the_nodes_own() -> None:
+    service = _service(type="LoadBalancer", ports=[{"name": "http", "port": 80, "nodePort": 30080}])
+    service["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.11"}]}}
+    found = expected([service], [_slice(*ENDS)], NODE, IPVS)
+    ways = (("10.96.0.10", 80), ("192.0.2.11", 80), ("192.0.2.11", 30080))
+    servers = [ProxyEntry("tcp", address, port, (ONE, TWO), scheduler="rr") for address, port in ways]
+    table = with_node_ports(servers, ["192.0.2.11"])
+    assert compare(found, table, scheduler="rr", own=["192.0.2.11"]) == ()
+    gone = with_node_ports([servers[0], servers[2]], ["192.0.2.11"])
+    assert [each.where for each in compare(found, gone, scheduler="rr", own=["192.0.2.11"])] == ["tcp 192.0.2.11:80"]
 
 
 def test_each_family_has_its_own() -> None:

@@ -34,6 +34,16 @@ CALICO = (_daemon_set("kube-proxy"), _daemon_set("calico-node"))
         (ClusterObjects(CALICO), "calico"),
         (ClusterObjects(CALICO, felix={"bpfEnabled": False, "nftablesMode": "Disabled"}), "calico"),
         (ClusterObjects(CALICO, felix={"nftablesMode": "Enabled"}), "calico-nftables"),
+        # It follows kube-proxy, node by node, whatever its operator was told.
+        (ClusterObjects(CALICO, felix={"nftablesMode": "Auto"}), "calico-auto"),
+        (
+            ClusterObjects(
+                CALICO,
+                felix={"nftablesMode": "Auto"},
+                installation={"calicoNetwork": {"linuxDataplane": "Nftables"}},
+            ),
+            "calico-auto",
+        ),
         (
             ClusterObjects(CALICO, installation={"calicoNetwork": {"linuxDataplane": "Nftables"}}),
             "calico-nftables",

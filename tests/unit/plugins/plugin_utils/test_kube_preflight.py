@@ -31,6 +31,7 @@ SEEN = NodeSeen(
     kernel="6.1.0-40-amd64",
     node_name="node1",
     modules=tuple({*needed_modules(IPVS), *needed_modules(NFTABLES)}),
+    programs=("nft",),
     proxy_mode=IPTABLES,
 )
 NODE = NodeInfo("node1", kubernetes="v1.34.2")
@@ -55,6 +56,15 @@ def _said(report: Report) -> List[str]:
 def test_nothing_stands_in_the_way() -> None:
     for mode in (IPVS, NFTABLES, IPTABLES):
         assert _check(_member(), mode=mode) == Report()
+
+
+def test_who_leaves_ipvs_is_told_that_its_connections_end() -> None:
+    members = (_member("a", proxy_mode=IPVS), _member("b", proxy_mode=IPTABLES))
+    assert _check(*members, mode=IPVS) == Report()
+    for mode in (NFTABLES, IPTABLES):
+        (warning,) = _check(*members, mode=mode).warnings
+        assert warning.startswith("connections to Services that the node carries by ipvs end")
+        assert warning.endswith("(a)")
 
 
 def test_all_problems_of_all_nodes_are_said_at_once_and_by_node() -> None:
@@ -154,6 +164,26 @@ def test_what_is_only_said() -> None:
     assert "x (b)" in told
 
 
+@pytest.mark.parametrize(
+    ("mode", "health", "healthz", "said"),
+    [
+        ("", "", "h:1", "kube-proxy is healthy at h:1, and does not tell its mode at m:1 (set kube_proxy_metrics"),
+        (IPTABLES, "h:1: refused", "h:1", "not its health, at h:1: refused (set kube_proxy_healthz"),
+        # It answers, and is not well: a change may mend that.
+        (IPTABLES, "h:1: HTTP status 503", "h:1", ""),
+        ("", "h:1: HTTP status 503", "h:1", ""),
+        ("", "h:1: connection refused", "h:1", ""),
+        (IPTABLES, "", "", ""),
+        ("", "", "", ""),
+    ],
+)
+def test_a_kube_proxy_that_is_asked_where_it_does_not_answer(mode: str, health: str, healthz: str, said: str) -> None:
+    """As of a cluster of IPv6 alone: a change would be given back on the first node, each time."""
+    member = replace(_member(proxy_mode=mode, health=health), metrics="m:1", healthz=healthz)
+    problems = _said(_check(member, mode=IPTABLES))
+    assert [text for text in problems if said in text] if said else problems == []
+
+
 def test_a_version_that_refuses_the_mode() -> None:
     (said,) = _said(_check(_member(info=replace(NODE, kubernetes="v1.43.0"))))
     assert "kube-proxy v1.43.0 refuses ipvs: removed from Kubernetes 1.43" in said
@@ -161,11 +191,19 @@ def test_a_version_that_refuses_the_mode() -> None:
 
 def test_programs_that_are_missing_are_installed_or_named() -> None:
     place = Place("standalone", CONFIG_FILE, "/etc/kube-proxy.yaml", "kube-proxy.service")
-    bare = _member(place=place, in_container=False, kubernetes="v1.34.2")
+    bare = _member(place=place, in_container=False, kubernetes="v1.34.2", programs=())
     assert "ipvs needs programs that are not there: ipset" in _said(_check(bare))[0]
     assert bare.lacking(IPVS) == ("ipset",)
     assert _check(replace(bare, install=True)) == Report()
     assert _member().lacking(IPVS) == ()
+
+
+def test_what_prints_the_rules_of_nftables_is_needed_beside_a_container_too() -> None:
+    bare = _member(programs=())
+    assert (bare.lacking(NFTABLES), bare.lacking(IPVS), bare.lacking(IPTABLES)) == (("nft",), (), ())
+    (said,) = _said(_check(bare, mode=NFTABLES))
+    assert said.startswith("node1: nft is not there: the rules that kube-proxy makes in this mode could not be")
+    assert _check(replace(bare, install=True), mode=NFTABLES) == Report()
 
 
 def test_a_node_of_the_api() -> None:

@@ -22,6 +22,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import Pr
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULE_INDEX, SUBJECTS
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_kube import kube_check, kube_findings
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import Answer
 from tests.unit.plugins.plugin_utils.fake_cluster import NODES, TEXT, FakeCluster, FakeNode, daemon_set
 
 
@@ -202,7 +203,8 @@ def test_a_run_with_a_limit_leaves_the_clusters_own_settings_alone(play: Play) -
     play.run()
     assert play.modes() == ["ipvs", "iptables", "iptables"]
     assert play.said["settle"]["missing"] == ["node2", "node3"]
-    assert "these nodes do not have the new ones yet: node2, node3" in play.said["settle"]["warnings"][0]
+    said = "these nodes were not seen to have the new ones in this run: node2, node3"
+    assert said in play.said["settle"]["warnings"][0]
     assert play.said["end"]["left"] == "node1"
     assert play.cluster.text() == TEXT
     # All of them: it comes to its end.
@@ -211,6 +213,96 @@ def test_a_run_with_a_limit_leaves_the_clusters_own_settings_alone(play: Play) -
     assert play.modes() == ["ipvs"] * 3
     assert play.said["home node1"]["changed"]
     assert not play.cluster.labels()
+
+
+def test_nodes_go_home_after_an_upgrade_has_written_the_daemon_set_anew(play: Play) -> None:
+    """kubeadm writes it without the affinity: it has a pod on nodes that have moved, too."""
+    plan = play.look()
+    play.step("node1", "begin", plan=plan)
+    for number, host in enumerate(NODES):
+        play.step(host, "switch", plan=plan, number=number)
+    play.cluster.objects["daemonsets", "kube-proxy"]["spec"] = daemon_set()["spec"]
+    settled = play.step("node1", "settle", plan=plan)
+    assert settled["steps"][0].startswith("replace DaemonSet kube-proxy")
+    for number, wave in enumerate(settled["waves"]):
+        for host in wave:
+            assert not play.step(host, "home", plan=plan, settled=settled, number=number).get("failed")
+    play.step("node1", "end", plan=plan)
+    assert (play.modes(), play.cluster.names("daemonsets")) == (["ipvs"] * 3, ["kube-proxy"])
+
+
+def test_check_mode_of_a_part_of_the_nodes_settles_nothing(play: Play) -> None:
+    play.begin(("node1",))
+    play.run()
+    play.check_mode = True
+    play.begin(("node2",))
+    play.run()
+    assert (play.said["settle"]["changed"], play.said["settle"]["missing"]) == (False, ["node1", "node3"])
+    play.begin()
+    play.run()
+    assert play.said["settle"]["steps"] == ["replace ConfigMap kube-proxy (no pod runs by it)"]
+
+
+def test_a_node_without_kube_proxy_that_this_run_does_not_have_is_named(play: Play) -> None:
+    """A run that was killed has left it in between."""
+    play.cluster.objects["nodes", "node3"]["metadata"]["labels"]["netfleet.tcp/kube-proxy"] = "leaving"
+    play.begin(("node1",))
+    said = "an earlier run has left these nodes without kube-proxy, and this one does not have them: node3"
+    assert play.look()["warnings"] == [said]
+    play.cluster._control()
+    play.begin()
+    assert said not in play.look()["warnings"]
+
+
+class KilledError(BaseException):
+    """The process is gone: nothing of it catches this."""
+
+
+def _killed_before(play: Play, number: int) -> bool:
+    """A run that is killed before it writes for the numberth time; whether it was."""
+    written = []
+
+    def send(method: str, path: str, *rest: Any) -> Answer:
+        if method != "GET" and "reviews" not in path:
+            written.append(path)
+            if len(written) == number:
+                raise KilledError
+        return FakeCluster.send(play.cluster, method, path, *rest)
+
+    play.cluster.send = send  # type: ignore[method-assign, assignment]
+    try:
+        play.run()
+    except KilledError:
+        return True
+    finally:
+        del play.cluster.send
+    return False
+
+
+@pytest.mark.parametrize("mode", ["ipvs", "iptables"])
+@pytest.mark.parametrize("hosts", [NODES, NODES[:1]])
+def test_a_run_that_is_killed_at_any_of_its_writes_is_ended_by_the_next(
+    hosts: tuple[str, ...], mode: str, play: Play
+) -> None:
+    number = 1
+    while True:
+        play.cluster = FakeCluster(TEXT.replace("mode: iptables", 'mode: ""'))
+        play.nodes = {name: FakeNode(play.cluster, name) for name in NODES}
+        play.settings["mode"] = "ipvs"
+        play.begin(hosts)
+        if not _killed_before(play, number):
+            break
+        settled = "mode: ipvs" in play.cluster.text()
+        # Once the cluster's own ConfigMap has the new mode, the way is to the end of it.
+        play.settings["mode"] = "ipvs" if settled else mode
+        play.begin()
+        answers = {**play.run(), **play.said}
+        assert not [answer for answer in answers.values() if answer.get("failed")], number
+        assert play.modes() == [play.settings["mode"]] * 3, number
+        assert (play.cluster.names("daemonsets"), play.cluster.names("configmaps")) == (["kube-proxy"],) * 2
+        assert play.cluster.labels() == {}
+        number += 1
+    assert number > (5 if len(hosts) == 1 else 15)
 
 
 def test_one_that_comes_up_nowhere_else_is_no_reason_to_settle(play: Play) -> None:
@@ -296,6 +388,21 @@ def test_a_cluster_without_kube_proxy_is_said_and_left_alone(play: Play) -> None
 def test_what_concerns_a_plugin_that_is_not_there_need_not_be_allowed(play: Play) -> None:
     play.cluster.forbidden = {("get", "felixconfigurations"), ("get", "installations")}
     assert len(play.look()["waves"]) == 3
+
+
+def test_a_server_without_endpoint_slices_is_no_cluster_without_endpoints(play: Play) -> None:
+    """Before Kubernetes 1.21 it has none of this version."""
+    send = play.cluster.send
+
+    def older(method: str, path: str, *rest: Any) -> Answer:
+        if "endpointslices" in path:
+            return Answer(404, {"message": "the server could not find the requested resource"})
+        return send(method, path, *rest)
+
+    play.cluster.send = older  # type: ignore[method-assign, assignment]
+    answer = play.look()
+    assert answer["failed"]
+    assert "it has no endpointslices/v1 (Kubernetes 1.21 or newer is needed" in answer["msg"]
 
 
 def test_a_cluster_that_does_not_answer(play: Play) -> None:

@@ -10,7 +10,14 @@ from typing import Any, Dict, List, Tuple
 import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import needed_modules
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_FILE, CONFIG_MAP, UNIT, Place
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import (
+    CONFIG_FILE,
+    CONFIG_MAP,
+    FLAGS_FILE,
+    RANCHER_FILES,
+    UNIT,
+    Place,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen, ProxyFile, ServiceTried
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers
@@ -160,6 +167,30 @@ def test_a_worker_comes_first_zones_are_spread_and_control_planes_come_last() ->
     assert waves_of([], {}, [(1, False)]) == []
 
 
+@pytest.mark.parametrize(
+    ("place", "control", "node", "alone"),
+    [
+        (Place("k3s", RANCHER_FILES, "/etc/rancher/k3s/config.yaml", "k3s.service"), True, "n", True),
+        (Place("k3s", RANCHER_FILES, "/etc/rancher/k3s/config.yaml", "k3s.service"), False, "", True),
+        (Place("k3s", RANCHER_FILES, "/etc/rancher/k3s/config.yaml", "k3s-agent.service"), False, "n", False),
+        (Place("rke2", RANCHER_FILES, "/etc/rancher/rke2/config.yaml", "rke2-server.service"), True, "n", True),
+        (Place("microk8s", FLAGS_FILE, FILE, "snap.microk8s.daemon-kubelite.service"), True, "n", True),
+        (Place("microk8s", FLAGS_FILE, FILE, "snap.microk8s.daemon-kubelite.service"), False, "n", False),
+        (Place("microk8s", FLAGS_FILE, FILE, "snap.microk8s.daemon-kubelite.service"), False, "", True),
+        (Place("standalone", CONFIG_FILE, FILE, "kube-proxy.service"), True, "n", False),
+    ],
+)
+def test_control_planes_that_restart_with_their_kube_proxy_go_one_by_one(
+    place: Place, control: bool, node: str, alone: bool
+) -> None:
+    plans, members = _hosts(w1=("a", False, True), s1=("a", control, True), s2=("a", control, True))
+    for name in ("s1", "s2"):
+        seen = replace(members[name].seen, place=place)
+        members[name] = replace(members[name], seen=seen, node=replace(members[name].node, name=node))
+    found = waves_of(plans, members, [(100, True)])
+    assert found == ([["w1"], ["s1"], ["s2"]] if alone else [["w1", "s1", "s2"]])
+
+
 WAVES = [["a"], ["b", "c"], ["d"]]
 
 
@@ -192,6 +223,10 @@ def test_a_node_without_fault() -> None:
     assert [fault.key for fault in faults(replace(seen, bound=()), IPVS, {}, [HTTP])] == [
         "10.96.0.10 (default/web:http)"
     ]
+    # An address of the node itself stands in the shape of a NodePort there.
+    own = replace(seen, addresses=("192.0.2.11",), bound=("192.0.2.11",))
+    own = replace(own, entries=(replace(SERVED, address="0.0.0.0", scheduler="rr"),))
+    assert faults(own, IPVS, {}, [replace(HTTP, address="192.0.2.11")]) == ()
 
 
 def test_faults_of_every_kind() -> None:
@@ -243,6 +278,13 @@ def test_services_to_which_connections_are_made() -> None:
 def test_where_clients_stay_with_an_endpoint_not_every_one_is_met(affinity: int, scheduler: str, each: bool) -> None:
     (service,) = to_try([replace(HTTP, affinity=affinity)], scheduler, 1)
     assert service.each is each
+
+
+def test_of_very_many_endpoints_not_every_one_is_met() -> None:
+    for number, each in ((500, True), (501, False)):
+        ends = tuple("10.244.%d.%d:80" % divmod(index, 250) for index in range(number))
+        (found,) = to_try([replace(HTTP, endpoints=ends)], "", 20)
+        assert found.each is each
 
 
 def test_only_what_was_well_before_is_a_loss() -> None:

@@ -192,10 +192,27 @@ def test_those_that_have_moved_can_be_given_back(fleet: Fleet) -> None:
     assert fleet.as_before
 
 
+def test_the_way_back_where_the_config_map_names_no_mode(fleet: Fleet) -> None:
+    """As kubeadm writes it: the former mode is the one that kube-proxy takes then."""
+    fleet.cluster = FakeCluster(TEXT.replace("mode: iptables", 'mode: ""'))
+    fleet.nodes = {name: FakeNode(fleet.cluster, name) for name in NODES}
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    fleet.switch(plan, "node1")
+    assert fleet.modes() == ["ipvs", "iptables", "iptables"]
+    plan = fleet.all_of_it(mode="iptables")
+    assert plan.waves == (("node1",),)
+    assert fleet.modes() == ["iptables"] * 3
+    assert not fleet.sets().begun
+
+
 def test_a_third_mode_waits_until_the_second_has_ended(fleet: Fleet) -> None:
     plan = fleet.plan(mode="ipvs")
     fleet.begin(plan)
-    with pytest.raises(InputError, match="an earlier run has begun to bring other settings"):
+    # No node has it yet.
+    assert fleet.plan(mode="nftables").steps[0].startswith("replace ConfigMap kube-proxy-netfleet")
+    fleet.switch(plan, "node1")
+    with pytest.raises(InputError, match="an earlier run has begun to bring other settings, to node1"):
         fleet.plan(mode="nftables")
 
 
@@ -281,7 +298,7 @@ def test_a_node_that_a_killed_run_has_cordoned_is_visited_and_takes_pods_again(f
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(fleet.nodes["node1"], "change", killed)
         # Killed: nothing runs after it.
-        patched.setattr(Switch, "_uncordon", lambda _self: None)
+        patched.setattr(Switch, "_uncordon", lambda _self, _problems: None)
         with pytest.raises(KeyboardInterrupt):
             fleet.switch(plan, "node1", cordon=True)
     assert fleet.cluster.objects["nodes", "node1"]["spec"]["unschedulable"] is True
@@ -393,6 +410,54 @@ def test_a_node_with_a_file_of_its_own_that_does_not_serve_gets_its_file_back(wi
     assert "is not served, but has endpoints: 10.244.1.5:8080" in str(caught.value)
     assert "kube-proxy runs iptables again" in str(caught.value)
     assert with_files.nodes["node1"].said == ["change ipvs", "restore 17"]
+
+
+def test_an_api_server_that_restarts_with_the_node_is_waited_for(with_files: Fleet) -> None:
+    """As of a server of k3s: its restart is one of the API server."""
+    plan = _plan_with_files(with_files)
+    node, cluster, sleep = with_files.nodes["node1"], with_files.cluster, with_files._sleep
+    change = node.change
+
+    def restarting(want: ProxyChange) -> ProxyOutcome:
+        cluster.silent = "connection refused"
+        return change(want)
+
+    def later(seconds: float) -> None:
+        sleep(seconds)
+        cluster.silent = ""
+
+    node.change = restarting  # type: ignore[method-assign]
+    with_files._sleep = later  # type: ignore[method-assign]
+    with_files.switch(plan, "node1")
+    assert node.said == ["change ipvs", "keep 17"]
+    # One that stays away is a reason.
+    plan = _plan_with_files(with_files)
+    with_files._sleep = sleep  # type: ignore[method-assign]
+    with_files.nodes["node2"].change = restarting  # type: ignore[method-assign]
+    with pytest.raises(HostError, match="no answer: connection refused"):
+        with_files.switch(plan, "node2")
+
+
+def test_what_is_wrong_is_said_although_the_cordon_cannot_be_ended(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    fleet.cluster.broken = {("node1", "ipvs")}
+    uncordon = Switch._uncordon
+
+    def refused(switch: Switch, problems: Any) -> None:
+        fleet.cluster.silent = "connection refused"
+        uncordon(switch, problems)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Switch, "_uncordon", refused)
+        said = r'is changed, and takes no new pods until the next run; .*"node2": no answer'
+        with pytest.raises(HostError, match=said):
+            fleet.switch(plan, "node2", cordon=True)
+        fleet.cluster.silent = ""
+        with pytest.raises(HostError) as caught:
+            fleet.switch(plan, "node1", cordon=True)
+    for said in ("does not come up", "given back what it had", 'patch nodes "node1": no answer: connection refused'):
+        assert said in str(caught.value)
 
 
 def test_what_the_node_has_given_back_itself_is_not_given_back_again(with_files: Fleet) -> None:

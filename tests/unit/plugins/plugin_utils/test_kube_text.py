@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict
 
@@ -41,6 +42,20 @@ K3S = _seen("k3s", RANCHER_FILES, BASE, [(BASE, "kube-proxy-arg: [proxy-mode=ipv
 MICROK8S = _seen("microk8s", FLAGS_FILE, FLAGS, [(FLAGS, "--proxy-mode=iptables\n--v=2\n")])
 BY_FILE = _seen("standalone", CONFIG_FILE, FILE, [(FILE, TEXT)])
 BY_UNIT = _seen("standalone", UNIT, unit_text=UNIT_TEXT)
+
+
+def test_what_the_command_of_k3s_says_counts_after_its_files() -> None:
+    seen = replace(K3S, arguments=("--kube-proxy-arg=proxy-mode=iptables", "--kube-proxy-arg=--v=2"))
+    assert settings_of(seen) == {"mode": "iptables"}
+    with pytest.raises(InputError, match=r"systemctl cat some\.service: mode: is read after zz-netfleet-tcp\.yaml"):
+        changed_file(seen, WANT)
+    # Where it says what is wanted, there is nothing to bring.
+    assert changed_file(seen, {"mode": "iptables"})[1] == ""
+    assert disabled(seen) == ""
+    for given in ("--disable-kube-proxy=true", "--disable-kube-proxy=1"):
+        assert disabled(replace(K3S, arguments=(given,))) == "k3s leaves it out here (disable-kube-proxy)"
+    with pytest.raises(InputError, match=r"has it read another configuration: /etc/other\.yaml"):
+        changed_file(replace(K3S, arguments=("--config=/etc/other.yaml",)), WANT)
 
 
 @pytest.mark.parametrize(
