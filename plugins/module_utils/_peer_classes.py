@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, Sequence, Tuple, Union
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import LOOPBACK, OTHER
 from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import MAPPED, is_loopback
 
 _BITS: Dict[int, int] = {socket.AF_INET: 32, socket.AF_INET6: 128}
+_MAPPED_BITS = 8 * len(MAPPED)
 # What is remembered of addresses that were looked up; of more than these, one after the other is looked up anew.
 _REMEMBERED = 50_000
 
@@ -34,7 +35,7 @@ class PeerClasses:
         by_length: Dict[Tuple[int, int], Dict[int, str]] = {}
         for name, prefixes in peers.items():
             for prefix in prefixes:
-                network = ipaddress.ip_network(str(prefix), strict=False)
+                network = _network(prefix)
                 family = int(socket.AF_INET if network.version == 4 else socket.AF_INET6)
                 shift = _BITS[family] - network.prefixlen
                 by_length.setdefault((family, shift), {})[int(network.network_address) >> shift] = name
@@ -62,6 +63,16 @@ class PeerClasses:
         return OTHER
 
 
+def _network(prefix: str) -> Union[ipaddress.IPv4Network, ipaddress.IPv6Network]:
+    """The prefix; of addresses of IPv4 in IPv6, which count as IPv4, that of IPv4. ValueError where it is none."""
+    network = ipaddress.ip_network(str(prefix), strict=False)
+    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= _MAPPED_BITS:
+        within = network.network_address.ipv4_mapped
+        if within is not None:
+            return ipaddress.IPv4Network((int(within), network.prefixlen - _MAPPED_BITS))
+    return network
+
+
 def _problems(peers: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
     seen: Dict[str, str] = {}
     for name, prefixes in peers.items():
@@ -73,7 +84,7 @@ def _problems(peers: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
         for index, prefix in enumerate(prefixes):
             path = "peers.%s[%d]" % (name, index)
             try:
-                network = str(ipaddress.ip_network(str(prefix), strict=False))
+                network = str(_network(prefix))
             except ValueError:
                 yield Problem(path, "%r is no prefix" % (prefix,), "such as 10.0.0.0/8 or 2001:db8::/32")
                 continue

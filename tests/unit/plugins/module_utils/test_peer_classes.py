@@ -84,3 +84,11 @@ def test_all_problems_are_named_at_once() -> None:
     with pytest.raises(InputError) as caught:
         PeerClasses({"other": ["x"], "b": ["y"]})
     assert [problem.path for problem in caught.value.problems] == ["peers.other", "peers.other[0]", "peers.b[0]"]
+
+
+def test_a_prefix_of_mapped_addresses_is_the_one_of_ipv4() -> None:
+    """Their sockets count as IPv4: as one of IPv6 it would hold nobody, without a word."""
+    classes = PeerClasses({"near": ["::ffff:10.0.0.0/104"], "far": ["10.0.0.0/7"]})
+    assert [class_of(classes, each) for each in ("::ffff:10.1.2.3", "10.1.2.3", "11.1.2.3")] == ["near", "near", "far"]
+    with pytest.raises(InputError, match="is one of near too"):
+        PeerClasses({"near": ["::ffff:10.0.0.0/104"], "far": ["10.0.0.0/8"]})
