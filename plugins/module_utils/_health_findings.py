@@ -8,7 +8,7 @@ that were kept.
 
 from __future__ import annotations
 
-from typing import Iterator, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_causes import likely_causes
@@ -127,12 +127,18 @@ def _port_findings(health: Health) -> Iterator[Finding]:
 
 
 def _backlog_findings(health: Health) -> Iterator[Finding]:
-    for each in health.sockets.listeners:
-        # A queue takes one more than its limit before it overflows.
-        if each.backlog >= max(1, each.limit):
-            reason = "%d connections wait until %s accepts them, of at most %d" % (
-                each.backlog,
-                _name(each),
-                each.limit,
-            )
-            yield _finding(health, rules.HEALTH_BACKLOG, str(each.port), "warning", reason)
+    # A queue takes one more than its limit before it overflows.
+    full = [each for each in health.sockets.listeners if each.backlog >= max(1, each.limit)]
+    by_port: Dict[int, List[Listener]] = {}
+    for each in full:
+        by_port.setdefault(each.port, []).append(each)
+    for port, shared in by_port.items():
+        # Workers may share a port (SO_REUSEPORT), and there may be one of each address; the fullest comes first.
+        reason = "%d connections wait until %s accepts them, of at most %d" % (
+            shared[0].backlog,
+            _name(shared[0]),
+            shared[0].limit,
+        )
+        if len(shared) > 1:
+            reason += "; so it is with %d of its listening sockets" % len(shared)
+        yield _finding(health, rules.HEALTH_BACKLOG, str(port), "warning", reason)

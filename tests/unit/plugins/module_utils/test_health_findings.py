@@ -221,3 +221,12 @@ def test_each_rule_has_a_cause_that_always_applies_and_a_text() -> None:
 
 def test_nobody_is_told_to_recycle_time_wait() -> None:
     assert not [cause for causes in CAUSES.values() for cause in causes if "tw_recycle" in cause.cure]
+
+
+def test_listeners_that_share_a_port_are_one_finding() -> None:
+    """Workers with SO_REUSEPORT have a queue each: reports tell findings apart by rule and key."""
+    queues = [listener(80, 20 + each, backlog=9 + each, limit=8) for each in range(3)]
+    found = the_finding(rules.HEALTH_BACKLOG, listening=queues)
+    assert found.key == "80"
+    assert found.reason.startswith("11 connections wait"), "of the fullest"
+    assert "3 of its listening sockets" in found.reason
