@@ -15,6 +15,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import HEALTH_LIMIT
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import unknown_names
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._call import listed
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._check_action import (
     ASKED,
     CheckAction,
@@ -57,7 +58,7 @@ class ActionModule(CheckAction):
         given = {**self.declared(PREFIX, (*SETTINGS, *OF_THE_RUN), task_vars), **self._task.args}
         run = {name: given.pop(name) for name in OF_THE_RUN if name in given}
         subjects = self.called_for(run, task_vars)
-        _know_groups(run.get("groups") or (), task_vars)
+        _know_groups(run.get("groups"), task_vars)
         settings = checked(given)
         waivers = read_waivers(settings["waivers"], PREFIX + "waivers", self.kind.subjects)
         host = str(task_vars["inventory_hostname"])
@@ -107,8 +108,7 @@ class ActionModule(CheckAction):
 
 def _know_groups(given: Any, task_vars: Mapping[str, Any]) -> None:
     """InputError where a group is asked for that there is not. given: a list, or names with commas between them."""
-    names = [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
-    unknown = [str(name) for name in names if name not in task_vars["groups"]]
+    unknown = [name for name in listed(given) if name not in task_vars["groups"]]
     if unknown:
         raise input_error(
             PREFIX + "groups", "%s: there is no such group" % ", ".join(unknown), "groups of the inventory"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, List
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import SEVERITIES
@@ -28,14 +28,19 @@ def check_call(report: Mapping[str, Any], tags: Iterable[str], kind: Kind = DRIF
         raise InputError(problems)
 
 
+def listed(given: Any) -> List[str]:
+    """The names of a list, or of a text with commas between them; of anything else its text, which is no name."""
+    if isinstance(given, str):
+        return [name.strip() for name in given.split(",")] if given else []
+    return [str(name) for name in (given if isinstance(given, (list, tuple)) else [given] if given else [])]
+
+
 def _report_problems(report: Mapping[str, Any], kind: Kind) -> Iterator[Problem]:
     threshold = report.get("threshold") or "warning"
     if threshold not in SEVERITIES:
         yield Problem(kind.prefix + "threshold", "%r is none" % threshold, "one of: %s" % ", ".join(SEVERITIES))
-    given = report.get("formats") or []
-    formats = [name.strip() for name in given.split(",")] if isinstance(given, str) else list(given)
     known = files(kind)
-    for name in formats:
+    for name in listed(report.get("formats")):
         if name not in known:
             yield Problem(kind.prefix + "formats", "%r is none" % name, "one of: %s" % ", ".join(known))
     directory = str(report.get("directory") or "")

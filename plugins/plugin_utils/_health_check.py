@@ -42,7 +42,10 @@ _TOP = 10
 
 def checked(given: Mapping[str, Any]) -> Dict[str, Any]:
     """The settings in their types, with defaults; InputError with every problem, named as the variables are."""
-    return typed(SETTINGS, given, PREFIX)
+    found = typed(SETTINGS, given, PREFIX)
+    # YAML takes a name such as 100 for a number.
+    by_class = {name: {str(key): value for key, value in found[name].items()} for name in ("peers", "rtt_targets")}
+    return {**found, **by_class}
 
 
 def request(settings: Mapping[str, Any], profile: str, peers: Mapping[str, Sequence[str]]) -> Dict[str, Any]:

@@ -88,6 +88,13 @@ def test_what_cannot_be_meant_is_refused_by_the_variables_name(given: dict[str, 
     assert [problem.path for problem in caught.value.problems] == [path]
 
 
+def test_names_of_classes_that_yaml_takes_for_numbers_are_names() -> None:
+    found = asked_from(asked(peers={100: ["198.51.100.0/24"]}, rtt_targets={100: 7}))
+    assert (found.peers["100"], found.rtt_targets["100"]) == (["198.51.100.0/24"], 7.0)
+    with pytest.raises(InputError, match=r"tcp_health_rtt_targets\.200: there is no such class"):
+        asked(rtt_targets={200: 7})
+
+
 def test_what_one_host_is_given_is_no_default_of_another() -> None:
     checked({})
     assert SETTINGS["targets"]["default"] == {}

@@ -159,6 +159,9 @@ def test_hosts_that_could_not_be_asked_are_named(health: Health) -> None:
     [
         ({"tcp_health_threshold": "fatal"}, "is none (one of: note, warning, error)"),
         ({"tcp_health_groups": ["nobody"]}, "tcp_health_groups: nobody: there is no such group"),
+        ({"tcp_health_groups": 5}, "tcp_health_groups: 5: there is no such group"),
+        ({"tcp_health_groups": [["a"]]}, "there is no such group"),
+        ({"tcp_health_formats": 5}, "is none (one of: json, text"),
         ({"tcp_health_interval": 999}, "tcp_health_interval: 999.0 is no such time"),
         ({"tcp_health_targets": {"retransmision": 1}}, "retransmision"),
         ({"tcp_health_waivers": [{"hosts": "all"}]}, "tcp_health_waivers[0].key: is missing"),
