@@ -12,6 +12,7 @@ from typing import Any, Dict, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import MET, NOT_MET
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import NOT_ENOUGH as FEW
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import HEALTH_LIMIT
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import unknown_names
@@ -80,6 +81,8 @@ class ActionModule(CheckAction):
         kept = looked(answer)
         measures = [entry for entry in kept.measures(host) if entry.subject in subjects]
         judged = [entry.subject for entry in measures if entry.verdict in (MET, NOT_MET)]
+        # Too little for a finding that a waiver could hide, and yet a part of what the host's group comes to.
+        few = [Finding(entry.subject, entry.key, "note", "") for entry in measures if entry.verdict == FEW]
         findings = [from_wire(Finding, entry) for entry in answer["findings"]]
         findings += _limits(answer, unusable, task_vars)
         return {
@@ -92,6 +95,11 @@ class ActionModule(CheckAction):
                 name: count for name in subjects for count in [judged.count(name) or int(name in _ALWAYS)] if count
             },
             "findings": self.kept(findings, subjects, waivers, task_vars),
+            "tolerated": [
+                [entry["subject"], entry["key"]]
+                for entry in self.kept(few, subjects, waivers, task_vars)
+                if entry["waiver"]
+            ],
             "looked": to_wire(kept),
         }
 

@@ -108,6 +108,11 @@ health:
       returned: always
       type: list
       elements: dict
+    tolerated:
+      description: Of what there is too little traffic to judge, subject and key of each that a waiver covers.
+      returned: where the host was asked
+      type: list
+      elements: list
     checked:
       description: How many things were judged, by indicator.
       returned: always

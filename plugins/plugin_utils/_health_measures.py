@@ -91,7 +91,10 @@ def with_measures(
         for name, answer in answers.items()
         if answer and (answer.get(report.check) or {}).get("looked")
     }
-    tolerated: Dict[str, set[Tuple[str, str]]] = {}
+    tolerated: Dict[str, set[Tuple[str, str]]] = {
+        name: {(str(subject), str(key)) for subject, key in (answers[name] or {})[report.check].get("tolerated", ())}
+        for name in looks
+    }
     for finding in report.findings:
         if finding.waiver:
             tolerated.setdefault(finding.host, set()).add((finding.subject, finding.key))

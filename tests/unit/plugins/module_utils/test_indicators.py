@@ -177,3 +177,11 @@ def test_fast_open_by_what_the_kernel_counts_of_it() -> None:
         SAMPLE, 1.0, {"TcpExtTCPFastOpenActive": 5, "TcpExtTCPFastOpenActiveFail": 2, "TcpActiveOpens": 9}
     )
     assert fast_open(counted) == {"client": 5, "client_failed": 2}
+
+
+@pytest.mark.parametrize("uptime", [float("nan"), float("-inf"), float("inf"), 101.0])
+def test_a_sample_of_no_time_that_was_says_nothing(uptime: float) -> None:
+    first, last = (Sample("boot", "net", each, {"TcpActiveOpens": 1}) for each in (uptime, 100.0))
+    counted, said = counted_between(first, last, "sample")
+    assert counted == Counted("", 0.0, {})
+    assert "uptime went backward" in said[0]

@@ -136,6 +136,17 @@ def test_refused_connections_are_outside_and_a_waiver_hides_them(health: Health)
     assert [found["waiver"]["reason"] for found in again[2]["findings"] if found["waiver"]] == ["OPS-1"]
 
 
+def test_a_waiver_counts_for_the_group_where_the_host_has_too_little_traffic(health: Health) -> None:
+    targets = {"tcp_health_targets": {"server_success": 99.9}, "tcp_health_threshold": "error"}
+    for expires, verdicts in (("2999-12-31", {"waived": 1}), ("2001-01-01", {"not enough traffic": 1})):
+        waivers = [{"hosts": "cloud", "key": "server_*", "reason": "OPS-1", "expires": expires}]
+        status, output, report = health.run(
+            {"here": HERE}, "--tags=server_success", tcp_health_waivers=waivers, **targets
+        )
+        assert status == 0, output
+        assert [entry["verdicts"] for entry in report["groups"]] == [verdicts]
+
+
 def test_where_no_indicator_is_asked_for_none_lacks_traffic(health: Health) -> None:
     status, output, report = health.run({"here": HERE}, "--tags=ports", tcp_health_threshold="error")
     assert status == 0, output
