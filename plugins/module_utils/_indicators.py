@@ -124,12 +124,13 @@ def counted_between(first: Optional[Sample], last: Sample, since: str) -> Tuple[
         return Counted(BOOT, last.uptime, dict(last.counters)), [said]
     counts = {name: last.counters[name] - first.counters[name] for name in last.counters if name in first.counters}
     backward = sorted(name for name, count in counts.items() if count < 0)
-    if backward or last.uptime < first.uptime:
+    elapsed = last.uptime - first.uptime
+    if backward or not 0 <= elapsed < math.inf:
         said = "counters: %s went backward since the sample (wrapped, or it is another host's)" % (
             ", ".join(backward[:3]) or "uptime"
         )
         return Counted("", 0.0, {}), [said]
-    return Counted(since, round(last.uptime - first.uptime, 3), counts), []
+    return Counted(since, round(elapsed, 3), counts), []
 
 
 def indicators(counted: Counted, targets: Mapping[str, float]) -> Tuple[Dict[str, Indicator], List[str]]:
