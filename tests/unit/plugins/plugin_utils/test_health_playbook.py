@@ -33,6 +33,7 @@ class Health:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.out = folder / "out"
+        self.environment: dict[str, str] = {}
 
     def run(self, hosts: dict[str, Any], *arguments: str, **variables: Any) -> tuple[int, str, Any]:
         """Exit status, output and JSON report (None where there is none)."""
@@ -50,7 +51,7 @@ class Health:
                 *arguments,
                 str(PLAYBOOK),
             ],
-            env={**kept, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+            env={**kept, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", **self.environment},
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -163,6 +164,17 @@ def test_hosts_that_could_not_be_asked_are_named(health: Health) -> None:
         "gone1": "unreachable",
     }
     assert re.search(r"hosts could not be asked.*\n\s+host\s+gone1", output)
+
+
+def test_a_host_at_whose_variables_ansible_stops_ends_no_check_of_the_others(health: Health) -> None:
+    health.environment = {"ANSIBLE_ANY_ERRORS_FATAL": "true"}
+    broken = {**HERE, "ansible_host": "{{ nothing }}"}
+    status, output, report = health.run({"broken": broken, "here": HERE}, **NO_TARGETS)
+    assert status == 4, output
+    assert {host["name"]: host["status"] for host in report["hosts"]} == {
+        "broken": "failed",
+        "here": "not_enough_traffic",
+    }
 
 
 @pytest.mark.parametrize(
