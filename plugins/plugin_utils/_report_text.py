@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
-from ansible_collections.netfleet.tcp.plugins.module_utils._rules import FILE_CHANGED
+from ansible_collections.netfleet.tcp.plugins.module_utils._rules import FILE_CHANGED, HEALTH_LIMIT
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_groups as shared
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_measures as measures
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import DRIFT, Report
@@ -42,6 +42,8 @@ def lines(report: Report) -> Iterator[Line]:
     drift, unasked = shared.drift(report), shared.unasked(report)
     if not drift and not unasked and not report.by_status(DRIFT) and not _groups_outside(report):
         yield from _measures(report)
+        # A host that cannot be looked at would seem to have too little traffic.
+        yield from _notes(report, HEALTH_LIMIT)
         yield from [("plain", "")] if report.groups else []
         yield "ok", shared.clip(shared.summary(report) + _aside(report), _WIDTH)
         yield from _waived(report)
@@ -229,11 +231,20 @@ def _comparison(report: Report) -> Iterator[Line]:
     yield from _short("gone", comparison.gone, "ok")
 
 
-def _notes(report: Report) -> Iterator[Line]:
-    notes = shared.notes(report)
+def _notes(report: Report, rule: str = "") -> Iterator[Line]:
+    """The notes; rule: those of it alone."""
+    notes = [finding for finding in shared.notes(report) if rule in ("", finding.rule)]
     if notes:
         yield "plain", ""
         yield from _short("", notes, "plain")
+
+
+def _in_short(topic: shared.Topic) -> str:
+    """What is wrong, as a clause: the headline, but of a limit, which says nothing without its reason."""
+    if topic.finding.rule != HEALTH_LIMIT:
+        return shared.headline(topic.finding)
+    such = "" if topic.common(lambda one: one.reason) else "such as "
+    return "%s: %s%s" % (shared.name(topic.finding), such, shared.visible(topic.finding.reason))
 
 
 def _short(label: str, findings: Sequence[Finding], style: str) -> Iterator[Line]:
@@ -243,7 +254,7 @@ def _short(label: str, findings: Sequence[Finding], style: str) -> Iterator[Line
         start = _margin("") + label.ljust(_LABEL) if label else _margin(topic.severity)
         hosts = shared.count(len(topic.hosts), "host") if len(topic.hosts) > _MOST_NAMED else None
         hosts = hosts or shared.host_names(topic.hosts, _ROOM // 2)
-        text = shared.clip(shared.headline(topic.finding), _WIDTH - len(start) - len(" on ") - len(hosts))
+        text = shared.clip(_in_short(topic), _WIDTH - len(start) - len(" on ") - len(hosts))
         yield style, "%s%s on %s" % (start, text, hosts)
     if len(topics) > _MOST_SHORT:
         yield style, "%sand %d more" % (_margin("") + (label.ljust(_LABEL) if label else ""), len(topics) - _MOST_SHORT)

@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import (
     _report_html,
     _report_json,
@@ -74,6 +75,22 @@ def test_the_text_of_a_fleet_that_is_well_is_its_lines_and_the_outcome() -> None
     found = _report_text.render(WELL).splitlines()
     assert found[-1] == "1 of 1 hosts within targets, 0 outside targets, 0 could not be asked"
     assert len([line for line in found if line.startswith("cloud ")]) == 5
+
+
+def a_limit(reason: str) -> Finding:
+    return Finding("host", "counters", "note", reason, rule=rules.HEALTH_LIMIT)
+
+
+def test_the_text_says_what_could_not_be_looked_at_and_why() -> None:
+    """Else a host whose counters cannot be read would look like one with too little traffic."""
+    reason = "/proc/net/snmp cannot be read"
+    quiet = health_report({name: said(a_look(QUIET), findings=[a_limit(reason)]) for name in ("a", "b")})
+    assert "\nnote     counters: %s on a, b\n" % reason in _report_text.render(quiet)
+    outside = health_report({**answers(), "a": said(a_look(QUIET), findings=[a_limit(reason)])})
+    assert "\nnote     counters: %s on a\n" % reason in _report_text.render(outside)
+    differ = {name: said(a_look(QUIET), findings=[a_limit("%d of 9" % each)]) for each, name in enumerate("ab")}
+    assert "\nnote     counters: such as 0 of 9 on a, b\n" in _report_text.render(health_report(differ))
+    assert _report_text.render(health_report(differ)).splitlines()[-1].startswith("2 of 2 hosts within"), "the outcome"
 
 
 def test_a_group_alone_that_is_outside_is_no_fleet_that_is_well() -> None:
