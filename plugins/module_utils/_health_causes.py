@@ -74,6 +74,12 @@ def _queue_overflowed(health: Health, _key: str) -> bool:
     return 2 * _counted(health, "TcpExtListenOverflows") >= max(1, _counted(health, "TcpExtListenDrops"))
 
 
+def _queue_drops_handshakes(health: Health, key: str) -> bool:
+    """Whether listeners dropped so many that SYNs and SYN-ACKs were sent again for it, most of them."""
+    dropped, again = _counted(health, "TcpExtListenDrops"), _counted(health, "TcpExtTCPSynRetrans")
+    return _not_met(health, "server_success") and _queue_overflowed(health, key) and 2 * dropped >= again
+
+
 def _limited_by_kernel(health: Health, key: str) -> bool:
     """Whether the fullest queue, or that of the finding, is as long as the kernel lets any be."""
     fullest = [each for each in health.sockets.listeners if key in (str(each.port), "server_success")]
@@ -208,6 +214,11 @@ CAUSES: Dict[str, Tuple[Cause, ...]] = {
     ),
     rules.HEALTH_SYN: (
         _TRACKING,
+        Cause(
+            _queue_drops_handshakes,
+            "a listener's queue of connections to accept is full here, so that handshakes come to no end",
+            "see the finding of connections to here first",
+        ),
         Cause(
             _data_is_lost,
             "data is lost as well: the path, not the way in",

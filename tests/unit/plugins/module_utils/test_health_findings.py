@@ -104,6 +104,12 @@ SYN_RECEIVED = [message(("10.1.0.1", 443), ("10.1.0.2", each), 3) for each in ra
         (rules.HEALTH_SYN, {"counters": SYNS, "sysctls": FULL_TABLE}, "tracking table is full"),
         (rules.HEALTH_SYN, {"counters": {**SYNS, "TcpRetransSegs": 39_000}}, "data is lost as well"),
         (rules.HEALTH_SYN, {"counters": SYNS, "sockets": SYN_RECEIVED}, "clients do not answer"),
+        # A full queue drops the last acknowledgement of a handshake, so that SYN-ACKs are sent again.
+        (
+            rules.HEALTH_SYN,
+            {"counters": {**SYNS, **DROPS, "TcpExtListenOverflows": 5_000}, "sockets": SYN_RECEIVED},
+            "a listener's queue of connections to accept is full here",
+        ),
         (rules.HEALTH_SERVER, {"counters": {**DROPS, "TcpExtListenOverflows": 5_000}}, "accepts slowly, or asked"),
         (
             rules.HEALTH_SERVER,
