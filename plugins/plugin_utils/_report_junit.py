@@ -21,6 +21,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_measur
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import (
     FAILED,
     UNREACHABLE,
+    HostMeasure,
     HostState,
     Measure,
     Report,
@@ -35,16 +36,21 @@ def render(report: Report) -> str:
     findings: Dict[str, List[Finding]] = {}
     for finding in report.findings:
         findings.setdefault(finding.host, []).append(finding)
+    measured: Dict[str, List[HostMeasure]] = {}
+    for each in report.measures:
+        measured.setdefault(each.host, []).append(each)
     root = ET.Element("testsuites")
     for number, host in enumerate(report.hosts):
-        root.append(_suite(number, host, findings.get(host.name, []), report))
+        root.append(_suite(number, host, findings.get(host.name, []), measured.get(host.name, []), report))
     for group in dict.fromkeys(measure.group for measure in report.groups):
         root.append(_group_suite(len(root), group, report))
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(number: int, host: HostState, findings: Sequence[Finding], report: Report) -> ET.Element:
+def _suite(
+    number: int, host: HostState, findings: Sequence[Finding], measured: Sequence[HostMeasure], report: Report
+) -> ET.Element:
     name = _text(host.name)
     suite = ET.Element(
         "testsuite", name=name, hostname=name, package="netfleet.tcp.%s" % report.check, id=str(number), time="0"
@@ -52,7 +58,7 @@ def _suite(number: int, host: HostState, findings: Sequence[Finding], report: Re
     properties = ET.SubElement(suite, "properties")
     for key, value in _properties(host, report):
         ET.SubElement(properties, "property", name=key, value=_text(value))
-    measured = [each for each in report.measures if each.host == host.name and each.verdict]
+    measured = [each for each in measured if each.verdict]
     own = {(each.subject, each.key) for each in measured}
     others = [finding for finding in findings if (finding.subject, finding.key) not in own]
     of_measures = {each.subject for each in measured} - {finding.subject for finding in others}

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -156,6 +158,24 @@ def test_a_case_of_junit_is_skipped_where_there_is_too_little() -> None:
     assert cases("edge1") == {"host": "error"}
     assert cases("group cloud")["retransmission"] == "failure"
     assert cases("group cloud")["client success"] == "passed"
+
+
+class Counting(tuple):  # type: ignore[type-arg]
+    """Counts how often it is gone through."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        Counting.times += 1
+        return super().__iter__()
+
+
+def test_what_was_measured_is_not_gone_through_for_each_host_again() -> None:
+    """Of 10,000 hosts there are 50,000 measures: that would be minutes."""
+    report = health_report({"h%d" % each: said(a_look(BUSY)) for each in range(50)})
+    Counting.times = 0
+    _report_junit.render(replace(report, measures=Counting(report.measures)))
+    assert 0 < Counting.times < 5
 
 
 def test_the_markdown_has_the_lines_and_no_word_of_drift() -> None:
