@@ -4,9 +4,9 @@
 
 Runs on the host, so that a look is complete by itself, and just as well on the controller, over looks that it has kept.
 
-The bounds are those of a count by Poisson's distribution (Byar's approximation, within 1 % from three on, and on the safe
-side below; exact for none, which is the rule of three). It serves counts that can be larger than their denominator, such
-as SYNs sent again, and of a share near 0 it is the binomial one; far from 0 it is wider.
+The bounds are those of a count by Poisson's distribution (Byar's approximation, within 1 % from three on, and on the
+safe side below; exact for none, which is the rule of three). It serves counts that can be larger than their
+denominator, such as SYNs sent again, and of a share near 0 it is the binomial one; far from 0 it is wider.
 """
 
 from __future__ import annotations

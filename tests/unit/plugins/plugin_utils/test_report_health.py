@@ -25,7 +25,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils import (
     _report_text,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._collect import verdict
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import compare, from_data
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import HostMeasure, compare, from_data
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_files import files, read_report, write_reports
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import DRIFT_CHECK, HEALTH_CHECK, KINDS
 from tests.unit.plugins.plugin_utils.sample_health import BUSY, QUIET, a_look, answers, health_report, rtt, said
@@ -90,7 +90,9 @@ def test_the_text_says_what_could_not_be_looked_at_and_why() -> None:
     assert "\nnote     counters: %s on a, b\n" % reason in _report_text.render(quiet)
     outside = health_report({**answers(), "a": said(a_look(QUIET), findings=[a_limit(reason)])})
     assert "\nnote     counters: %s on a\n" % reason in _report_text.render(outside)
-    differ = {name: said(a_look(QUIET), findings=[a_limit("%d of 9" % each)]) for each, name in enumerate("ab")}
+    differ: dict[str, Any] = {
+        name: said(a_look(QUIET), findings=[a_limit("%d of 9" % each)]) for each, name in enumerate("ab")
+    }
     assert "\nnote     counters: such as 0 of 9 on a, b\n" in _report_text.render(health_report(differ))
     assert _report_text.render(health_report(differ)).splitlines()[-1].startswith("2 of 2 hosts within"), "the outcome"
 
@@ -160,12 +162,12 @@ def test_a_case_of_junit_is_skipped_where_there_is_too_little() -> None:
     assert cases("group cloud")["client success"] == "passed"
 
 
-class Counting(tuple):  # type: ignore[type-arg]
+class Counting(tuple[HostMeasure, ...]):
     """Counts how often it is gone through."""
 
     times = 0
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[HostMeasure]:
         Counting.times += 1
         return super().__iter__()
 
