@@ -8,7 +8,8 @@ Sources: /proc/net/snmp and /proc/net/netstat (RFC 4022 and linux/snmp.h), sock_
 from __future__ import annotations
 
 import socket
-from typing import Dict, List, Tuple
+from itertools import islice
+from typing import Dict, List, Mapping, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import uptime
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
@@ -16,7 +17,9 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import con
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
 # Milliseconds after which a connection's RTT says nothing of today's network: nothing was acknowledged since.
-_IDLE = 60_000
+IDLE = 60_000
+# A proxy may have a million connections; those that come first stand for the rest. Of up to 32 KiB each: some 50,000.
+_MOST_DATAGRAMS = 500
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,29 @@ class Counts:
     failed: int = 0
     refused: int = 0
     dropped: int = 0
+
+    @property
+    def resent(self) -> int:
+        """Data segments sent again: without SYNs."""
+        return max(0, self.retransmitted - self.syn_retransmitted)
+
+    @property
+    def not_established(self) -> int:
+        """Connections opened here that came to nothing: without those refused in mid-handshake from outside."""
+        return max(0, self.failed - self.refused)
+
+
+# What counts each of them, by the names of nstat.
+COUNTED_BY = {
+    "segments": "TcpExtTCPOrigDataSent",
+    "retransmitted": "TcpRetransSegs",
+    "syn_retransmitted": "TcpExtTCPSynRetrans",
+    "opened": "TcpActiveOpens",
+    "accepted": "TcpPassiveOpens",
+    "failed": "TcpAttemptFails",
+    "refused": "TcpExtEmbryonicRsts",
+    "dropped": "TcpExtListenDrops",
+}
 
 
 @dataclass(frozen=True)
@@ -69,28 +95,28 @@ def median_rtt(system: System) -> Tuple[int, int]:
     """The median RTT in microseconds, and of how many connections."""
     found: List[int] = []
     for family in (socket.AF_INET, socket.AF_INET6):
-        for entry in connections(system.sock_diag(request(family))):
-            if entry.rtt and not entry.loopback and entry.quiet < _IDLE:
+        for entry in connections(islice(system.sock_diag(request(family)), _MOST_DATAGRAMS)):
+            if entry.rtt and not entry.loopback and entry.quiet < IDLE:
                 found.append(entry.rtt)
     found.sort()
     return (found[len(found) // 2], len(found)) if found else (0, 0)
 
 
+def read_named(system: System) -> Dict[str, int]:
+    """All that TCP counts, by the names of nstat; empty where it cannot be read."""
+    found: Dict[str, int] = {}
+    for path, protocol in (("/proc/net/snmp", "Tcp"), ("/proc/net/netstat", "TcpExt")):
+        for name, value in parse_counters(system.read(path) or "").get(protocol, {}).items():
+            found[protocol + name] = value
+    return found
+
+
+def counts_of(named: Mapping[str, int]) -> Dict[str, int]:
+    """The fields of Counts from counters by the names of nstat; what is not counted is 0."""
+    return {field: named.get(name, 0) for field, name in COUNTED_BY.items()}
+
+
 def read_counters(system: System) -> Counters:
     """Read them now; what this kernel does not count is 0."""
-    tcp = parse_counters(system.read("/proc/net/snmp") or "").get("Tcp", {})
-    more = parse_counters(system.read("/proc/net/netstat") or "").get("TcpExt", {})
     rtt, counted = median_rtt(system)
-    return Counters(
-        uptime=uptime(system),
-        segments=more.get("TCPOrigDataSent", 0),
-        retransmitted=tcp.get("RetransSegs", 0),
-        syn_retransmitted=more.get("TCPSynRetrans", 0),
-        opened=tcp.get("ActiveOpens", 0),
-        accepted=tcp.get("PassiveOpens", 0),
-        failed=tcp.get("AttemptFails", 0),
-        refused=more.get("EmbryonicRsts", 0),
-        dropped=more.get("ListenDrops", 0),
-        rtt=rtt,
-        connections=counted,
-    )
+    return Counters(uptime=uptime(system), rtt=rtt, connections=counted, **counts_of(read_named(system)))

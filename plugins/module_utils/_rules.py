@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kinds of finding that a drift check can make, as data: what reports group by, and what SARIF calls rules."""
+"""The kinds of finding, as data: what reports group by, and what SARIF calls rules."""
 
 from __future__ import annotations
 
@@ -43,10 +43,31 @@ KUBE_PROXY_UNVERIFIED = "kube-proxy-unverified"
 WAIVER_EXPIRED = "waiver-expired"
 HOST_UNREACHABLE = "host-unreachable"
 HOST_FAILED = "host-failed"
+HEALTH_CLIENT = "health-client-success"
+HEALTH_SERVER = "health-server-success"
+HEALTH_RETRANSMISSION = "health-retransmission"
+HEALTH_SYN = "health-syn-retransmission"
+HEALTH_RTT = "health-rtt"
+HEALTH_WINDOW_SCALE = "health-window-scale"
+HEALTH_PORTS = "health-ports"
+HEALTH_BACKLOG = "health-backlog"
+HEALTH_LIMIT = "health-limit"
 
 SEVERITIES = ("note", "warning", "error")
 # What --tags selects, and the columns of a report's map. The subject host stands for the host as a whole.
 SUBJECTS = ("sysctl", "congestion_control", "module", "qdisc", "route", "file", "owner", "tunnel", "kube_proxy", "host")
+# The same of a look at TCP's health.
+HEALTH_SUBJECTS = (
+    "client_success",
+    "server_success",
+    "retransmission",
+    "syn_retransmission",
+    "rtt",
+    "window_scale",
+    "ports",
+    "backlog",
+    "host",
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +79,7 @@ class Rule:
     text: str
 
 
+# Those of a drift check.
 RULES: Tuple[Rule, ...] = (
     Rule(
         SYSCTL_RUNNING,
@@ -228,12 +250,58 @@ RULES: Tuple[Rule, ...] = (
     Rule(
         HOST_UNREACHABLE,
         "hosts could not be asked",
-        "Nothing is known of a host that cannot be reached. It may have drifted.",
+        "Nothing is known of a host that cannot be reached.",
     ),
     Rule(HOST_FAILED, "hosts could not be judged", "The check itself failed on the host."),
 )
 
-RULE_INDEX: Dict[str, Rule] = {rule.id: rule for rule in RULES}
+# Those of a look at a host's TCP health.
+HEALTH_RULES: Tuple[Rule, ...] = (
+    Rule(
+        HEALTH_CLIENT,
+        "too few connections from here are established",
+        "Of the connections that the host opened, more came to nothing than the target allows.",
+    ),
+    Rule(
+        HEALTH_SERVER,
+        "too few connections to here are accepted",
+        "Of the connections that reached a listener, more were dropped than the target allows.",
+    ),
+    Rule(
+        HEALTH_RETRANSMISSION,
+        "too many segments are sent again",
+        "Of the data segments that the host sent, more were retransmissions than the target allows.",
+    ),
+    Rule(
+        HEALTH_SYN,
+        "too many SYNs are sent again",
+        "Connections take a second and more to be established, or are given up before.",
+    ),
+    Rule(HEALTH_RTT, "the RTT is too long", "The mean RTT to a class of peers is beyond its target."),
+    Rule(
+        HEALTH_WINDOW_SCALE,
+        "connections have no window scale",
+        "Without it no more than 64 KiB are under way at a time: at an RTT of 100 ms, some 5 Mbit/s.",
+    ),
+    Rule(
+        HEALTH_PORTS,
+        "local ports get scarce",
+        "Most local ports for connections between two addresses and a port are taken. Once all are, new ones fail with "
+        "EADDRNOTAVAIL.",
+    ),
+    Rule(
+        HEALTH_BACKLOG,
+        "a listener's queue is full",
+        "As many connections as may wait to be accepted do. Further ones are dropped, and tried again after a second.",
+    ),
+    Rule(
+        HEALTH_LIMIT,
+        "something could not be looked at",
+        "The kernel does not tell it, or not to this user; or what was counted before cannot be compared with.",
+    ),
+)
+
+RULE_INDEX: Dict[str, Rule] = {rule.id: rule for rule in (*RULES, *HEALTH_RULES)}
 
 
 def at_least(severity: str, threshold: str) -> bool:

@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kernel's list of TCP connections, as its sock_diag(7) gives it: the request, and the answer in its parts. Pure.
+"""The kernel's list of TCP sockets, as its sock_diag(7) gives it: the request, and the answer in its parts. Pure.
+
+Every module loads this. What is read of each socket beyond its RTT is in _socket_tally.
 
 The offsets are those of linux/inet_diag.h and linux/tcp.h, which only ever grow at their ends.
 """
@@ -8,28 +10,34 @@ The offsets are those of linux/inet_diag.h and linux/tcp.h, which only ever grow
 from __future__ import annotations
 
 import struct
-from typing import Iterable, Iterator, Optional
+from typing import Dict, Iterable, Iterator, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 
 PROTOCOL = 4  # NETLINK_SOCK_DIAG
+INFO, CONG, SKMEMINFO = 2, 4, 7  # INET_DIAG_*
+ESTABLISHED, LISTEN = 1, 10  # of linux/tcp_states.h
 _BY_FAMILY = 20
 _DUMP = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
+_INTERRUPTED = 0x10  # NLM_F_DUMP_INTR
 _DONE = 3
 _ERROR = 2
-_INFO = 2  # INET_DIAG_INFO
-_ESTABLISHED = 1 << 1
 _TCP = 6
 _HEADER = struct.Struct("=IHHII")
+_HEADER_START = struct.Struct("=IHH")
+_ATTRIBUTE = struct.Struct("=HH")
 _REQUEST = struct.Struct("=BBBxI48x")
-# Of inet_diag_msg: the family and the peer's address.
-_MESSAGE = struct.Struct("=B3x2x2x16x16s12x20x")
+MESSAGE_SIZE = 72  # inet_diag_msg
+# Where in it: the peer's address.
+_TARGET = 24
 _AF_INET = 2
 _LOOPBACK_6 = bytes(15) + b"\1"
 # An IPv4 address in an IPv6 one.
-_MAPPED = bytes(10) + b"\xff\xff"
+MAPPED = bytes(10) + b"\xff\xff"
 _LAST_ACK = 56
 _RTT = 68
+# A socket's message: the datagram that it is in, and where there it begins and ends.
+Place = Tuple[bytes, int, int]
 
 
 @dataclass(frozen=True)
@@ -44,60 +52,78 @@ class Connection:
     quiet: int
 
 
-def request(family: int) -> bytes:
-    """Ask for the established TCP connections, with their tcp_info. family: socket.AF_INET or AF_INET6."""
-    body = _REQUEST.pack(family, _TCP, 1 << (_INFO - 1), _ESTABLISHED)
+class Answer:
+    """An answer of the kernel, of which nothing is kept: the places of its sockets, one after the other.
+
+    Once these were gone through, complete says whether the list came to its end, interrupted whether the kernel
+    warned that it changed meanwhile, so that some of it may be missing.
+    """
+
+    def __init__(self, datagrams: Iterable[bytes]) -> None:
+        self._datagrams = datagrams
+        self.complete = False
+        self.interrupted = False
+
+    def __iter__(self) -> Iterator[Place]:
+        for datagram in self._datagrams:
+            start, size = 0, len(datagram)
+            while start + _HEADER.size <= size:
+                length, kind, flags = _HEADER_START.unpack_from(datagram, start)
+                end = start + length
+                if flags & _INTERRUPTED:
+                    self.interrupted = True
+                if kind in (_DONE, _ERROR):
+                    self.complete = kind == _DONE
+                    return
+                if length < _HEADER.size or end > size:
+                    break
+                if kind == _BY_FAMILY and length >= _HEADER.size + MESSAGE_SIZE:
+                    yield datagram, start + _HEADER.size, end
+                start += (length + 3) & ~3
+
+
+def request(family: int, states: int = 1 << ESTABLISHED, parts: Iterable[int] = (INFO,)) -> bytes:
+    """Ask for the TCP sockets of a family (socket.AF_INET or AF_INET6).
+
+    states: a mask of linux/tcp_states.h. parts: the attributes that are wanted of each.
+    """
+    body = _REQUEST.pack(family, _TCP, sum(1 << (part - 1) for part in parts), states)
     return _HEADER.pack(_HEADER.size + len(body), _BY_FAMILY, _DUMP, 1, 0) + body
-
-
-def is_last(datagram: bytes) -> bool:
-    """Whether a datagram of the answer is its last: the list is done, or was refused."""
-    return any(kind in (_DONE, _ERROR) for kind, _body in _messages(datagram))
 
 
 def connections(datagrams: Iterable[bytes]) -> Iterator[Connection]:
     """The connections in an answer; those of which the kernel tells no tcp_info are left out."""
-    for datagram in datagrams:
-        for kind, body in _messages(datagram):
-            if kind == _BY_FAMILY and len(body) >= _MESSAGE.size:
-                found = _connection(body)
-                if found:
-                    yield found
+    for datagram, start, end in Answer(datagrams):
+        found = _connection(datagram, start, end)
+        if found:
+            yield found
 
 
-def _messages(datagram: bytes) -> Iterator["tuple[int, bytes]"]:
-    start = 0
-    while start + _HEADER.size <= len(datagram):
-        length, kind = _HEADER.unpack_from(datagram, start)[:2]
-        if length < _HEADER.size:
-            return
-        yield kind, datagram[start + _HEADER.size : start + length]
-        start += (length + 3) & ~3
+def attributes(datagram: bytes, start: int, end: int) -> Dict[int, Tuple[int, int]]:
+    """Where the attributes of a socket's message begin, and how long they are, by their kinds."""
+    found: Dict[int, Tuple[int, int]] = {}
+    place = start + MESSAGE_SIZE
+    while place + 4 <= end:
+        length, kind = _ATTRIBUTE.unpack_from(datagram, place)
+        if length < 4 or place + length > end:
+            break
+        found[kind] = (place + 4, length - 4)
+        place += (length + 3) & ~3
+    return found
 
 
-def _connection(body: bytes) -> Optional[Connection]:
-    family, target = _MESSAGE.unpack_from(body)
-    info = _attribute(body, _INFO)
-    if info is None or len(info) < _RTT + 4:
-        return None
-    quiet, rtt = (struct.unpack_from("=I", info, offset)[0] for offset in (_LAST_ACK, _RTT))
-    return Connection(_is_loopback(family, target), rtt, quiet)
-
-
-def _is_loopback(family: int, address: bytes) -> bool:
+def is_loopback(family: int, address: bytes) -> bool:
+    """Whether an address of sixteen bytes, IPv4 in the first four, is one of loopback."""
     # By the bytes: every module loads this, and ipaddress would take longer to load than all of it.
     if family == _AF_INET:
         return address[0] == 127
-    return address == _LOOPBACK_6 or (address.startswith(_MAPPED) and address[len(_MAPPED)] == 127)
+    return address == _LOOPBACK_6 or (address.startswith(MAPPED) and address[len(MAPPED)] == 127)
 
 
-def _attribute(body: bytes, wanted: int) -> Optional[bytes]:
-    start = _MESSAGE.size
-    while start + 4 <= len(body):
-        length, kind = struct.unpack_from("=HH", body, start)
-        if length < 4:
-            return None
-        if kind == wanted:
-            return body[start + 4 : start + length]
-        start += (length + 3) & ~3
-    return None
+def _connection(datagram: bytes, start: int, end: int) -> Optional[Connection]:
+    info, length = attributes(datagram, start, end).get(INFO, (0, 0))
+    if length < _RTT + 4:
+        return None
+    quiet, rtt = (struct.unpack_from("=I", datagram, info + offset)[0] for offset in (_LAST_ACK, _RTT))
+    target = datagram[start + _TARGET : start + _TARGET + 16]
+    return Connection(is_loopback(datagram[start], target), rtt, quiet)

@@ -14,7 +14,7 @@ import stat
 import subprocess
 import syslog
 import time
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Collection, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 try:
     from typing import Protocol
@@ -34,8 +34,8 @@ _TCP_CONGESTION = 13  # linux/tcp.h
 _NETLINK_SECONDS = 5.0
 # Bytes of an answer by HTTP: kube-proxy's metrics are some 100,000, those of k3s many times more.
 _LONGEST_ANSWER = 1 << 26
-# Of up to 32 KiB each: some 50,000 sockets.
-_MOST_DATAGRAMS = 500
+# Of a process, that are looked at for a listening socket: a busy server has a million.
+_MOST_DESCRIPTORS = 1024
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -93,8 +93,17 @@ class System(Protocol):
     def new_socket_congestion_control(self) -> str:
         """The congestion control that the kernel gives to a new TCP socket."""
 
-    def sock_diag(self, request: bytes) -> List[bytes]:
-        """The kernel's answer to a request for a list of sockets (see _sock_diag); none where it gives none."""
+    def sock_diag(self, request: bytes) -> Iterable[bytes]:
+        """The datagrams of the kernel's answer to a request for a list of sockets, as they come (see _sock_diag).
+
+        Whoever reads them stops at the end of that list. They end by themselves where the kernel does not answer.
+        """
+
+    def socket_holders(self, inodes: Collection[int]) -> Dict[int, int]:
+        """The process that holds each of these sockets, by the socket's inode; those that cannot be seen are left out.
+
+        Of several the oldest, as of a server's workers their master; not the service manager, where another has it too.
+        """
 
     def netlink(self, protocol: int, request: bytes) -> bytes:
         """The kernel's answer of one datagram to a request (see _netlink); empty where it gives none."""
@@ -342,16 +351,31 @@ class LinuxSystem:
         except OSError:
             return ""
 
-    def sock_diag(self, request: bytes) -> List[bytes]:
-        found: List[bytes] = []
+    def sock_diag(self, request: bytes) -> Iterator[bytes]:
         with contextlib.suppress(OSError), socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW, _sock_diag.PROTOCOL
         ) as kernel:
             kernel.settimeout(_NETLINK_SECONDS)
             kernel.send(request)
-            # A proxy may have a million connections: those that come first stand for the rest.
-            while len(found) < _MOST_DATAGRAMS and not (found and _sock_diag.is_last(found[-1])):
-                found.append(kernel.recv(1 << 16))
+            while True:
+                yield kernel.recv(1 << 16)
+
+    def socket_holders(self, inodes: Collection[int]) -> Dict[int, int]:
+        wanted = {"socket:[%d]" % inode: inode for inode in inodes}
+        found: Dict[int, int] = {}
+        # What systemd listens on for a service, the service holds too once it runs.
+        pids = [int(name) for name in self.names("/proc") if name.isdigit()]
+        for pid in sorted(pids, key=lambda pid: (pid == 1, pid)):
+            if len(found) == len(wanted):
+                break
+            directory = "/proc/%d/fd" % pid
+            with contextlib.suppress(OSError):
+                # In the order of their numbers; a server opens what it listens on before it serves anybody.
+                for name in os.listdir(directory)[:_MOST_DESCRIPTORS]:
+                    with contextlib.suppress(OSError):
+                        inode = wanted.get(os.readlink("%s/%s" % (directory, name)))
+                        if inode is not None:
+                            found.setdefault(inode, pid)
         return found
 
     def netlink(self, protocol: int, request: bytes) -> bytes:

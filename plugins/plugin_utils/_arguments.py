@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Dict
+from typing import Any, Dict, List, Sequence
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
+from ansible_collections.netfleet.tcp.plugins.module_utils._rules import DECLARATION
 
 PREFIX = "tcp_tuning_"
 # Seconds to confirm a change in.
@@ -23,7 +26,8 @@ def typed(
 
     specification: as of a module, by the names of the variables without their prefix, as those of given.
     """
-    named = {prefix + name: dict(option) for name, option in specification.items()}
+    # The validator fills in what is missing of a default that has options of its own.
+    named = {prefix + name: copy.deepcopy(dict(option)) for name, option in specification.items()}
     known = {prefix + str(name): value for name, value in given.items() if name in specification}
     checked = ArgumentSpecValidator(named).validate(known)
     # Of these the validator says no more than their names.
@@ -62,3 +66,19 @@ def window_problems(name: str, seconds: int, shortest: int) -> Iterator[Problem]
     if seconds != 0:
         meaning = "seconds, %s; 0: a change is final at once"
         yield from range_problems(name, seconds, shortest, _LONGEST_WINDOW, meaning)
+
+
+def unknown_names(variables: Iterable[str], families: Mapping[str, Sequence[str]]) -> List[Finding]:
+    """A finding for each variable that looks like ours and is not. families: names without their prefix, by prefix."""
+    # The catalogue comes with it, which most callers do not need.
+    from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import suggestion
+
+    known = {prefix: [prefix + name for name in names] for prefix, names in families.items()}
+    return [
+        Finding(
+            "variable", name, "warning", "there is no such variable", cure=suggestion(name, names), rule=DECLARATION
+        )
+        for name in sorted(variables)
+        for prefix, names in known.items()
+        if name.startswith(prefix) and name not in names
+    ]

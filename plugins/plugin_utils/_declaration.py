@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._boot import with_precedence
-from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import INDEX, suggestion
+from ansible_collections.netfleet.tcp.plugins.module_utils._catalogue_index import INDEX
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import (
     MANAGED,
     ROLE_DECLARATION,
@@ -35,9 +35,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._resolve import (
     modules_to_observe,
     resolve,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._rules import DECLARATION
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, fast_open_key
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import PREFIX, typed, window_problems
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import (
+    PREFIX,
+    typed,
+    unknown_names,
+    window_problems,
+)
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._run_settings import SETTINGS
 
 OWN_TEMPLATE = os.path.realpath(
@@ -163,18 +167,4 @@ def declare(arguments: Mapping[str, Any]) -> Declaration:
 
 def unknown_variables(task_vars: Mapping[str, Any]) -> List[Finding]:
     """Variables of the host that look like ours and are not: most likely a typing error, unseen otherwise."""
-    families = {PREFIX: (*ARGUMENTS, *RUN_VARIABLES), **_PLAYBOOK_VARIABLES}
-    known = {prefix: [prefix + name for name in names] for prefix, names in families.items()}
-    return [
-        Finding(
-            "variable",
-            name,
-            "warning",
-            "there is no such variable",
-            cure=suggestion(name, names),
-            rule=DECLARATION,
-        )
-        for name in sorted(task_vars)
-        for prefix, names in known.items()
-        if name.startswith(prefix) and name not in names
-    ]
+    return unknown_names(task_vars, {PREFIX: (*ARGUMENTS, *RUN_VARIABLES), **_PLAYBOOK_VARIABLES})

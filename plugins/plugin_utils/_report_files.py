@@ -13,21 +13,27 @@ import tempfile
 from collections.abc import Iterable
 from typing import Dict, List
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import SEVERITIES
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import Report, from_data
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import DRIFT_CHECK, Kind
 
-# format -> name of its file. Each is written by the function render of plugin_utils/_report_<format>.py.
-FILES: Dict[str, str] = {
-    "json": "drift.json",
-    "text": "drift.txt",
-    "markdown": "drift.md",
-    "junit": "drift.junit.xml",
-    "sarif": "drift.sarif",
-    "html": "drift.html",
+# format -> end of its file's name. Each is written by the function render of plugin_utils/_report_<format>.py.
+_ENDS: Dict[str, str] = {
+    "json": "json",
+    "text": "txt",
+    "markdown": "md",
+    "junit": "junit.xml",
+    "sarif": "sarif",
+    "html": "html",
 }
 _LARGEST = 1 << 30
 _COLLECTION = os.path.realpath(os.path.join(os.path.dirname(__file__), "../.."))
+
+
+def files(kind: Kind) -> Dict[str, str]:
+    """The name of the file of each format."""
+    return {name: "%s.%s" % (kind.name, end) for name, end in _ENDS.items()}
 
 
 def write_reports(report: Report, directory: str, formats: Iterable[str]) -> List[str]:
@@ -35,13 +41,20 @@ def write_reports(report: Report, directory: str, formats: Iterable[str]) -> Lis
     try:
         os.makedirs(directory, exist_ok=True)
     except OSError as error:
-        raise input_error("tcp_drift_directory", "%s: %s" % (directory, error.strerror), "name another one") from error
+        raise _not_written(report.kind, directory, error) from error
     paths = []
     for name in formats:
-        path = os.path.join(directory, FILES[name])
-        _write(path, _rendered(report, name))
+        path = os.path.join(directory, files(report.kind)[name])
+        try:
+            _write(path, _rendered(report, name))
+        except OSError as error:
+            raise _not_written(report.kind, path, error) from error
         paths.append(path)
     return paths
+
+
+def _not_written(kind: Kind, path: str, error: OSError) -> InputError:
+    return input_error(kind.prefix + "directory", "%s: %s" % (path, error.strerror), "name another one")
 
 
 def _rendered(report: Report, name: str) -> str:
@@ -54,19 +67,16 @@ def _rendered(report: Report, name: str) -> str:
 
 def _write(path: str, text: str) -> None:
     """Put a file in place at once, so that two checks at the same time never mix in one file."""
-    directory = os.path.dirname(path) or "."
+    directory, name = os.path.split(path)
+    handle, temporary = tempfile.mkstemp(prefix=".%s-" % name.partition(".")[0], dir=directory or ".")
     try:
-        handle, temporary = tempfile.mkstemp(prefix=".drift-", dir=directory)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
-                os.fchmod(stream.fileno(), 0o644 & ~_umask())
-                stream.write(text)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise input_error("tcp_drift_directory", "%s: %s" % (path, error.strerror), "name another one") from error
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
+            os.fchmod(stream.fileno(), 0o644 & ~_umask())
+            stream.write(text)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
 
 
 def _umask() -> int:
@@ -75,9 +85,9 @@ def _umask() -> int:
     return present
 
 
-def read_report(path: str) -> Report:
-    """An earlier JSON report; InputError where it cannot be read as one."""
-    cure = "name a drift.json that an earlier check wrote"
+def read_report(path: str, kind: Kind = DRIFT_CHECK) -> Report:
+    """An earlier JSON report; InputError where it cannot be read as one of the kind."""
+    place, cure = kind.prefix + "compare", "name a %s that an earlier check wrote" % files(kind)["json"]
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -85,14 +95,14 @@ def read_report(path: str) -> Report:
         if status.st_size > _LARGEST:
             raise ValueError("it is larger than 1 GiB")
         with open(path, encoding="utf-8") as stream:
-            report = from_data(json.load(stream))
+            report = from_data(json.load(stream), kind.name)
         unknown = {report.threshold, *(finding.severity for finding in report.findings)}.difference(SEVERITIES)
         if unknown:
             raise ValueError("it has a severity that is none: %s" % min(unknown))
     except OSError as error:
-        raise input_error("tcp_drift_compare", "%s: %s" % (path, error.strerror), cure) from error
+        raise input_error(place, "%s: %s" % (path, error.strerror), cure) from error
     except (ValueError, TypeError, RecursionError) as error:
-        raise input_error("tcp_drift_compare", "%s: %s" % (path, error), cure) from error
+        raise input_error(place, "%s: %s" % (path, error), cure) from error
     return report
 
 

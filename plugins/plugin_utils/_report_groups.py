@@ -15,15 +15,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import NOT_ENOUGH as NOT_ENOUGH_TRAFFIC
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import (
     DRIFT,
     FAILED,
     IN_STEP,
+    NOT_ENOUGH,
     UNREACHABLE,
     Report,
     identity,
 )
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import value_names
 
 Identity = Tuple[str, str, str, str]
 
@@ -189,9 +192,15 @@ def count_new(finding: Finding, hosts: Sequence[str], new: frozenset[Identity]) 
 
 def summary(report: Report) -> str:
     """The outcome in one clause: how many hosts are in step, drifted, could not be asked."""
+    kind, few = report.kind, len(report.by_status(NOT_ENOUGH))
     lost = len(report.by_status(UNREACHABLE)) + len(report.by_status(FAILED))
-    counts = (len(report.by_status(IN_STEP)), len(report.hosts), len(report.by_status(DRIFT)), lost)
-    return "%d of %d hosts in step, %d drifted, %d could not be asked" % counts
+    within = {host.name for host in report.by_status(IN_STEP)}
+    in_part = len({entry.host for entry in report.measures if entry.verdict == NOT_ENOUGH_TRAFFIC} & within)
+    said = ["%d of %d hosts %s" % (len(within), len(report.hosts), kind.within)]
+    said[0] += " (%d in part: too little traffic for the rest)" % in_part if in_part else ""
+    said += ["%d %s" % (len(report.by_status(DRIFT)), kind.outside)]
+    said += ["%d %s" % (few, kind.few)] if few else []
+    return ", ".join([*said, "%d could not be asked" % lost])
 
 
 def title(finding: Finding) -> str:
@@ -219,10 +228,11 @@ def effect(finding: Finding) -> str:
 
 def values(finding: Finding) -> List[Tuple[str, str]]:
     """What is wanted, runs, and would after the next boot, as (name, value); what is not known is left out."""
-    found = (("intended", finding.intended), ("running", finding.running), ("next boot", finding.boot))
+    names = value_names(finding.subject)
+    found = zip(names, (finding.intended, finding.running, finding.boot), strict=True)
     shown = [(name, visible(value)) for name, value in found if value is not None]
     if finding.boot is None and finding.rule in _BOOT_RULES:
-        shown.append(("next boot", "nothing"))
+        shown.append((names[2], "nothing"))
     return shown
 
 

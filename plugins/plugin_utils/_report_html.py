@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A drift report as one HTML page that asks no network for anything and runs nothing but its own script.
+"""A report as one HTML page that asks no network for anything and runs nothing but its own script.
 
 The page's parts stand in report_page/; the report goes into it as JSON, in which each text stands once (see page_data).
 What reads that JSON is report_page/model.js: change both together.
@@ -19,14 +19,18 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULE_INDEX
+from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_measures as measures
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import (
     DRIFT,
     FAILED,
     IN_STEP,
+    NOT_ENOUGH,
     UNREACHABLE,
+    Measure,
     Report,
     identity,
 )
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import Kind
 
 PARTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "report_page")
 # In this order: each uses what stands before it, main.js starts it all.
@@ -38,6 +42,7 @@ SCRIPTS = (
     "virtual.js",
     "head.js",
     "filters.js",
+    "measures.js",
     "map.js",
     "cards.js",
     "faults.js",
@@ -74,7 +79,7 @@ def render(report: Report) -> str:
     script = "(() => {\n'use strict';\n%s})();\n" % "".join(_part(name) for name in SCRIPTS)
     values = {
         "policy": html.escape(_policy(style, script), quote=True),
-        "title": html.escape(visible("Drift: %s" % summary(report)), quote=True),
+        "title": html.escape(visible("%s: %s" % (report.kind.title, summary(report))), quote=True),
         "summary": html.escape(visible(summary(report)), quote=True),
         "style": style,
         "data": _embedded(page_data(report)),
@@ -86,16 +91,26 @@ def render(report: Report) -> str:
 
 def summary(report: Report) -> str:
     """The outcome in one clause."""
-    counts = [(len(report.by_status(status)), text) for status, text in _STATUS_WORDS]
-    said = ["%d %s" % (count, text) for count, text in counts if count]
-    return "%d of %d hosts in step%s" % (
-        len(report.by_status(IN_STEP)),
-        len(report.hosts),
-        "".join(", " + part for part in said),
-    )
+    words = _status_words(report.kind)
+    counts = {status: len(report.by_status(status)) for status in words}
+    said = ["%d %s" % (count, words[status]) for status, count in counts.items() if count and status != IN_STEP]
+    whole = "%d of %d hosts %s" % (counts[IN_STEP], len(report.hosts), words[IN_STEP])
+    return ", ".join([whole, *said])
 
 
-_STATUS_WORDS = ((DRIFT, "drifted"), (UNREACHABLE, "could not be asked"), (FAILED, "could not be judged"))
+def _words(kind: Kind) -> Dict[str, str]:
+    """The report's own words, as the page uses them; boot is empty where no value is one of the next boot."""
+    intended, running, boot = kind.values
+    runs = "runs" if running == "running" else running
+    words = {"intended": intended, "running": running, "runs": runs, "boot": boot}
+    return {"check": kind.name, "counts": kind.counts, "may": kind.may, "differs": kind.differs, **words}
+
+
+def _status_words(kind: Kind) -> Dict[str, str]:
+    """What is said of hosts by their status, in the order of the page's tiles."""
+    found = {IN_STEP: kind.within, DRIFT: kind.outside, NOT_ENOUGH: kind.few}
+    found.update({UNREACHABLE: "could not be asked", FAILED: "could not be judged"})
+    return {status: text for status, text in found.items() if text}
 
 
 def visible(text: str) -> str:
@@ -167,7 +182,27 @@ def page_data(report: Report) -> Dict[str, Any]:
             "host": [row[0] for row in rows],
             "change": "".join(row[2] for row in rows),
         },
+        "measures": _measures(report, texts, hosts.rows),
         "texts": [visible(text) for text in texts.rows],
+    }
+
+
+def _measures(report: Report, texts: _Texts, names: List[str]) -> Dict[str, Any]:
+    """What was measured, in words: on groups as rows below a head, and on each host; few: subjects by host."""
+
+    def row(measure: Measure, cells: Iterable[str]) -> List[Any]:
+        return [measures.tone(measure), *(texts.of(cell) for cell in cells)]
+
+    by_host: Dict[str, List[Any]] = {name: [] for name in names}
+    for each in report.measures:
+        cells = (measures.label(each), measures.measured(each), measures.target(each), measures.verdict(each))
+        by_host[each.host].append(row(each, cells))
+    unsure = measures.unsure(report)
+    return {
+        "head": list(measures.HEAD),
+        "groups": [row(each, cells) for each, cells in zip(report.groups, measures.rows(report), strict=True)],
+        "hosts": list(by_host.values()) if report.measures else [],
+        "few": [unsure.get(name, []) for name in names] if unsure else [],
     }
 
 
@@ -178,6 +213,8 @@ def _meta(report: Report) -> Dict[str, Any]:
         "threshold": report.threshold,
         "version": visible(report.version),
         "earlier": visible(report.comparison.earlier) if report.comparison else None,
+        "words": _words(report.kind),
+        "statuses": _status_words(report.kind),
     }
 
 

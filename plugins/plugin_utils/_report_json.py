@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A drift report as JSON (docs/schemas/drift-report.schema.json), which a later check can be compared with. Pure."""
+"""A report as JSON (docs/schemas/), which a later check can be compared with. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A drift report as Markdown for a comment on a merge request (GitHub, GitLab), within what such a comment holds. Pure.
+"""A report as Markdown for a comment on a merge request (GitHub, GitLab), within what such a comment holds. Pure.
 
 Nothing that a host says becomes Markdown, HTML, a link or a mention: see code() and prose().
 """
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Dict, List, Optional
 
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_groups as shared
+from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_measures as measures
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import Report
 
 # GitHub refuses a comment of more than 65,536 characters.
@@ -27,7 +28,6 @@ _PLAIN_CODE = re.compile(r"[A-Za-z0-9._/:=,+()-]+( [A-Za-z0-9._/:=,+()-]+)*")
 # A sentence of these shows as it stands. Others may hold HTML, a link, a mention or a reference (@ # ! $ % & ~).
 _PLAIN_PROSE = re.compile(r"[A-Za-z0-9 .,:;()'\"/+=?_*-]+")
 _LINK = re.compile(r"://|www\.|mailto:|xmpp:|\bGH-\d|:[\w+-]+:", re.IGNORECASE)
-_TABLE = "| | | what | hosts | intended | running | next boot | file |\n|---:|---|---|---|---|---|---|---|\n"
 
 
 class _Page:
@@ -58,10 +58,11 @@ class _Page:
 
 def render(report: Report) -> str:
     """The report as Markdown of at most LONGEST characters; a last line says what was left out, if anything was."""
-    page = _Page("### TCP drift: %s\n\n%s\n\n" % (shared.summary(report), _facts(report)))
+    page = _Page("### %s: %s\n\n%s\n\n" % (report.kind.title, shared.summary(report), _facts(report)))
     groups = shared.grouped(shared.unasked(report)) + shared.grouped(shared.drift(report))
-    rows = list(_rows(groups, report))
-    page.section(_TABLE, rows[:_MOST_ROWS], "\n", "row")
+    page.section(_measures_head(), list(_measures(report)), "\n", "line of groups")
+    rows, head = list(_rows(groups, report)), _head(report)
+    page.section(head, rows[:_MOST_ROWS], "\n", "row")
     page.section("", list(_waived(report)), "\n", "waiver")
     page.fold("Why, what to do, and on which hosts", list(_details(groups[:_MOST_ROWS])), "explanation")
     if report.comparison:
@@ -69,7 +70,7 @@ def render(report: Report) -> str:
         page.fold("Gone since then: %d" % len(report.comparison.gone), list(_items(gone)), "line")
     notes = shared.notes(report)
     page.fold("Below the threshold: %s" % shared.count(len(notes), "note"), list(_items(shared.topics(notes))), "note")
-    page.fold("%d more rows" % len(rows[_MOST_ROWS:]), rows[_MOST_ROWS:], "row", _TABLE)
+    page.fold("%d more rows" % len(rows[_MOST_ROWS:]), rows[_MOST_ROWS:], "row", head)
     if page.left_out:
         said = ", ".join(shared.count(number, noun) for noun, number in page.left_out.items())
         page.text += "Left out, for a comment holds no more: %s. The JSON report has all.\n" % said
@@ -84,14 +85,32 @@ def _facts(report: Report) -> str:
     return facts
 
 
+def _measures_head() -> str:
+    return "| %s |\n%s|\n" % (" | ".join(measures.HEAD), "|---" * len(measures.HEAD))
+
+
+def _measures(report: Report) -> Iterator[str]:
+    """A row for each indicator of each group; one that is outside its target is bold."""
+    for each, row in zip(report.groups, measures.rows(report), strict=True):
+        group, label, measured, target, verdict, hosts = row
+        said = "**%s**" % verdict if measures.tone(each) == measures.OUTSIDE else verdict
+        yield "| %s |\n" % " | ".join((code(group), prose(label), prose(measured), prose(target), said, code(hosts)))
+
+
+def _head(report: Report) -> str:
+    """The head of the table of what is wrong."""
+    names = ["", "", "what", "hosts", *filter(None, report.kind.values), *(["file"] if report.kind.files else [])]
+    return "| %s |\n|---:%s|\n" % (" | ".join(names), "|---" * (len(names) - 1))
+
+
 def _rows(groups: Sequence[shared.Group], report: Report) -> Iterator[str]:
     new = shared.new_ones(report)
     for number, group in enumerate(groups, 1):
         finding = group.finding
         cells = [str(number), finding.severity, _what(group) + _novelty(group, new), _where(group.hosts)]
         values = dict(shared.values(finding))
-        cells += [_value(values.get(name)) for name in ("intended", "running", "next boot")]
-        cells.append(code(finding.source) if finding.source else "")
+        cells += [_value(values.get(name)) for name in report.kind.values if name]
+        cells += [code(finding.source) if finding.source else ""] if report.kind.files else []
         yield "| %s |\n" % " | ".join(cells)
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A drift report as SARIF 2.1.0, for code scanning and the viewers of that format. Pure.
+"""A report as SARIF 2.1.0, for code scanning and the viewers of that format. Pure.
 
 The format: https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/sarif-v2.1.0-errata01-os-complete.html
 What GitHub takes of it: https://docs.github.com/en/code-security/reference/code-scanning/sarif-files/sarif-support
@@ -17,13 +17,15 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Dict, List, Tuple
 from urllib.parse import quote
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
-from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULES, at_least
+from ansible_collections.netfleet.tcp.plugins.module_utils._rules import at_least
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_groups as shared
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import Report, identity
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import KINDS
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 # GitHub refuses a run of more results, and a file of more bytes (compressed by gzip).
@@ -32,7 +34,6 @@ MOST_BYTES = 10_000_000
 # It shows so many locations of a result.
 MOST_LOCATIONS = 100
 _ROOT = "%SRCROOT%"
-_INDEX = {rule.id: index for index, rule in enumerate(RULES)}
 _FIELDS = ("subject", "key", "intended", "running", "boot", "source", "owner", "reason", "takes_effect", "cure")
 
 
@@ -102,7 +103,7 @@ def _log(report: Report, items: Sequence[_Item], said: str) -> str:
     waivers = any(item.finding.waiver for item in items)
     run = {
         "tool": {"driver": _driver(report)},
-        "automationDetails": {"id": "netfleet.tcp/drift/%s" % shared.storable(report.started)},
+        "automationDetails": {"id": "netfleet.tcp/%s/%s" % (report.check, shared.storable(report.started))},
         "invocations": [_invocation(report, said)],
         "originalUriBaseIds": {_ROOT: {"description": {"text": "A folder with one folder for each host, hosts/HOST."}}},
         "results": [_result(item, report, waivers) for item in items],
@@ -114,11 +115,16 @@ def _log(report: Report, items: Sequence[_Item], said: str) -> str:
 def _driver(report: Report) -> Dict[str, Any]:
     driver: Dict[str, Any] = {
         "name": "netfleet.tcp",
-        "rules": [_rule(rule.id, rule.title, rule.text) for rule in RULES],
+        "rules": [_rule(rule.id, rule.title, rule.text) for rule in report.kind.rules],
     }
     if report.version:
         driver["version"] = shared.storable(report.version)
     return driver
+
+
+@lru_cache(maxsize=None)
+def _rule_index(kind_name: str) -> Dict[str, int]:
+    return {rule.id: index for index, rule in enumerate(KINDS[kind_name].rules)}
 
 
 def _rule(name: str, title: str, text: str) -> Dict[str, Any]:
@@ -152,8 +158,9 @@ def _result(item: _Item, report: Report, waivers: bool) -> Dict[str, Any]:
         "partialFingerprints": {"primaryLocationLineHash": "%s:1" % item.fingerprint},
         "properties": _properties(item),
     }
-    if finding.rule in _INDEX:
-        result["ruleIndex"] = _INDEX[finding.rule]
+    index = _rule_index(report.check)
+    if finding.rule in index:
+        result["ruleIndex"] = index[finding.rule]
     if item.state:
         result["baselineState"] = item.state
     # Either every result of a run says whether it is suppressed, or none.

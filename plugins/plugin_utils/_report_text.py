@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A drift report as lines of text for people at a terminal, grouped by what is wrong rather than by host. Pure."""
+"""A report as lines of text for people at a terminal, grouped by what is wrong rather than by host. Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
-from ansible_collections.netfleet.tcp.plugins.module_utils._rules import FILE_CHANGED, SUBJECTS
+from ansible_collections.netfleet.tcp.plugins.module_utils._rules import FILE_CHANGED, HEALTH_LIMIT
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_groups as shared
+from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_measures as measures
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import DRIFT, Report
 
 Line = Tuple[str, str]
@@ -25,6 +26,9 @@ _MOST_VARIANTS = 5
 _MOST_SHORT = 10
 _SHORT_VALUE = 14
 _MOST_NAMED = 4
+# A table is worth more than a line that fits.
+_LONGEST_GROUP, _WIDEST = 20, 160
+_TONES = {measures.OUTSIDE: "failed", measures.WITHIN: "ok"}
 _STYLES = {"error": "failed", "warning": "changed", "note": "plain"}
 
 
@@ -36,12 +40,17 @@ def render(report: Report) -> str:
 def lines(report: Report) -> Iterator[Line]:
     """(style, line) of the report; style is one of title, changed, ok, failed, plain. One line where all is well."""
     drift, unasked = shared.drift(report), shared.unasked(report)
-    if not drift and not unasked and not report.by_status(DRIFT):
+    if not drift and not unasked and not report.by_status(DRIFT) and not _groups_outside(report):
+        yield from _measures(report)
+        # A host that cannot be looked at would seem to have too little traffic.
+        yield from _notes(report, HEALTH_LIMIT)
+        yield from [("plain", "")] if report.groups else []
         yield "ok", shared.clip(shared.summary(report) + _aside(report), _WIDTH)
         yield from _waived(report)
         yield from _comparison(report)
         return
     yield "title", shared.clip(_title(report), _WIDTH)
+    yield from _measures(report)
     yield from _topics(unasked, report)
     yield from _topics(drift, report)
     yield from _waived(report)
@@ -51,15 +60,34 @@ def lines(report: Report) -> Iterator[Line]:
     yield "failed", shared.summary(report)
 
 
+def _groups_outside(report: Report) -> bool:
+    return any(measures.tone(each) == measures.OUTSIDE for each in report.groups)
+
+
+def _measures(report: Report) -> Iterator[Line]:
+    """A line for each indicator of each group, in columns."""
+    if not report.groups:
+        return
+    rows = [tuple(map(shared.visible, row)) for row in measures.rows(report)]
+    rows = [(shared.clip(group, _LONGEST_GROUP), *cells) for group, *cells in rows]
+    widths = [max(len(row[column]) for row in (measures.HEAD, *rows)) for column in range(len(measures.HEAD))]
+    styles = [_TONES.get(measures.tone(each), "plain") for each in report.groups]
+    yield "plain", ""
+    for style, row in zip(("title", *styles), (measures.HEAD, *rows), strict=True):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield style, shared.clip(line, _WIDEST)
+
+
 def _title(report: Report) -> str:
     size, time = shared.count(len(report.hosts), "host"), shared.visible(report.finished)
     counts = "errors" if report.threshold == "error" else "%ss and worse" % report.threshold
-    return "Drift check of %s, %s; what counts: %s%s" % (size, time, counts, _only(report))
+    return "%s of %s, %s; what counts: %s%s" % (report.kind.check, size, time, counts, _only(report))
 
 
 def _only(report: Report) -> str:
-    some = [subject for subject in SUBJECTS if subject in report.subjects]
-    return "" if len(some) >= len(SUBJECTS) - 1 or not some else "; only %s" % ", ".join(some)
+    known = report.kind.subjects
+    some = [subject for subject in known if subject in report.subjects]
+    return "" if len(some) >= len(known) - 1 or not some else "; only %s" % ", ".join(some)
 
 
 def _aside(report: Report) -> str:
@@ -203,11 +231,20 @@ def _comparison(report: Report) -> Iterator[Line]:
     yield from _short("gone", comparison.gone, "ok")
 
 
-def _notes(report: Report) -> Iterator[Line]:
-    notes = shared.notes(report)
+def _notes(report: Report, rule: str = "") -> Iterator[Line]:
+    """The notes; rule: those of it alone."""
+    notes = [finding for finding in shared.notes(report) if rule in ("", finding.rule)]
     if notes:
         yield "plain", ""
         yield from _short("", notes, "plain")
+
+
+def _in_short(topic: shared.Topic) -> str:
+    """What is wrong, as a clause: the headline, but of a limit, which says nothing without its reason."""
+    if topic.finding.rule != HEALTH_LIMIT:
+        return shared.headline(topic.finding)
+    such = "" if topic.common(lambda one: one.reason) else "such as "
+    return "%s: %s%s" % (shared.name(topic.finding), such, shared.visible(topic.finding.reason))
 
 
 def _short(label: str, findings: Sequence[Finding], style: str) -> Iterator[Line]:
@@ -217,7 +254,7 @@ def _short(label: str, findings: Sequence[Finding], style: str) -> Iterator[Line
         start = _margin("") + label.ljust(_LABEL) if label else _margin(topic.severity)
         hosts = shared.count(len(topic.hosts), "host") if len(topic.hosts) > _MOST_NAMED else None
         hosts = hosts or shared.host_names(topic.hosts, _ROOM // 2)
-        text = shared.clip(shared.headline(topic.finding), _WIDTH - len(start) - len(" on ") - len(hosts))
+        text = shared.clip(_in_short(topic), _WIDTH - len(start) - len(" on ") - len(hosts))
         yield style, "%s%s on %s" % (start, text, hosts)
     if len(topics) > _MOST_SHORT:
         yield style, "%sand %d more" % (_margin("") + (label.ljust(_LABEL) if label else ""), len(topics) - _MOST_SHORT)

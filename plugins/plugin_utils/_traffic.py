@@ -21,16 +21,6 @@ class Interval(Counts):
 
     seconds: float = 0.0
 
-    @property
-    def resent(self) -> int:
-        """Data segments sent again: without SYNs."""
-        return max(0, self.retransmitted - self.syn_retransmitted)
-
-    @property
-    def not_established(self) -> int:
-        """Connections opened here that came to nothing: without those refused in mid-handshake from outside."""
-        return max(0, self.failed - self.refused)
-
 
 _COUNTS = tuple(field.name for field in fields(Counts))
 

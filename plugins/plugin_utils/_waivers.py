@@ -41,8 +41,8 @@ class Tolerance:
         return fnmatch.fnmatchcase(finding.key, self.key) and self.subject in ("", finding.subject)
 
 
-def read_waivers(given: Any, path: str) -> Tuple[Tolerance, ...]:
-    """The waivers of a list of mappings; InputError with every problem."""
+def read_waivers(given: Any, path: str, subjects: Sequence[str] = SUBJECTS) -> Tuple[Tolerance, ...]:
+    """The waivers of a list of mappings; InputError with every problem. subjects: those that one may name."""
     problems: List[Problem] = []
     found: List[Tolerance] = []
     if given is None:
@@ -51,7 +51,7 @@ def read_waivers(given: Any, path: str) -> Tuple[Tolerance, ...]:
         raise InputError([Problem(path, "is not a list", "a list of mappings with hosts, key, reason and expires")])
     for index, entry in enumerate(given):
         here = "%s[%d]" % (path, index)
-        wrong = _problems(entry, here)
+        wrong = _problems(entry, here, subjects)
         problems += wrong
         if not wrong:
             found.append(
@@ -68,7 +68,7 @@ def read_waivers(given: Any, path: str) -> Tuple[Tolerance, ...]:
     return tuple(found)
 
 
-def _problems(entry: Any, here: str) -> List[Problem]:
+def _problems(entry: Any, here: str, subjects: Sequence[str]) -> List[Problem]:
     if not isinstance(entry, Mapping):
         return [Problem(here, "is not a mapping", "hosts, key, reason and expires")]
     problems = [
@@ -92,8 +92,8 @@ def _problems(entry: Any, here: str) -> List[Problem]:
         problems.append(Problem(here + ".hosts", "%r names no host" % str(entry["hosts"]), "a pattern as in -l"))
     if str(entry.get("expires") or "").strip() and _date(entry["expires"]) is None:
         problems.append(Problem(here + ".expires", "%r is not a date" % str(entry["expires"]), "such as 2027-01-31"))
-    if isinstance(entry.get("subject"), (str, int)) and str(entry["subject"] or "") not in ("", *SUBJECTS):
-        cure = "one of: %s" % ", ".join(SUBJECTS)
+    if isinstance(entry.get("subject"), (str, int)) and str(entry["subject"] or "") not in ("", *subjects):
+        cure = "one of: %s" % ", ".join(subjects)
         problems.append(Problem(here + ".subject", "%r is not known" % str(entry["subject"]), cure))
     return problems
 

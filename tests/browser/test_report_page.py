@@ -15,6 +15,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import Report
 from tests.browser import expected
 from tests.browser.conftest import Opener
 from tests.browser.page import Keys
+from tests.unit.plugins.plugin_utils.sample_health import health_report
 from tests.unit.plugins.plugin_utils.sample_report import clean_report, compared_report, small_report
 
 COMPARED = compared_report()
@@ -311,3 +312,33 @@ def test_paper_shows_everything_that_rows_open_to(show: Opener) -> None:
     assert page.seen(".fault .cure")
     page.js("dispatchEvent(new Event('afterprint'))")
     assert page.count(".fault[open]") == 0
+
+
+def test_the_page_of_tcp_health_has_a_row_for_each_indicator_and_group(show: Opener) -> None:
+    report = health_report(groups=("databases",))
+    page = show(report)
+    assert page.text("h1") == "1 of 5 hosts outside targets, 1 unknown"
+    assert page.text("#head .eyebrow") == "Health report"
+    assert "Counts as outside" in page.text("#head .facts")
+    assert len(page.texts("#measures tbody tr")) == len(report.groups)
+    assert page.texts("#measures tr.outside td.hosts") == ["1 not met (cloud2), 1 met, 1 not enough"]
+    assert page.texts("#measures tbody th")[0] == "local"
+    assert [head for head in page.texts("#measures tbody th") if head] == ["local", "cloud", "databases"]
+
+
+def test_what_there_is_too_little_of_is_no_green_cell(show: Opener) -> None:
+    page = show(health_report())
+    row = "[...document.querySelectorAll('#hosts .row:not(.head)')].find((row) => row.textContent.includes('cloud3'))"
+    classes = page.js(f"return [...{row}.querySelectorAll('.cell')].map((cell) => cell.className)")
+    assert classes[:5] == ["cell few", "cell few", "cell few", "cell ok", "cell few"]
+
+
+def test_a_host_opens_to_what_was_measured_on_it(show: Opener) -> None:
+    page = show(health_report(), "host=cloud3")
+    assert page.text("#details .nothing") == "Nothing is wrong, as far as there is traffic to judge."
+    assert page.texts("#details .measures .verdict")[3] == "met"
+    assert set(page.texts("#details .measures .verdict")) == {"met", "not enough traffic"}
+
+
+def test_the_page_of_drift_has_no_indicators(show: Opener) -> None:
+    assert not show(COMPARED).seen("#measures")

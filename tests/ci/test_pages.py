@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docs/drift.md says what the code does.
+"""docs/drift.md and docs/health.md say what the code does.
 
 The table of rules is written anew by: PYTHONPATH=.cache/collections .venv/bin/python -m tests.ci.test_pages
 """
@@ -12,8 +12,20 @@ import re
 import pytest
 import yaml
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULES, SEVERITIES, SUBJECTS
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_files import FILES
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_targets import (
+    BY_PROFILE,
+    RTT_TARGETS,
+    targets_of,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._rules import (
+    HEALTH_SUBJECTS,
+    RULES,
+    SEVERITIES,
+    SUBJECTS,
+)
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_check import OF_THE_RUN, SETTINGS
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_files import files
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import DRIFT_CHECK, HEALTH_CHECK
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waivers import read_waivers
 from tools.shared import ROOT
 
@@ -39,7 +51,7 @@ def test_the_rules_are_those_of_the_code() -> None:
 
 def test_every_format_and_its_file_is_named() -> None:
     found = dict(re.findall(r"^\| `(\w+)` \| `(drift\.[\w.]+)` \|", text(), re.MULTILINE))
-    assert found == FILES
+    assert found == files(DRIFT_CHECK)
 
 
 def test_subjects_and_severities_are_named() -> None:
@@ -61,7 +73,31 @@ def test_the_waiver_shown_is_one() -> None:
     assert shown == read_waivers(example["tcp_drift_waivers"], "tcp_drift_waivers")
 
 
-@pytest.mark.parametrize("name", ["docs/drift.md", "docs/ci/README.md"])
+HEALTH = ROOT / "docs" / "health.md"
+
+
+def test_the_page_of_health_names_its_files_variables_and_subjects() -> None:
+    page = HEALTH.read_text(encoding="utf-8")
+    assert dict(re.findall(r"^\| `(\w+)` \| `(health\.[\w.]+)`", page, re.MULTILINE)) == files(HEALTH_CHECK)
+    named = set(re.findall(r"\btcp_health_(?!info)\w+", page))
+    assert named == {f"tcp_health_{name}" for name in (*SETTINGS, *OF_THE_RUN)}
+    assert not [name for name in HEALTH_SUBJECTS if name != "host" and f"`{name}`" not in page]
+
+
+def test_the_targets_shown_are_those_of_the_code() -> None:
+    page = HEALTH.read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| ((?:local|cloud|wan)[\w, ]*) \| (.*) \|$", page, re.MULTILINE))
+    assert {name for row in rows for name in row.split(", ")} == {*BY_PROFILE, "none"}
+    for row, said in rows.items():
+        for profile in row.split(", "):
+            found = targets_of(profile)
+            assert found["client_success"] == found["server_success"]
+            percent = [f"{found[name]:g} %" for name in ("client_success", "retransmission", "syn_retransmission")]
+            rtt = f"less than {RTT_TARGETS[profile]:g} ms to class `{profile}`" if profile in RTT_TARGETS else "none"
+            assert [cell.split("than ")[-1] if "%" in cell else cell for cell in said.split(" | ")] == [*percent, rtt]
+
+
+@pytest.mark.parametrize("name", ["docs/drift.md", "docs/health.md", "docs/ci/README.md"])
 def test_links_lead_somewhere(name: str) -> None:
     page = ROOT / name
     links = LINK.findall(page.read_text(encoding="utf-8"))

@@ -21,6 +21,7 @@ CALLBACKS = REPOSITORY / "molecule" / "shared" / "callback"
 CONVERGE = REPOSITORY / "molecule" / "shared" / "converge.yml"
 ROLLBACK = REPOSITORY / "playbooks" / "rollback.yml"
 DRIFT = REPOSITORY / "molecule" / "shared" / "drift.yml"
+HEALTH = REPOSITORY / "playbooks" / "health.yml"
 _ACTIONS = ("tcp_tuning", "tcp_change", "tcp_rollback", "wireguard_links", "kube_proxy")
 CHANGING = {f"netfleet.tcp.{name}" for name in _ACTIONS}
 
@@ -54,15 +55,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Check:
-    """A finished drift check."""
+    """A finished check, of drift or of TCP's health."""
 
     status: int
     output: str
-    report: Mapping[str, Any]  # drift.json as it stands
+    report: Mapping[str, Any]  # drift.json or health.json as it stands
 
     @property
     def hosts(self) -> dict[str, str]:
-        """What the report says of each host: in_step, drift, unreachable or failed."""
+        """What the report says of each host: in_step, drift (within, outside), unreachable or failed."""
         return {host["name"]: host["status"] for host in self.report["hosts"]}
 
     def findings(self, host: str, notes: bool = False) -> list[dict[str, Any]]:
@@ -79,10 +80,21 @@ class Check:
 
 def run_drift(scratch: Path, *arguments: str, more: Mapping[str, str] | None = None) -> Check:
     """Run the drift check on the inventory of the lab. scratch: directory for its report; more: to the environment."""
-    path = scratch / "drift.json"
+    return _run_check("drift", DRIFT, scratch, *arguments, more=more)
+
+
+def run_health(scratch: Path, *arguments: str) -> Check:
+    """The same with the check of TCP's health."""
+    return _run_check("health", HEALTH, scratch, *arguments)
+
+
+def _run_check(
+    kind: str, playbook: Path, scratch: Path, *arguments: str, more: Mapping[str, str] | None = None
+) -> Check:
+    path = scratch / f"{kind}.json"
     path.unlink(missing_ok=True)
-    wanted = json.dumps({"tcp_drift_directory": str(scratch), "tcp_drift_formats": ["json"]})
-    done = start_playbook(scratch, f"--extra-vars={wanted}", *arguments, playbook=DRIFT, more=more).finish()
+    wanted = json.dumps({f"tcp_{kind}_directory": str(scratch), f"tcp_{kind}_formats": ["json"]})
+    done = start_playbook(scratch, f"--extra-vars={wanted}", *arguments, playbook=playbook, more=more).finish()
     assert path.exists(), f"the check wrote no report:\n{done.output}"
     return Check(done.status, done.output, json.loads(path.read_text(encoding="utf-8")))
 

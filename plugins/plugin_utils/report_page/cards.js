@@ -10,11 +10,11 @@ function valueGrid(fault) {
   if (fault.intended === null && fault.running === null && fault.boot === null) return null;
   const box = (term, name) => {
     const differs = fault.differs[name];
-    return el('div', { class: differs ? 'differs' : '' }, el('dt', {}, term, differs && el('i', {}, ' differs')),
+    return el('div', { class: differs ? 'differs' : '' }, el('dt', {}, term, differs && el('i', {}, ` ${WORDS.differs}`)),
       el('dd', {}, value(fault[name])));
   };
-  return el('dl', { class: 'values' }, box('Intended', 'intended'), box('Running', 'running'),
-    box('After next boot', 'boot'));
+  return el('dl', { class: 'values' }, box(sentence(WORDS.intended), 'intended'), box(sentence(WORDS.running), 'running'),
+    WORDS.boot && box('After next boot', 'boot'));
 }
 
 function faultFacts(fault) {

@@ -47,11 +47,15 @@ function hostDetails(app, host, finding) {
   // What the reader has come for must not stand behind "more".
   const size = Math.max(CARDS, found.indexOf(finding) + 1);
   if (found.length) inParts(list, found, (index) => hostCard(app, index), size, 'findings');
-  else list.append(el('p', { class: 'nothing' }, 'Nothing is wrong on this host.'));
+  else {
+    const few = model.measures.few[host.id]?.length > 0;
+    list.append(el('p', { class: 'nothing' }, few ? 'Nothing is wrong, as far as there is traffic to judge.'
+      : 'Nothing is wrong on this host.'));
+  }
   return [
     el('header', {}, el('h2', {}, el('bdi', {}, host.name)),
       el('button', { type: 'button', class: 'close', 'aria-label': 'Close', onclick: () => app.closeHost() }, '×')),
-    hostFacts(host), subjectStrip(app, host),
+    hostFacts(host), subjectStrip(app, host), hostMeasures(app, host),
     el('div', { class: 'bar' }, el('h3', {}, plural(found.length, 'finding')),
       linkButton('List them', () => app.set({ q: host.name, view: 'findings' }))),
     list];
@@ -96,5 +100,7 @@ function hostCard(app, index) {
 
 // The key of a finding about the host itself is its name, which stands above.
 function cardTitle(host, fault) {
-  return fault.subject === 'host' ? sentence(STATUS[host.status] || fault.title) : fault.key;
+  if (fault.subject !== 'host') return fault.key;
+  const unknown = host.status === 'unreachable' || host.status === 'failed';
+  return sentence(unknown ? STATUS[host.status] : fault.title);
 }

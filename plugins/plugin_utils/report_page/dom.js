@@ -23,9 +23,9 @@ const plural = (count, one, many) => `${number(count)} ${count === 1 ? one : man
 
 const SEVERITIES = ['note', 'warning', 'error'];
 const SEVERITY_LETTER = { note: 'N', warning: 'W', error: 'E' };
-const STATUS = {
-  in_step: 'in step', drift: 'drifted', unreachable: 'could not be asked', failed: 'could not be judged',
-};
+// What is said of hosts by their status, and of the check: the report's own words (see main.js).
+const STATUS = {};
+const WORDS = {};
 const CHANGES = ['', 'new', 'still', 'gone'];
 const CHANGE = { new: 'new', still: 'still there', gone: 'gone' };
 const TAKES_EFFECT = {
@@ -35,7 +35,9 @@ const TAKES_EFFECT = {
 // What a table has for a name that a host or an inventory may have chosen ("constructor" is one, too).
 const lookup = (table, name) => (Object.hasOwn(table, name) ? table[name] : undefined);
 
-const subjectName = (subject) => subject.replaceAll('_', ' ');
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+const subjectName = (subject) => (subject === 'rtt' ? 'RTT' : subject.replaceAll('_', ' ').replace(/^syn /, 'SYN '));
 
 // A letter in the colour of a severity, or of what stands in its place.
 function mark(severity) {

@@ -42,12 +42,12 @@ function createFaults(app, box) {
   return view;
 }
 
-// Why a group is no drift, if it is none.
+// Why a group does not count, if it does not.
 function standing(app, entry) {
   if (entry.gone === entry.found.length) return 'Gone since the earlier report';
   if (entry.open === 0) return 'Waived';
   const { threshold } = app.model.meta;
-  return entry.level < SEVERITIES.indexOf(threshold) ? `Below the threshold (${threshold}): no drift` : '';
+  return entry.level < SEVERITIES.indexOf(threshold) ? `Below the threshold (${threshold}): no ${WORDS.counts}` : '';
 }
 
 // On paper each row shows what it opens to, unless there are too many of them. The table of findings is left out there.
@@ -106,8 +106,6 @@ function faultRow(app, entry) {
   return row;
 }
 
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-
 function hostShare(app, entry) {
   const share = el('span', {});
   share.style.width = `${Math.min(100, (100 * entry.hosts) / Math.max(1, app.model.asked))}%`;
@@ -132,9 +130,9 @@ function differences(app, entry) {
   }
   const found = variants(model, entry);
   const read = (kept, name) => kept.map((variant) => [variant.fault[name], variant.found.length]);
-  for (const [name, term] of [['running', 'runs'], ['boot', 'next boot']]) {
+  for (const [name, term] of [['running', WORDS.runs], ['boot', WORDS.boot]]) {
     const odd = found.filter((variant) => variant.fault.differs[name]);
-    if (odd.length > 0) return [...frequent(read(odd, name), term), ...frequent(read(odd, 'intended'), 'intended')];
+    if (odd.length > 0) return [...frequent(read(odd, name), term), ...frequent(read(odd, 'intended'), WORDS.intended)];
   }
   return frequent(read(found.filter((variant) => variant.fault.source), 'source'), '');
 }

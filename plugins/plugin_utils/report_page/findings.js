@@ -6,9 +6,9 @@ const COLUMNS = [
   { name: 'severity', title: '', read: (fault) => -fault.level },
   { name: 'host', title: 'Host', read: (fault, host) => host },
   { name: 'key', title: 'Key', read: (fault) => fault.key },
-  { name: 'intended', title: 'Intended' },
-  { name: 'running', title: 'Running' },
-  { name: 'boot', title: 'Next boot' },
+  { name: 'intended' },
+  { name: 'running' },
+  { name: 'boot' },
   { name: 'source', title: 'Source', read: (fault) => fault.source },
 ];
 
@@ -16,7 +16,7 @@ function createFindings(app, box) {
   const heads = COLUMNS.map((column) => (column.read
     ? el('button', { type: 'button', 'data-sort': column.name, onclick: () => app.set({ sort: nextSort(app.state.sort,
       column.name) }) }, column.title || 'Sev')
-    : el('span', {}, column.title)));
+    : el('span', {}, sentence(WORDS[column.name]))));
   const rows = el('div', { class: 'scroll', id: 'rows', tabindex: '0', role: 'listbox', 'aria-label': 'Findings' });
   box.append(el('div', { class: 'table' }, el('div', { class: 'heads' }, ...heads), rows));
   let order = [];

@@ -13,7 +13,7 @@ function createHead(app, box) {
   box.append(
     el('div', { class: 'top' },
       el('div', { class: 'outcome' },
-        el('p', { class: 'eyebrow' }, 'Drift report'),
+        el('p', { class: 'eyebrow' }, `${sentence(WORDS.check)} report`),
         el('h1', {}, verdict(counts, model.asked)),
         facts(model)),
       el('div', { class: 'tiles', role: 'group', 'aria-label': 'Hosts by status' }, ...tiles.map((tile) => tile.node))),
@@ -27,7 +27,7 @@ function createHead(app, box) {
 }
 
 function statusCounts(model) {
-  const counts = { in_step: 0, drift: 0, unreachable: 0, failed: 0 };
+  const counts = { in_step: 0, drift: 0, not_enough_traffic: 0, unreachable: 0, failed: 0 };
   for (let host = 0; host < model.asked; host += 1) counts[model.hosts[host].status] += 1;
   return counts;
 }
@@ -37,11 +37,13 @@ function verdict(counts, all) {
   const unknown = counts.unreachable + counts.failed;
   const unasked = unknown === 0 ? '' : `${number(unknown)} unknown`;
   if (counts.drift > 0) {
-    return `${number(counts.drift)} of ${plural(all, 'host')} drifted${unasked && `, ${unasked}`}`;
+    return `${number(counts.drift)} of ${plural(all, 'host')} ${STATUS.drift}${unasked && `, ${unasked}`}`;
   }
-  if (!unknown) return all === 1 ? 'The host is in step' : `All ${number(all)} hosts are in step`;
-  if (counts.in_step === 0) return 'Nothing is known of any host';
-  return `${number(counts.in_step)} of ${plural(all, 'host')} in step, ${unasked}`;
+  if (counts.in_step === all) {
+    return all === 1 ? `The host is ${STATUS.in_step}` : `All ${number(all)} hosts are ${STATUS.in_step}`;
+  }
+  if (unknown === all) return 'Nothing is known of any host';
+  return `${number(counts.in_step)} of ${plural(all, 'host')} ${STATUS.in_step}${unasked && `, ${unasked}`}`;
 }
 
 function facts(model) {
@@ -51,7 +53,7 @@ function facts(model) {
   const items = [
     ['Checked', `${time(started)}${lasted ? `, in ${lasted}` : ''}`],
     ['Subjects', subjects || 'none'],
-    ['Counts as drift', threshold === 'error' ? 'errors' : `${threshold}s and worse`],
+    [`Counts as ${WORDS.counts}`, threshold === 'error' ? 'errors' : `${threshold}s and worse`],
     version ? ['By', `netfleet.tcp ${version}`] : null,
   ];
   return el('dl', { class: 'facts' }, ...items.filter(Boolean).map(([term, text]) => el('div', {},
@@ -79,7 +81,7 @@ function statusTiles(app, counts) {
 
 function shareBar(counts) {
   const bar = el('div', { class: 'share', 'aria-hidden': 'true' });
-  for (const status of ['drift', 'unreachable', 'failed', 'in_step']) {
+  for (const status of ['drift', 'unreachable', 'failed', 'not_enough_traffic', 'in_step']) {
     if (counts[status] === 0) continue;
     const part = el('span', { class: status });
     part.style.flexGrow = counts[status];
@@ -94,7 +96,7 @@ function unaskedNotice(app, counts) {
   const all = ['unreachable', 'failed'].filter((status) => counts[status] > 0);
   return el('div', { class: 'notice', role: 'note' },
     el('strong', {}, `Nothing is known of ${plural(unknown.length, 'host')}; ${unknown.length === 1 ? 'it' : 'they'} `
-      + 'may have drifted.'),
+      + `may ${WORDS.may}.`),
     el('span', { class: 'chips' }, ...unknown.slice(0, NAMED_HOSTS).map((host) => hostChip(host))),
     linkButton(unknown.length > 2 ? `Show all ${number(unknown.length)}` : 'Show them',
       () => app.set({ status: all }), { id: 'unasked' }));

@@ -49,6 +49,7 @@ lists.append(faultBox, findingBox);
 
 const head = createHead(app, byId('head'));
 const filters = createFilters(app, byId('filters'));
+createMeasures(app, byId('measures'));
 const map = createMap(app, byId('map'));
 const faults = createFaults(app, faultBox);
 const findings = createFindings(app, findingBox);

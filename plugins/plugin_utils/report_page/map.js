@@ -64,8 +64,9 @@ function buckets(model, by) {
 }
 
 function legend() {
-  const { ERROR, WARNING, NOTE, WAIVED, OK, UNASKED, UNJUDGED, UNCHECKED } = CELL;
-  const codes = [ERROR, WARNING, NOTE, WAIVED, OK, UNASKED, UNJUDGED, UNCHECKED];
+  const { ERROR, WARNING, NOTE, WAIVED, FEW, OK, UNASKED, UNJUDGED, UNCHECKED } = CELL;
+  const few = STATUS.not_enough_traffic ? [FEW] : [];
+  const codes = [ERROR, WARNING, NOTE, WAIVED, ...few, OK, UNASKED, UNJUDGED, UNCHECKED];
   return el('ul', { class: 'legend', 'aria-label': 'Legend' }, ...codes.map((code) => el('li', {}, square(code),
     CELLS[code].text)));
 }
@@ -83,7 +84,7 @@ function bucketText(app, hosts, shown) {
   const counts = statusCounts({ hosts: hosts.map((id) => app.model.hosts[id]), asked: hosts.length });
   if (shown < hosts.length) return `${number(shown)} of ${plural(hosts.length, 'host')}`;
   const words = [plural(hosts.length, 'host')];
-  if (counts.drift) words.push(`${number(counts.drift)} drifted`);
+  if (counts.drift) words.push(`${number(counts.drift)} ${STATUS.drift}`);
   if (counts.unreachable + counts.failed) words.push(`${number(counts.unreachable + counts.failed)} unknown`);
   return words.join(', ');
 }

@@ -3,10 +3,11 @@
 // The report: what _report_html.page_data wrote, with its texts put back.
 
 // Cells of the map, worst last: what is known of a subject on a host.
-const CELL = { UNCHECKED: 0, OK: 1, WAIVED: 2, NOTE: 3, WARNING: 4, ERROR: 5, UNASKED: 6, UNJUDGED: 7 };
+const CELL = { UNCHECKED: 0, OK: 1, FEW: 2, WAIVED: 3, NOTE: 4, WARNING: 5, ERROR: 6, UNASKED: 7, UNJUDGED: 8 };
 const CELLS = [
   { name: 'unchecked', letter: '', text: 'not checked' },
-  { name: 'ok', letter: '', text: 'in step' },
+  { name: 'ok', letter: '', text: '' }, // in the report's own words
+  { name: 'few', letter: '·', text: 'not enough traffic' },
   { name: 'waived', letter: 'w', text: 'waived' },
   { name: 'note', letter: 'N', text: 'note' },
   { name: 'warning', letter: 'W', text: 'warning' },
@@ -16,6 +17,9 @@ const CELLS = [
 ];
 
 function readModel(data) {
+  Object.assign(STATUS, data.meta.statuses);
+  Object.assign(WORDS, data.meta.words);
+  CELLS[CELL.OK].text = STATUS.in_step;
   const texts = data.texts;
   const text = (index) => (index < 0 ? null : texts[index]);
   const hosts = readHosts(data.hosts, text);
@@ -24,6 +28,7 @@ function readModel(data) {
     meta: data.meta,
     rules: data.rules,
     subjects: data.subjects,
+    measures: readMeasures(data.measures, text),
     hosts,
     asked: data.hosts.asked,
     faults,
@@ -36,6 +41,12 @@ function readModel(data) {
   model.cells = readCells(model);
   nameShortly(hosts);
   return model;
+}
+
+// Rows of a tone and texts.
+function readMeasures({ head, groups, hosts, few }, text) {
+  const row = ([tone, ...cells]) => [tone, ...cells.map(text)];
+  return { head, groups: groups.map(row), hosts: hosts.map((rows) => rows.map(row)), few };
 }
 
 function readHosts(columns, text) {
@@ -111,7 +122,8 @@ function readCells(model) {
     const { status, checked } = model.hosts[host];
     const unknown = status === 'unreachable' ? CELL.UNASKED : status === 'failed' ? CELL.UNJUDGED : 0;
     model.subjects.forEach((subject, column) => {
-      const seen = subject in checked || subject === 'host' ? CELL.OK : CELL.UNCHECKED;
+      const few = model.measures.few[host]?.includes(subject);
+      const seen = few ? CELL.FEW : subject in checked || subject === 'host' ? CELL.OK : CELL.UNCHECKED;
       cells[host * width + column] = unknown || seen;
     });
   }

@@ -15,7 +15,7 @@ import json
 import os
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -373,6 +373,9 @@ class FakeSystem:
 
     def sock_diag(self, request: bytes) -> list[bytes]:
         return self.sockets.get(request, [])
+
+    def socket_holders(self, _inodes: Collection[int]) -> dict[int, int]:
+        return {}
 
     def netlink(self, protocol: int, request: bytes) -> bytes:
         return self.sockets.get(request, [b""])[0] if protocol else b""

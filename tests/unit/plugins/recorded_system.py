@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -90,6 +90,9 @@ class RecordedSystem:
 
     def sock_diag(self, request: bytes) -> list[bytes]:
         raise AssertionError("a recorded host was asked for its sockets by %r" % request)
+
+    def socket_holders(self, inodes: Collection[int]) -> dict[int, int]:
+        raise AssertionError("a recorded host was asked who holds %r" % (inodes,))
 
     def netlink(self, protocol: int, request: bytes) -> bytes:
         raise AssertionError("a recorded host was asked by netlink %d: %r" % (protocol, request))

@@ -21,6 +21,8 @@ from ansible_collections.netfleet.tcp.plugins.modules import tcp_render as tcp_r
 from ansible_collections.netfleet.tcp.plugins.modules import tcp_tuning as module
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _declaration as declaration
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _run_settings as run_settings
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._check_action import asked_subjects
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import DRIFT_CHECK
 
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "tcp_tuning"
 PLAYBOOKS = ROLE.parents[1] / "playbooks"
@@ -131,13 +133,13 @@ def test_a_check_answers_whatever_tags_are_asked_for() -> None:
 )
 def test_tags_choose_subjects(run: list[str] | None, skip: list[str] | None, left: str) -> None:
     variables = {"ansible_run_tags": run, "ansible_skip_tags": skip}
-    assert drift._subjects(variables) == tuple(left.split())
+    assert asked_subjects(variables, DRIFT_CHECK) == tuple(left.split())
     assert set(left.split()) < set(SUBJECTS)
 
 
 def test_tags_that_leave_nothing_are_refused() -> None:
     with pytest.raises(InputError, match="nothing is left to compare"):
-        drift._subjects({"ansible_run_tags": ["qdisc"], "ansible_skip_tags": ["qdisc"]})
+        asked_subjects({"ansible_run_tags": ["qdisc"], "ansible_skip_tags": ["qdisc"]}, DRIFT_CHECK)
 
 
 @pytest.mark.parametrize("name", ["drift", "drift_report", "tcp_explain", "tcp_render"])

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import os
 import socket
 import struct
+from collections.abc import Iterator
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _sock_diag
 from ansible_collections.netfleet.tcp.plugins.module_utils._counters import median_rtt, parse_counters, read_counters
@@ -86,9 +88,24 @@ def test_an_answer_that_is_cut_off_gives_what_is_whole() -> None:
     assert list(_sock_diag.connections([struct.pack("=IHHII", 3, 20, 0, 0, 0) * 2])) == []
 
 
-def test_the_end_of_an_answer() -> None:
-    assert _sock_diag.is_last(message("192.0.2.1", 1) + DONE)
-    assert not _sock_diag.is_last(message("192.0.2.1", 1))
+def test_an_answer_ends_where_its_list_does() -> None:
+    def datagrams() -> Iterator[bytes]:
+        yield message("192.0.2.1", 1) + DONE
+        raise AssertionError("asked for more than the kernel has")
+
+    answer = _sock_diag.Answer(datagrams())
+    assert (len(list(answer)), answer.complete, answer.interrupted) == (1, True, False)
+    unfinished = _sock_diag.Answer([message("192.0.2.1", 1)])
+    assert (len(list(unfinished)), unfinished.complete) == (1, False)
+
+
+def test_a_list_that_the_kernel_refuses_or_could_not_hold_still() -> None:
+    refused = _sock_diag.Answer([struct.pack("=IHHIIi", 20, 2, 0, 1, 0, -1)])
+    assert (list(refused), refused.complete) == ([], False)
+    changed = bytearray(message("192.0.2.1", 1))
+    struct.pack_into("=H", changed, 6, 0x12)
+    answer = _sock_diag.Answer([bytes(changed), DONE])
+    assert (len(list(answer)), answer.complete, answer.interrupted) == (1, True, True)
 
 
 def test_this_machine_lists_a_connection_of_ours() -> None:
@@ -98,7 +115,7 @@ def test_this_machine_lists_a_connection_of_ours() -> None:
         with taken:
             taken.recv(1)
             # Established for as long as neither side has closed it.
-            answer = LinuxSystem().sock_diag(_sock_diag.request(socket.AF_INET))
-        assert _sock_diag.is_last(answer[-1])
-        found = list(_sock_diag.connections(answer))
+            found = list(_sock_diag.connections(LinuxSystem().sock_diag(_sock_diag.request(socket.AF_INET))))
+        holders = LinuxSystem().socket_holders({os.fstat(server.fileno()).st_ino, 1})
     assert any(entry.loopback and entry.rtt for entry in found)
+    assert list(holders.values()) == [os.getpid()]

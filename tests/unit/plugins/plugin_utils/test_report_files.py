@@ -19,14 +19,15 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputE
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_files as files
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import compare, to_data
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_files import (
-    FILES,
     collection_version,
     read_report,
     write_reports,
 )
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import DRIFT_CHECK
 from tests.unit.plugins.plugin_utils.sample_report import compared_report, hostile_report, large_report, small_report
 
 ROOT = Path(__file__).resolve().parents[4]
+FILES = files.files(DRIFT_CHECK)
 
 
 @pytest.fixture(autouse=True)

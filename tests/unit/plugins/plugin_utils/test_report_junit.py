@@ -13,6 +13,7 @@ from hypothesis import given, settings
 
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import UNREACHABLE, HostState, Report
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_junit import render
+from tests.unit.plugins.plugin_utils.sample_health import health_report
 from tests.unit.plugins.plugin_utils.sample_report import (
     clean_report,
     compared_report,
@@ -141,6 +142,7 @@ def test_properties() -> None:
 
 
 REPORTS = {
+    "health": health_report(groups=("databases",)),
     "clean": clean_report(),
     "small": small_report(),
     "compared": compared_report(),

@@ -19,6 +19,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rule
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_sarif
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import Report
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_sarif import place, render, uri
+from tests.unit.plugins.plugin_utils.sample_health import health_report
 from tests.unit.plugins.plugin_utils.sample_report import (
     WAIVER,
     clean_report,
@@ -30,6 +31,7 @@ from tests.unit.plugins.plugin_utils.sample_report import (
 from tests.unit.plugins.plugin_utils.test_report_groups import ANY_TEXT
 
 REPORTS = {
+    "health": health_report(groups=("databases",)),
     "clean": clean_report(),
     "small": small_report(),
     "compared": compared_report(),

@@ -1,0 +1,29 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The targets of TCP health, as data: what holds for every host, and what for hosts of a profile besides. Pure.
+
+Sources: the targets of established connections, retransmission and RTT are those that the project was asked for; an RTT
+below 5 ms is what the profile local means, and below 50 ms the profile cloud. wan and edge have no RTT from which on a
+host would be unwell. That of SYNs sent again is ours.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, Mapping
+
+# Percent. Of success more than that, of retransmission less.
+TARGETS: Dict[str, float] = {
+    "client_success": 99.9,
+    "server_success": 99.9,
+    "retransmission": 0.5,
+    "syn_retransmission": 2.0,
+}
+# Milliseconds, by class of peers, where there is such a class. A profile has a class of its name.
+RTT_TARGETS: Dict[str, float] = {"local": 5.0, "cloud": 50.0}
+# By profile, where it has others in percent than TARGETS.
+BY_PROFILE: Dict[str, Mapping[str, float]] = {"local": {}, "cloud": {}, "wan": {}, "edge": {}}
+
+
+def targets_of(profile: str) -> Dict[str, float]:
+    """What is to be met by a host of a profile, in percent; a host without one has what holds for all."""
+    return {**TARGETS, **BY_PROFILE.get(profile, {})}
