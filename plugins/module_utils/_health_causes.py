@@ -20,7 +20,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._health import (
     TRACKED,
     WINDOW_SCALING,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import NOT_MET, Health
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import NOT_MET, Health, PeerClass
 from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import MEASURES, bounds
 
 # Of its table, from which on connection tracking drops what is new, or soon will.
@@ -89,10 +89,17 @@ def _limited_by_kernel(health: Health, key: str) -> bool:
 
 def _lost_to_one_class(health: Health, _key: str) -> bool:
     """Whether one class of peers alone lost more than is allowed, while others had traffic as well."""
-    target = health.indicators["retransmission"].target or 0.0
+    overall = health.indicators["retransmission"]
     busy = [each for each in health.sockets.peers.values() if each.segments]
-    lossy = [each for each in busy if 100.0 * each.retransmitted / max(each.segments, each.retransmitted) >= target]
-    return len(busy) > 1 and len(lossy) == 1
+    lossy = [each for each in busy if lost_percent(each) >= (overall.target or 0.0)]
+    # Of a few segments none is lost on a bad path either.
+    clean = [each for each in busy if each not in lossy and each.segments >= overall.needed]
+    return len(lossy) == 1 and bool(clean)
+
+
+def lost_percent(peers: PeerClass) -> float:
+    """Which share of the segments to a class of peers was sent again."""
+    return 100.0 * peers.retransmitted / max(peers.segments, peers.retransmitted, 1)
 
 
 def _spurious(health: Health) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Dict, Iterator, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
-from ansible_collections.netfleet.tcp.plugins.module_utils._health_causes import likely_causes
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_causes import likely_causes, lost_percent
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import NOT_MET, Health, Indicator, Listener
 from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import MEASURES
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
@@ -69,6 +69,8 @@ def _indicator_findings(health: Health) -> Iterator[Finding]:
             reason += " in %d s" % round(health.counted.seconds)
             if name == "server_success":
                 reason += _who_dropped(health)
+            if name == "retransmission":
+                reason += _to_whom(health)
             wanted = "%s %g %%" % ("more than" if measure.success else "less than", indicator.target or 0.0)
             yield _finding(health, _RULES[name], name, "error", reason, wanted, _between(indicator))
 
@@ -78,6 +80,15 @@ def _who_dropped(health: Health) -> str:
     if worst is None or not worst.drops:
         return ""
     return "; %s on port %d has dropped %d since it listens" % (_name(worst), worst.port, worst.drops)
+
+
+def _to_whom(health: Health) -> str:
+    said = [
+        "%s %.3g %% of %d" % (name, lost_percent(peers), peers.segments)
+        for name, peers in health.sockets.peers.items()
+        if peers.segments
+    ]
+    return "; of those open: %s" % ", ".join(said) if said else ""
 
 
 def _name(listener: Listener) -> str:

@@ -47,11 +47,13 @@ def a_look(
     sockets: Iterable[bytes] = (),
     listening: Iterable[bytes] = (),
     sysctls: dict[str, str] | None = None,
+    only: Iterable[bytes] | None = None,
 ) -> Health:
     system = SocketHost(recorded=False)
     system.count(**{**WELL, **(counters or {})})
     system.sysctls.update({"net.ipv4.tcp_window_scaling": "1", **(sysctls or {})})
-    system.answer(socket.AF_INET, "others", *connections("10.1.0."), *connections("10.2.0."), *sockets, DONE)
+    usual = [*connections("10.1.0."), *connections("10.2.0.")] if only is None else only
+    system.answer(socket.AF_INET, "others", *usual, *sockets, DONE)
     system.answer(socket.AF_INET, "listening", *listening, DONE)
     return look(system, Asked(peers=PEERS, targets=TARGETS, rtt_targets={"local": 5.0, "cloud": 50.0}))
 
@@ -236,3 +238,13 @@ def test_listeners_that_share_a_port_are_one_finding() -> None:
     assert found.key == "80"
     assert found.reason.startswith("11 connections wait"), "of the fullest"
     assert "3 of its listening sockets" in found.reason
+
+
+def test_which_class_loses_is_said_and_a_few_segments_to_another_prove_nothing() -> None:
+    far = connections("10.3.0.", retransmitted=900)
+    found = the_finding(rules.HEALTH_RETRANSMISSION, counters=LOSS, sockets=far)
+    assert "only connections to peers of one class" in found.reason
+    assert "of those open: local 0 % of 200000, cloud 0 % of 200000, other 9 % of 200000" in found.reason
+    few = [*connections("10.2.0.", retransmitted=900), *connections("10.1.0.", 1, segments=3)]
+    found = the_finding(rules.HEALTH_RETRANSMISSION, counters=LOSS, only=few)
+    assert "only connections" not in found.reason
