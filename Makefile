@@ -136,7 +136,7 @@ test-kube: deps venv collection-link ## Molecule scenario `kube`: kube-proxy its
 test-kube-core: deps venv collection-link ## Its core: kube-proxy as a service of each node
 	@NETFLEET_KUBE_TESTS=tests/node_road $(MOLECULE)/kube $(RUN) $(KUBE)
 
-test-kube-light: venv collection-link ## Its part that goes through the API, on namespaces in place of virtual machines
+test-kube-light: deps venv collection-link ## Its part that goes through the API, on namespaces in place of virtual machines
 	@NETFLEET_KUBE_LIGHT=1 NETFLEET_LAB_OFFSET=8 NETFLEET_LAB_DIR=$(CURDIR)/.lab/kube-light \
 		$(RUN) tools.kube_binaries $(VENV)/bin/pytest molecule/kube/tests/api_road
 
