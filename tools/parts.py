@@ -80,8 +80,6 @@ def all_parts() -> list[Part]:
         "precedence",
     )
     parts = [Part(name, "sources", 1800 if name == "precedence" else 900) for name in sources]
-    # Has no virtual machine. On a new machine it first builds Kubernetes' programs, which takes a quarter of an hour.
-    parts.append(Part("test-kube-light", "sources", 3600))
     lab = {"molecule": 1500, "test-kernel": 3000, "test-links-core": 1800, "test-faults-core": 1500, "ci-examples": 900}
     return [*parts, *(Part(name, "lab", limit, "test") for name, limit in lab.items())]
 
