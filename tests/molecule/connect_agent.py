@@ -9,8 +9,9 @@
 
 many: to each in turn, a new one each time, until the file STOP is there. Prints JSON: made, their number; failed:
 [seconds since the epoch, host:port, why] of each that was not; met: number by the name of who answered.
-hold: one to each, over which a word goes and comes back, again and again, until the file STOP is there. Prints JSON,
-a list: to: host:port; met: who answered; longest: seconds that a word took; ended: why, empty where it did not.
+hold: one to each, tried until it stands; the file STOP.ready is there once all do. Over each a word goes and comes
+back, again and again, until the file STOP is there. Prints JSON, a list: to: host:port; met: who answered; longest:
+seconds that a word took; ended: why, empty where it did not.
 time: COUNT connections to each, in turn. Prints JSON: microseconds until each stood, by target.
 until: until each has answered once. Prints the seconds that it took; ends with 1 where it took too long.
 """
@@ -59,31 +60,42 @@ def many(stop: Path, targets: list[Target]) -> None:
 
 def hold(stop: Path, targets: list[Target]) -> None:
     found: list[dict[str, object]] = [{} for _target in targets]
+    standing = [threading.Event() for _target in targets]
     threads = [
-        threading.Thread(target=held, args=pair) for pair in zip(itertools.repeat(stop), targets, found, strict=False)
+        threading.Thread(target=held, args=each)
+        for each in zip(itertools.repeat(stop), targets, found, standing, strict=False)
     ]
     for thread in threads:
         thread.start()
+    for event in standing:
+        event.wait()
+    Path(f"{stop}.ready").touch()
     for thread in threads:
         thread.join()
     print(json.dumps(found))
 
 
-def held(stop: Path, target: Target, found: dict[str, object]) -> None:
-    met, longest, ended = "", 0.0, ""
-    try:
-        with socket.create_connection(target, timeout=LOST) as connection:
-            lines = connection.makefile()
-            met = lines.readline().split()[0]
-            while not stop.exists():
-                began = time.monotonic()
-                connection.sendall(b"word\n")
-                if lines.readline() != "word\n":
-                    raise OSError("the other end hung up")
-                longest = max(longest, time.monotonic() - began)
-                time.sleep(WORD)
-    except (OSError, IndexError) as error:
-        ended = repr(error)
+def held(stop: Path, target: Target, found: dict[str, object], standing: threading.Event) -> None:
+    met, longest, ended = "", 0.0, "it never stood"
+    while not (met or stop.exists()):
+        try:
+            with socket.create_connection(target, timeout=PATIENCE) as connection:
+                lines = connection.makefile()
+                met = lines.readline().split()[0]
+                connection.settimeout(LOST)
+                standing.set()
+                ended = ""
+                while not stop.exists():
+                    began = time.monotonic()
+                    connection.sendall(b"word\n")
+                    if lines.readline() != "word\n":
+                        raise OSError("the other end hung up")
+                    longest = max(longest, time.monotonic() - began)
+                    time.sleep(WORD)
+        except (OSError, IndexError) as error:
+            ended = repr(error)
+            time.sleep(PAUSE)
+    standing.set()
     found.update(to="{}:{}".format(*target), met=met, longest=round(longest, 2), ended=ended)
 
 

@@ -59,17 +59,22 @@ class Seen:
 def connecting(
     hosts: Mapping[str, Connection], new: Mapping[str, list[str]], long: Mapping[str, list[str]]
 ) -> Iterator[Seen]:
-    """While the block runs. new, long: by the name of the host that they come from, where to (host:port)."""
+    """While the block runs; long ones stand when it begins.
+
+    new, long: by the name of the host that they come from, where to (host:port).
+    """
     text = Path(connect_agent.__file__).read_text(encoding="utf-8")
     seen, running = Seen(), []
     try:
         for kind, wanted in ((NEW, new), (LONG, long)):
             for name, targets in wanted.items():
                 path = f"{_AGENT}-{kind}"
-                hosts[name].check_output(f"rm -f {path}.stop; printf %%s %s > {path}.py", text)
+                hosts[name].check_output(f"rm -f {path}.stop*; printf %%s %s > {path}.py", text)
                 words = shlex.join(["/usr/bin/python3", f"{path}.py", kind, f"{path}.stop", *targets])
                 process = hosts[name].check_output(f"{words} > {path}.out 2>&1 < /dev/null & echo $!")
                 running.append((kind, name, path, process))
+        for name in long:
+            wait_for(hosts[name], f"test -e {_AGENT}-{LONG}.stop.ready", 90.0)
         yield seen
     finally:
         for _kind, name, path, _process in running:

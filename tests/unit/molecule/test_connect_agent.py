@@ -85,3 +85,20 @@ def test_one_that_stands_to_the_end_is_told_so(port: int, tmp_path: Path) -> Non
         seen = json.loads(agent.communicate(timeout=20)[0])
     assert [one["ended"] for one in seen] == ["", ""]
     assert all(0.0 <= one["longest"] < 1.0 for one in seen)
+
+
+def test_one_that_does_not_stand_at_once_is_tried_until_it_does(port: int, tmp_path: Path) -> None:
+    stop, ready = tmp_path / "stop", tmp_path / "stop.ready"
+    words = [*CONNECT, "hold", str(stop), f"127.0.0.1:{port}"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as agent:
+        time.sleep(0.5)
+        assert not ready.exists()
+        with subprocess.Popen([sys.executable, str(echo_agent.__file__), str(port), "local1"]) as server:
+            until = time.monotonic() + 20.0
+            while not ready.exists():
+                assert time.monotonic() < until, "it never stood"
+                time.sleep(0.05)
+            stop.touch()
+            (one,) = json.loads(agent.communicate(timeout=20)[0])
+            server.kill()
+    assert (one["met"], one["ended"]) == ("local1", "")
