@@ -34,6 +34,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_service import 
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import KEEPALIVE, fights, short_of_keepalive
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import Around, NodeInfo
 
+# The kernel forgets them with the virtual servers, which kube-proxy itself removes on the way to nftables.
+_ENDS_CONNECTIONS = "connections to Services that the node carries by ipvs end when it leaves that mode"
 # What the user may say that he knows of (kube_proxy_tolerate): it is a warning then.
 FOREIGN_IPVS, STRICT_ARP, DNS_CACHE, SYSCTLS, NOT_READY = (
     "foreign_ipvs",
@@ -188,6 +190,8 @@ def _warnings(members: Sequence[Member], mode: str, want: Mapping[str, Any], clu
             told.setdefault("%s: set net.ipv4.tcp_keepalive_time, or kube_proxy_tcp_timeout" % short, []).append(
                 member.host
             )
+        if member.seen.proxy_mode == IPVS != mode:
+            told.setdefault(_ENDS_CONNECTIONS, []).append(member.host)
         if not member.seen.proxy_mode:
             told.setdefault("kube-proxy does not answer now: %s" % (member.seen.health or "at all"), []).append(
                 member.host

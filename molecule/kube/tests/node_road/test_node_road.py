@@ -21,6 +21,7 @@ from tests.molecule.kube import (
     proxies,
     proxy_mode,
     run_kube,
+    wait,
     with_services,
 )
 from tests.molecule.kube_checks import busy, changes_nothing, module_is_missing, switched, will_not_start
@@ -163,7 +164,8 @@ def test_ipvs_outlasts_a_boot(up: Cluster, scratch: Path) -> None:
             pass
         assert time.monotonic() < until, "local2 is not back with ipvs"
         time.sleep(2.0)
-    assert " lc" in node.check_output("ipvsadm -Ln")
+    # It tells its mode before it has programmed anything.
+    wait(lambda: " lc" in node.check_output("ipvsadm -Ln"), 240.0, "local2 has virtual servers with the scheduler lc")
     run = run_kube(scratch, up, kube_proxy_mode="iptables")
     assert (run.status, run.changed) == (0, ["local2"]), run.output
     up.wait_served("iptables")

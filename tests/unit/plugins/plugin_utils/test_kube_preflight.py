@@ -58,6 +58,15 @@ def test_nothing_stands_in_the_way() -> None:
         assert _check(_member(), mode=mode) == Report()
 
 
+def test_who_leaves_ipvs_is_told_that_its_connections_end() -> None:
+    members = (_member("a", proxy_mode=IPVS), _member("b", proxy_mode=IPTABLES))
+    assert _check(*members, mode=IPVS) == Report()
+    for mode in (NFTABLES, IPTABLES):
+        (warning,) = _check(*members, mode=mode).warnings
+        assert warning.startswith("connections to Services that the node carries by ipvs end")
+        assert warning.endswith("(a)")
+
+
 def test_all_problems_of_all_nodes_are_said_at_once_and_by_node() -> None:
     said = _said(
         _check(
