@@ -166,6 +166,6 @@ def test_ipvs_outlasts_a_boot(up: Cluster, scratch: Path) -> None:
         time.sleep(2.0)
     # It tells its mode before it has programmed anything.
     wait(lambda: " lc" in node.check_output("ipvsadm -Ln"), 240.0, "local2 has virtual servers with the scheduler lc")
-    run = run_kube(scratch, up, kube_proxy_mode="iptables")
+    run = run_kube(scratch, up, "--limit=local2", kube_proxy_mode="iptables")
     assert (run.status, run.changed) == (0, ["local2"]), run.output
     up.wait_served("iptables")
