@@ -14,6 +14,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import Netfle
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _folder
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import ARGUMENTS, declare, unknown_variables
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._put import host_path
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._render import assumed, describe_size, rendering
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._template import renderer
 
@@ -52,7 +53,7 @@ class ActionModule(ActionBase):
         desired = declaration.desired(observed, resolved, renderer(self, given.get("template"), task_vars))
         said = tuple(str(finding) for finding in unknown_variables(task_vars))
         files = rendering(declaration.intent, resolved, desired, said)
-        folder = _folder.host_folder(os.path.abspath(arguments["directory"]), str(task_vars["inventory_hostname"]))
+        folder = host_path(os.path.abspath(arguments["directory"]), str(task_vars["inventory_hostname"]))
         before, after = _folder.present_files(folder), _folder.wanted_files(files)
         _folder.refuse_foreign(folder, before, after)
         changed = before != after

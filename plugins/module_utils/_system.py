@@ -390,7 +390,8 @@ class LinuxSystem:
     def http_get(self, place: str, path: str, seconds: float) -> Tuple[int, str]:
         address, _colon, port = place.rpartition(":")
         due = time.monotonic() + seconds
-        answer = b""
+        # Megabytes are not copied with each part that comes.
+        answer = bytearray()
         try:
             with socket.create_connection((address.strip("[]"), int(port)), seconds) as stream:
                 stream.sendall(("GET %s HTTP/1.0\r\nHost: %s\r\n\r\n" % (path, place)).encode())

@@ -7,20 +7,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from typing import Dict, List, Tuple
-from urllib.parse import quote
 
 import yaml
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._put import host_path
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._render import FILES, SUMMARY, Rendered
 
 _MARK = "# Managed by netfleet.tcp"
-
-
-def host_folder(directory: str, host: str) -> str:
-    """Where a host's files go. A name that could lead elsewhere is quoted."""
-    name = quote(host, safe=" @:,[]+=~")
-    return os.path.join(directory, "%2E" + name[1:] if name.startswith(".") else name)
 
 
 def present_files(folder: str) -> Dict[str, str]:
@@ -126,7 +120,7 @@ def _remove(folder: str, paths: Iterable[str]) -> None:
 
 def stale_folders(directory: str, hosts: Iterable[str]) -> Tuple[str, ...]:
     """Renderings in the directory of hosts that are not among these."""
-    wanted = {host_folder(directory, host) for host in hosts}
+    wanted = {host_path(directory, host) for host in hosts}
     try:
         names = sorted(os.listdir(directory))
     except FileNotFoundError:

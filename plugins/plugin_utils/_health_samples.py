@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from typing import Any, Dict, Tuple
-from urllib.parse import quote
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import Sample
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wire
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._put import OWNER_ALONE, host_path, put
 
 _FORMAT = 1
 _LARGEST = 1 << 20
@@ -23,9 +22,8 @@ _VARIABLE = "tcp_health_samples"
 
 
 def sample_path(directory: str, host: str) -> str:
-    """Where a host's sample is kept. A name that could lead elsewhere is quoted."""
-    name = quote(host, safe=" @:,[]+=~")
-    return os.path.join(directory, ("%2E" + name[1:] if name.startswith(".") else name) + ".json")
+    """Where a host's sample is kept."""
+    return host_path(directory, host) + ".json"
 
 
 def read_sample(directory: str, host: str) -> Tuple[Dict[str, Any], str]:
@@ -60,15 +58,7 @@ def keep_sample(directory: str, host: str, sample: Dict[str, Any]) -> None:
     """Put a host's sample in the place of the earlier one, at once; InputError where that cannot be done."""
     path = sample_path(directory, host)
     try:
-        # Of mode 0600.
-        handle, temporary = tempfile.mkstemp(prefix=".sample-", dir=directory)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                json.dump({"format": _FORMAT, "host": host, "sample": sample}, stream)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        put(path, json.dumps({"format": _FORMAT, "host": host, "sample": sample}), OWNER_ALONE)
     except OSError as error:
         raise _refused(path, error) from error
 

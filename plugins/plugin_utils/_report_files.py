@@ -9,12 +9,12 @@ import json
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterable
 from typing import Dict, List
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import SEVERITIES
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._put import put
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import Report, from_data
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import DRIFT_CHECK, Kind
 
@@ -46,7 +46,7 @@ def write_reports(report: Report, directory: str, formats: Iterable[str]) -> Lis
     for name in formats:
         path = os.path.join(directory, files(report.kind)[name])
         try:
-            _write(path, _rendered(report, name))
+            put(path, _rendered(report, name), 0o644 & ~_umask())
         except OSError as error:
             raise _not_written(report.kind, path, error) from error
         paths.append(path)
@@ -63,20 +63,6 @@ def _rendered(report: Report, name: str) -> str:
     # Where SARIF goes, GitHub above all, what is gone would stand as open.
     options = {"gone": False} if name == "sarif" else {}
     return str(module.render(report, **options))
-
-
-def _write(path: str, text: str) -> None:
-    """Put a file in place at once, so that two checks at the same time never mix in one file."""
-    directory, name = os.path.split(path)
-    handle, temporary = tempfile.mkstemp(prefix=".%s-" % name.partition(".")[0], dir=directory or ".")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
-            os.fchmod(stream.fileno(), 0o644 & ~_umask())
-            stream.write(text)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _umask() -> int:

@@ -13,12 +13,12 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputE
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._folder import (
     bring_up_to_date,
     differences,
-    host_folder,
     present_files,
     remove_renderings,
     stale_folders,
     wanted_files,
 )
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._put import host_path
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._render import SUMMARY, Rendered
 
 OURS = "# Managed by netfleet.tcp (rendered)\n"
@@ -40,14 +40,14 @@ HOSTS = st.text(alphabet=st.characters(codec="utf-8"), min_size=1, max_size=40)
 
 @given(HOSTS)
 def test_a_host_s_folder_is_right_below_the_directory(host: str) -> None:
-    folder = host_folder("/rendered", host)
+    folder = host_path("/rendered", host)
     assert os.path.dirname(os.path.normpath(folder)) == "/rendered"
     assert os.path.basename(folder)[0] != "."
 
 
 @given(HOSTS, HOSTS)
 def test_two_hosts_never_share_a_folder(one: str, other: str) -> None:
-    assert (host_folder("/rendered", one) == host_folder("/rendered", other)) == (one == other)
+    assert (host_path("/rendered", one) == host_path("/rendered", other)) == (one == other)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_two_hosts_never_share_a_folder(one: str, other: str) -> None:
     ],
 )
 def test_names_of_folders(host: str, name: str) -> None:
-    assert host_folder("/rendered", host) == "/rendered/" + name
+    assert host_path("/rendered", host) == "/rendered/" + name
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_an_empty_folder_will_do(tmp_path: Path) -> None:
 
 def test_stale_are_renderings_of_hosts_that_are_gone_and_nothing_else(tmp_path: Path) -> None:
     for host in ("kept", "gone", "../odd"):
-        bring_up_to_date(host_folder(str(tmp_path), host), FILES)
+        bring_up_to_date(host_path(str(tmp_path), host), FILES)
     _foreign_folder(tmp_path / "foreign")
     _foreign_summary(tmp_path / "foreign2")
     (tmp_path / "empty").mkdir()
