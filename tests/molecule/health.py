@@ -27,9 +27,10 @@ _ROUNDED = 0.0011
 
 @dataclass(frozen=True)
 class Looked:
-    """What the module returned, and what ss and nstat said: nstat before and after, by the names of counters."""
+    """What the module returned, and what ss and nstat said before and after; nstat by the names of counters."""
 
     result: Mapping[str, Any]
+    ss_before: Sequence[str]
     ss: Sequence[str]
     before: Mapping[str, int]
     after: Mapping[str, int]
@@ -50,8 +51,9 @@ def run_module(arguments: Mapping[str, Any], *options: str, prefix: Sequence[str
 def looked_at(run: Callable[[str], str], look: Callable[[], Mapping[str, Any]]) -> Looked:
     """Take a look. run: runs a command on the host and gives what it prints; look: runs the module there."""
     before = counters(run(NSTAT))
+    ss_before = run(SS).splitlines()
     result = look()
-    return Looked(result, run(SS).splitlines(), before, counters(run(NSTAT)))
+    return Looked(result, ss_before, run(SS).splitlines(), before, counters(run(NSTAT)))
 
 
 def counters(text: str) -> dict[str, int]:
@@ -78,11 +80,14 @@ def differences(looked: Looked, peer_class: str, peer: str) -> list[str]:
         "rtt p50": (entry["rtt"]["p50"], rtts[(len(rtts) - 1) // 2] if rtts else None),
         "rtt minimum_p50": (entry["rtt"]["minimum_p50"], lowest[(len(lowest) - 1) // 2] if lowest else None),
         "listeners": (looked.result["sockets"]["states"].get("LISTEN", 0), _in_state(looked.ss, "LISTEN")),
-        "TIME-WAIT": (looked.result["sockets"]["states"].get("TIME-WAIT", 0), _in_state(looked.ss, "TIME-WAIT")),
     }
     for name, (ours, theirs) in pairs.items():
         if ours != theirs and (ours is None or theirs is None or abs(ours - theirs) > _ROUNDED):
             found.append(f"{name}: {ours}, and ss says {theirs}")
+    # They end by themselves, also while the module looks.
+    waiting = sorted(_in_state(lines, "TIME-WAIT") for lines in (looked.ss_before, looked.ss))
+    if not waiting[0] <= looked.result["sockets"]["states"].get("TIME-WAIT", 0) <= waiting[1]:
+        found.append(f"TIME-WAIT: {looked.result['sockets']['states']}, and ss says {waiting} before and after")
     return found
 
 

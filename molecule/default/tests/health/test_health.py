@@ -63,7 +63,11 @@ def test_the_server_is_as_ss_and_nstat_see_it(looks: dict[str, Looked], fleet: F
 def test_short_connections_hold_local_ports(looks: dict[str, Looked], fleet: Fleet) -> None:
     ends = {"source": address(fleet, CALLER), "destination": address(fleet, SERVER), "port": PORT}
     (use,) = [each for each in looks[CALLER].result["ports"]["most_used"] if {**each, **ends} == each]
-    assert (use["time_wait"], use["open"]) == (SHORT, LASTING)
+    listed = [line.split() for line in looks[CALLER].ss if f" {address(fleet, SERVER)}:{PORT} " in line]
+    waiting = sum(line[0] == "TIME-WAIT" for line in listed)
+    assert (use["time_wait"], use["open"]) == (waiting, LASTING)
+    # On a busy machine a reset by the other end may have ended one early.
+    assert SHORT / 2 < waiting <= SHORT
 
 
 def test_connections_belong_to_the_unit_that_serves_them(looks: dict[str, Looked]) -> None:
