@@ -21,8 +21,8 @@ K3S, AGENT = "/usr/local/bin/k3s", "/usr/local/lib/netfleet-lab/k3s-agent"
 UNIT = "/etc/systemd/system/k3s-agent.service"
 BASE = "/etc/rancher/k3s/config.yaml"
 OURS = f"{BASE}.d/zz-netfleet-tcp.yaml"
-# As a person has written it.
-CONFIG = "# the site's own\nnode-label:\n  - rack=1\nkube-proxy-arg:\n  - 'v=2'\n  - nodeport-addresses=10.0.0.0/8\n"
+# As a person has written it. With ipvs, networks that have ClusterIPs in them make these NodePorts too.
+CONFIG = "# the site's own\nnode-label:\n  - rack=1\nkube-proxy-arg:\n  - 'v=2'\n  - nodeport-addresses=10.77.0.0/16\n"
 UNIT_TEXT = f"[Service]\nExecStart={K3S} agent\nRestart=always\nRestartSec=2\n[Install]\nWantedBy=multi-user.target\n"
 
 
