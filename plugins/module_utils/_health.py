@@ -34,6 +34,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import (
     indicators,
     judged_rtt,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._own_addresses import own_addresses
 from ansible_collections.netfleet.tcp.plugins.module_utils._peer_classes import PeerClasses
 from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import CONG, INFO, SKMEMINFO, Answer, request
 from ansible_collections.netfleet.tcp.plugins.module_utils._socket_tally import (
@@ -73,13 +74,16 @@ class Asked:
 
 def look(system: System, asked: Asked, sleep: Callable[[float], None] = time.sleep) -> Health:
     """Look. InputError where the classes of peers cannot be meant."""
-    classes = PeerClasses(asked.peers)
+    own = own_addresses(system)
+    classes = PeerClasses(asked.peers, own)
     first = asked.since
     if asked.interval and not first:
         first = sample(system)
         sleep(asked.interval)
     last = sample(system)
     limits = [] if last.counters else ["counters: /proc/net/snmp and /proc/net/netstat cannot be read"]
+    if not own.complete:
+        limits.append("addresses: the kernel did not list the host's own; connections to these count as to others")
     counted, said = counted_between(first, last, SAMPLE if asked.since else INTERVAL)
     found, lacking = indicators(counted, asked.targets)
     settings = _settings(system)

@@ -28,8 +28,8 @@ _HEADER_START = struct.Struct("=IHH")
 _ATTRIBUTE = struct.Struct("=HH")
 _REQUEST = struct.Struct("=BBBxI48x")
 MESSAGE_SIZE = 72  # inet_diag_msg
-# Where in it: the peer's address.
-_TARGET = 24
+# Where in it: the own address, and the peer's.
+_SOURCE, _TARGET = 8, 24
 _AF_INET = 2
 _LOOPBACK_6 = bytes(15) + b"\1"
 # An IPv4 address in an IPv6 one.
@@ -44,6 +44,7 @@ Place = Tuple[bytes, int, int]
 class Connection:
     """An established connection.
 
+    loopback: whether it is one to the host itself, as far as it tells by its own addresses alone.
     rtt: smoothed, in microseconds, 0 if unknown. quiet: milliseconds since the last acknowledgement.
     """
 
@@ -125,5 +126,5 @@ def _connection(datagram: bytes, start: int, end: int) -> Optional[Connection]:
     if length < _RTT + 4:
         return None
     quiet, rtt = (struct.unpack_from("=I", datagram, info + offset)[0] for offset in (_LAST_ACK, _RTT))
-    target = datagram[start + _TARGET : start + _TARGET + 16]
-    return Connection(is_loopback(datagram[start], target), rtt, quiet)
+    source, target = (datagram[start + place : start + place + 16] for place in (_SOURCE, _TARGET))
+    return Connection(source == target or is_loopback(datagram[start], target), rtt, quiet)

@@ -136,7 +136,7 @@ class SocketTally:
 
     def _established(self, datagram: bytes, start: int, end: int, port: bytes) -> None:
         family, source, target = datagram[start], datagram[start + 8 : start + 24], datagram[start + 24 : start + 40]
-        # Whoever calls an address of the host's own reaches it by loopback too.
+        # Whoever calls an address of the host's own reaches it by loopback too. An address may have gone since.
         name = LOOPBACK if source == target else self._classes.of(family, target)
         tally = self._tallies[name]
         tally.connections += 1

@@ -13,6 +13,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._netlink import attribute
+from ansible_collections.netfleet.tcp.plugins.module_utils._own_addresses import REQUEST as OWN_REQUEST
 from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import CONG, INFO, SKMEMINFO, request
 from ansible_collections.netfleet.tcp.plugins.module_utils._socket_tally import FAMILIES, LISTENING, NOT_LISTENING
 from tests.unit.plugins.fake_system import FakeSystem
@@ -33,7 +35,10 @@ class SocketHost(FakeSystem):
         super().__init__()
         self.held: dict[int, int] = {}
         self.put("/proc/self/ns/net", kind="symlink", target="net:[4026531840]")
+        # Those of the fixture's host, and of loopback.
+        self.have("127.0.0.1", "::1", interface=1, label="lo")
         if recorded:
+            self.have("10.1.0.1", "10.2.0.1", "fd00:1::1")
             for path, text in RECORD["files"].items():
                 self.put(path, text)
         for family in FAMILIES:
@@ -43,6 +48,11 @@ class SocketHost(FakeSystem):
     def answer(self, family: int, which: str, *datagrams: bytes) -> None:
         """What the kernel answers when it is asked for the sockets that listen (listening), or for the others."""
         self.sockets[request(family, *ASKED[which])] = list(datagrams)
+
+    def have(self, *addresses: str, interface: int = 2, label: str = "eth0") -> None:
+        """Let these be addresses of the host's own, beside those that it has."""
+        told = self.sockets.setdefault(OWN_REQUEST, [DONE])
+        told.insert(0, b"".join(own_address(address, interface, label) for address in addresses))
 
     def count(self, **counters: int) -> None:
         """Let TCP have counted so much, by the names of nstat."""
@@ -55,6 +65,17 @@ class SocketHost(FakeSystem):
 
     def socket_holders(self, inodes: Collection[int]) -> dict[int, int]:
         return {inode: pid for inode, pid in self.held.items() if inode in inodes}
+
+
+def own_address(address: str, interface: int = 2, label: str = "eth0", peer: str = "") -> bytes:
+    """What the kernel says of an address of an interface. peer: the other end's, of a tunnel with two ends."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    body = struct.pack("=BBBBI", family, 24, 0, 0, interface)
+    body += attribute(1, socket.inet_pton(family, peer or address))
+    # Of IPv6 there is neither a label, nor a local address beside that of the other end.
+    if family == socket.AF_INET:
+        body += attribute(2, socket.inet_pton(family, address)) + attribute(3, label.encode() + b"\0")
+    return struct.pack("=IHHII", 16 + len(body), 20, 2, 1, 0) + body
 
 
 def recorded_dump(family: int, which: str) -> list[bytes]:
