@@ -26,6 +26,9 @@ _TCP = 6
 _HEADER = struct.Struct("=IHHII")
 _HEADER_START = struct.Struct("=IHH")
 _ATTRIBUTE = struct.Struct("=HH")
+_OPERATION = struct.Struct("=BBH")  # inet_diag_bc_op
+_BYTECODE = 1  # INET_DIAG_REQ_BYTECODE
+_AT_LEAST, _AT_MOST = 4, 5  # INET_DIAG_BC_D_GE, INET_DIAG_BC_D_LE
 _REQUEST = struct.Struct("=BBBxI48x")
 MESSAGE_SIZE = 72  # inet_diag_msg
 # Where in it: the own address, and the peer's.
@@ -83,13 +86,24 @@ class Answer:
                 start += (length + 3) & ~3
 
 
-def request(family: int, states: int = 1 << ESTABLISHED, parts: Iterable[int] = (INFO,)) -> bytes:
+def request(family: int, states: int = 1 << ESTABLISHED, parts: Iterable[int] = (INFO,), peer_port: int = 0) -> bytes:
     """Ask for the TCP sockets of a family (socket.AF_INET or AF_INET6).
 
-    states: a mask of linux/tcp_states.h. parts: the attributes that are wanted of each.
+    states: a mask of linux/tcp_states.h. parts: the attributes that are wanted of each. peer_port: of these alone.
     """
     body = _REQUEST.pack(family, _TCP, sum(1 << (part - 1) for part in parts), states)
+    if peer_port:
+        program = b"".join(_OPERATION.pack(*each) for each in _of_peer_port(peer_port))
+        body += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(program), _BYTECODE) + program
     return _HEADER.pack(_HEADER.size + len(body), _BY_FAMILY, _DUMP, 1, 0) + body
+
+
+def _of_peer_port(port: int) -> Tuple[Tuple[int, int, int], ...]:
+    """A program that the kernel runs for each socket: each step goes on so many bytes where it holds, else as many.
+
+    Its end is a yes, and four bytes beyond it is a no. The port stands in the step after the one that compares.
+    """
+    return (_AT_LEAST, 8, 20), (0, 0, port), (_AT_MOST, 8, 12), (0, 0, port)
 
 
 def connections(datagrams: Iterable[bytes]) -> Iterator[Connection]:

@@ -26,6 +26,11 @@ ESTABLISHED, FIN_WAIT_2, TIME_WAIT = 1, 5, 6
 INFO_SIZE = 248
 DONE = struct.pack("=IHHIIi", 20, 3, 2, 1, 0, 0)
 ASKED = {"listening": (LISTENING, (SKMEMINFO,)), "others": (NOT_LISTENING, (INFO, CONG))}
+GLANCES = {
+    request(family, states, ()): request(family, states, parts)
+    for family in FAMILIES
+    for states, parts in ASKED.values()
+}
 
 
 class SocketHost(FakeSystem):
@@ -62,6 +67,13 @@ class SocketHost(FakeSystem):
             }
             names = " ".join(name[len(protocol) :] for name in here)
             self.put(path, "%s: %s\n%s: %s\n" % (protocol, names, protocol, " ".join(map(str, here.values()))))
+
+    def sock_diag(self, request: bytes) -> list[bytes]:
+        # A glance asks for the same sockets with less of each.
+        return super().sock_diag(GLANCES.get(request, request))
+
+    def sockets_of(self, pid: int) -> frozenset[int]:
+        return frozenset(inode for inode, holder in self.held.items() if holder == pid)
 
     def socket_holders(self, inodes: Collection[int]) -> dict[int, int]:
         return {inode: pid for inode, pid in self.held.items() if inode in inodes}
