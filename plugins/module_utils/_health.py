@@ -82,11 +82,11 @@ def look(
     own = own_addresses(system)
     classes = PeerClasses(asked.peers, own)
     settings = _settings(system)
-    watch = LoopbackWatch(system, own, settings, clock)
+    watch = LoopbackWatch(system, own, settings, sleep, clock)
     first = asked.since
     if asked.interval and not first:
         first = sample(system)
-        watch.wait(asked.interval, sleep)
+        watch.wait(asked.interval)
     last = sample(system)
     limits = [] if last.counters else ["counters: /proc/net/snmp and /proc/net/netstat cannot be read"]
     if not own.complete:

@@ -182,8 +182,9 @@ class LoopbackUse:
     per_second: that came to their end and left a TIME-WAIT, with its bounds low and high of 95 % confidence each, as
     counted over so many seconds. time_wait: at the client's end, where they hold local ports, as those that are open
     do; server_time_wait: at the server's, where they hold none. percent: of the local ports that there are. reused:
-    whether the kernel takes a port in TIME-WAIT for a new connection. full_after: seconds at this rate after which all
-    ports would be taken, were none reused; none where that never happens. users: the numbers of the users whose
+    whether the kernel takes a port in TIME-WAIT for a new connection, after a second. demand: percent of the local
+    ports that they come to hold at this rate, until they are reused or a minute has gone by. full_after: seconds after
+    which all would be taken, were none reused; none where that never happens. users: the numbers of the users whose
     clients were seen. unix_sockets: paths that the server listens on as well.
     """
 
@@ -199,6 +200,7 @@ class LoopbackUse:
     open: int = 0
     percent: float = 0.0
     reused: bool = False
+    demand: float = 0.0
     full_after: Optional[float] = None
     clients: Tuple[LoopbackEnd, ...] = ()
     servers: Tuple[LoopbackEnd, ...] = ()

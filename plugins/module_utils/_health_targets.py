@@ -29,6 +29,8 @@ def targets_of(profile: str) -> Dict[str, float]:
     return {**TARGETS, **BY_PROFILE.get(profile, {})}
 
 
+# Percent of the local ports to one other address from which on they are scarce. Ours.
+PORTS_SCARCE = 80.0
 # Of short connections of a host to itself, by one client address to one service. These are ours; what they come from:
 # Connections a second from which on it is told of them. TIME-WAIT lasts 60 s, so that 100 a second hold 6,000 of the
 # 28,232 local ports that Linux has by default; the processor time is 1 % of a core or so, and nobody would notice.

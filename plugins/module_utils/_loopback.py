@@ -33,6 +33,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._socket_tally import 
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
+# Seconds by which a look without an interval takes longer, where there are short connections, to see whose they are.
+_PAUSE = 0.3
 # Seconds from one glance to the next: less than those after which the port of a TIME-WAIT is reused.
 _STEP = 0.5
 # Of the time that is looked at, the processor time that glances may take, so that of a hundred thousand sockets there
@@ -71,10 +73,12 @@ class LoopbackWatch:
         system: System,
         own: OwnAddresses,
         settings: Mapping[str, str],
+        sleep: Callable[[float], None],
         clock: Callable[[], float],
         used: Callable[[], float] = time.process_time,
     ) -> None:
-        self._system, self._own, self._clock = system, own, clock
+        self._system, self._own = system, own
+        self._sleep, self._clock = sleep, clock
         self._reuse = reuse_from(settings)
         self._tally = LoopbackTally(self._reuse)
         self._ends = LoopbackEnds(system, clock, used)
@@ -82,14 +86,14 @@ class LoopbackWatch:
         self._glances, self._looks = _Budget(clock, used, _GLANCES), _Budget(clock, used, _LOOKS)
         self._at: Optional[float] = None
 
-    def wait(self, seconds: float, sleep: Callable[[float], None]) -> None:
+    def wait(self, seconds: float) -> None:
         """Wait so long, and watch meanwhile."""
         began = self._at = self._clock()
         # Whoever was busy a moment ago is looked at from the beginning on; what ended before does not count.
         self._glance(self._reuse.after)
         steps = max(1, math.ceil(seconds / _STEP))
         for step in range(1, steps + 1):
-            sleep(max(0.0, began + seconds * step / steps - self._clock()))
+            self._sleep(max(0.0, began + seconds * step / steps - self._clock()))
             if step < steps:
                 self._glance()
 
@@ -118,7 +122,7 @@ class LoopbackWatch:
                 pass
         return glance, listening
 
-    def _look(self, glance: Glance, listening: Listening) -> None:
+    def _look(self, glance: Glance, listening: Listening, pause: float = 0.0) -> None:
         busy = glance.busy(_WORTH_A_LOOK)[:_MOST_LOOKED_AT]
         if busy:
             by_port: Dict[int, Set[int]] = {}
@@ -126,7 +130,8 @@ class LoopbackWatch:
                 by_port.setdefault(each.port, set()).add(inode)
             self._looked.update(busy)
             families = {pair: glance.counts[pair].families or FAMILIES for pair in busy}
-            self._ends.look(families, {port: frozenset(inodes) for port, inodes in by_port.items()})
+            inodes_by_port = {port: frozenset(inodes) for port, inodes in by_port.items()}
+            self._ends.look(families, inodes_by_port, lambda: self._sleep(pause) if pause else None)
 
     def last_glance(self, served: Iterable[int]) -> Glance:
         """One that goes through the list that is read at the end anyway; served: the ports that are listened on."""
@@ -136,7 +141,7 @@ class LoopbackWatch:
         """The last glance has gone through that list."""
         self._tally.add(glance)
         if not set(glance.busy(_WORTH_A_LOOK)[:_MOST_LOOKED_AT]) <= self._looked:
-            self._look(glance, listening)
+            self._look(glance, listening, 0.0 if self._looked else _PAUSE)
         self._ends.finish()
 
     def result(self, available: int, counted: Counted, most: int) -> Tuple[Loopback, List[str]]:

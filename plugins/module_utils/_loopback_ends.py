@@ -134,18 +134,24 @@ class LoopbackEnds:
         self._looked: Set[Pair] = set()
         self.partial = False
 
-    def look(self, pairs: Mapping[Pair, Collection[int]], listening: Mapping[int, FrozenSet[int]]) -> None:
+    def look(
+        self,
+        pairs: Mapping[Pair, Collection[int]],
+        listening: Mapping[int, FrozenSet[int]],
+        pause: Callable[[], None] = lambda: None,
+    ) -> None:
         """Look for who is at either end of each pair, given with the families of the sockets of its clients.
 
-        listening: by port, the inodes of the sockets that listen.
+        listening: by port, the inodes of the sockets that listen. pause: waits, between the two looks at all processes
+        that there are at the first time: the longer, the better is known who does anything.
         """
         self._looked.update(pairs)
         before, now = self._last, self._scan()
         # The servers' processor time counts from here on, that of clients from when they are seen.
         self._find_servers(pairs, listening, now)
         if not before:
-            # Who did anything since is not known yet; who has done most by now stands for these.
-            before, now = {pid: _Seen(seen.sockets, 0) for pid, seen in now.items()}, self._scan()
+            pause()
+            before, now = now, self._scan()
         self._last = now
         self._catch(pairs, _candidates(before, now))
 

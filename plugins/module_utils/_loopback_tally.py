@@ -83,11 +83,15 @@ def reuse_from(settings: Mapping[str, str]) -> Reuse:
 
 
 class _Count:
-    """Of a pair, by one glance. ended: those that ended since the last one. families: of the clients' sockets."""
+    """Of a pair, by one glance.
+
+    ended: those that ended since the last one, of which held: those that hold a local port. families: of the clients'
+    sockets.
+    """
 
     def __init__(self, since: int) -> None:
         self.since = since
-        self.time_wait = self.server_time_wait = self.open = self.ended = 0
+        self.time_wait = self.server_time_wait = self.open = self.ended = self.held = 0
         self.users: Set[int] = set()
         self.families: Set[int] = set()
 
@@ -129,12 +133,13 @@ class Glance:
             return
         expires, user = _EXPIRES.unpack_from(datagram, start)
         if datagram[start + 1] == TIME_WAIT:
+            ended = self._lasts - expires < found.since
+            found.ended += ended
             if server:
                 found.server_time_wait += 1
             else:
                 found.time_wait += 1
-            if self._lasts - expires < found.since:
-                found.ended += 1
+                found.held += ended
         elif not server:
             found.open += 1
             if len(found.users) < _MOST_USERS:
@@ -182,6 +187,7 @@ class LoopbackTally:
     def __init__(self, reuse: Reuse) -> None:
         self._reuse = reuse
         self._ended: Dict[Pair, int] = {}
+        self._held: Dict[Pair, int] = {}
         self._users: Dict[Pair, Set[int]] = {}
         self._counted = {True: 0.0, False: 0.0}
         self._last: Dict[Pair, _Count] = {}
@@ -195,6 +201,7 @@ class LoopbackTally:
             self._counted[reused] += seconds
         for pair, count in self._last.items():
             self._ended[pair] = self._ended.get(pair, 0) + count.ended
+            self._held[pair] = self._held.get(pair, 0) + count.held
             self._users.setdefault(pair, set()).update(count.users)
 
     def uses(self, available: int, most: int) -> List[Tuple[Pair, LoopbackUse]]:
@@ -210,6 +217,8 @@ class LoopbackTally:
         rate = ended / seconds if seconds else None
         low, high = (bound / seconds for bound in bounds(ended)) if seconds else (None, None)
         taken = last.time_wait + last.open
+        holding = self._held.get(pair, 0) / seconds if seconds else 0.0
+        demand = 100.0 * holding * (self._reuse.after if reused else self._reuse.lasts) / max(1, available)
         return LoopbackUse(
             source=address_text(pair.family, pair.source),
             destination=address_text(pair.family, pair.destination),
@@ -223,7 +232,8 @@ class LoopbackTally:
             open=last.open,
             percent=round(100.0 * taken / available, 2) if available else 0.0,
             reused=reused,
-            full_after=_rounded(available / rate) if rate and rate * self._reuse.lasts > available > 0 else None,
+            demand=round(demand, 2),
+            full_after=_rounded(available / holding) if holding * self._reuse.lasts > available > 0 else None,
             users=tuple(sorted(self._users.get(pair, ()))),
         )
 
