@@ -82,7 +82,8 @@ def look(
     own = own_addresses(system)
     classes = PeerClasses(asked.peers, own)
     settings = _settings(system)
-    watch = LoopbackWatch(system, own, settings, sleep, clock)
+    available = available_ports(settings)
+    watch = LoopbackWatch(system, own, settings, available, sleep, clock)
     first = asked.since
     if asked.interval and not first:
         first = sample(system)
@@ -93,10 +94,9 @@ def look(
         limits.append("addresses: the kernel did not list the host's own; connections to these count as to others")
     counted, said = counted_between(first, last, SAMPLE if asked.since else INTERVAL)
     found, lacking = indicators(counted, asked.targets)
-    available = available_ports(settings)
     tally, listening, partial = _read_sockets(system, classes, asked.top, watch)
     sockets, unseen = _sockets(system, tally, asked, listening)
-    loopback, unwatched = watch.result(available, counted, asked.top)
+    loopback, unwatched = watch.result(counted, asked.top)
     return Health(
         sample=last,
         counted=counted,

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import INTERVAL, Counted, Listener, Loopback
-from ansible_collections.netfleet.tcp.plugins.module_utils._health_targets import LOOPBACK_RATE
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_targets import LOOPBACK_RATE, PORTS_SCARCE
 from ansible_collections.netfleet.tcp.plugins.module_utils._loopback_ends import LoopbackEnds
 from ansible_collections.netfleet.tcp.plugins.module_utils._loopback_tally import (
     Glance,
@@ -33,8 +33,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._socket_tally import 
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
-# Seconds by which a look without an interval takes longer, where there are short connections, to see whose they are.
-_PAUSE = 0.3
+# Seconds to see who does anything, where there are short connections; a look without an interval takes longer by it.
+_SHORT_PAUSE, _PAUSE = 0.05, 0.3
 # Seconds from one glance to the next: less than those after which the port of a TIME-WAIT is reused.
 _STEP = 0.5
 # Of the time that is looked at, the processor time that glances may take, so that of a hundred thousand sockets there
@@ -66,50 +66,59 @@ class _Budget:
 
 
 class LoopbackWatch:
-    """Watches for as long as is waited for (wait), and at the end once more (last_glance, done)."""
+    """Watches for as long as is waited for (wait), and at the end once more (last_glance, done).
+
+    available: how many local ports there are. sleep, clock: of the time that goes by; used: of processor time that is
+    taken by this.
+    """
 
     def __init__(
         self,
         system: System,
         own: OwnAddresses,
         settings: Mapping[str, str],
+        available: int,
         sleep: Callable[[float], None],
         clock: Callable[[], float],
         used: Callable[[], float] = time.process_time,
     ) -> None:
         self._system, self._own = system, own
         self._sleep, self._clock = sleep, clock
+        self._available, self._ports = available, available * PORTS_SCARCE / 100.0
         self._reuse = reuse_from(settings)
         self._tally = LoopbackTally(self._reuse)
         self._ends = LoopbackEnds(system, clock, used)
         self._looked: Set[Pair] = set()
         self._glances, self._looks = _Budget(clock, used, _GLANCES), _Budget(clock, used, _LOOKS)
         self._at: Optional[float] = None
+        self._seen: Optional[Tuple[Glance, Listening]] = None
 
     def wait(self, seconds: float) -> None:
         """Wait so long, and watch meanwhile."""
         began = self._at = self._clock()
         # Whoever was busy a moment ago is looked at from the beginning on; what ended before does not count.
-        self._glance(self._reuse.after)
+        self._turn(self._reuse.after)
         steps = max(1, math.ceil(seconds / _STEP))
         for step in range(1, steps + 1):
             self._sleep(max(0.0, began + seconds * step / steps - self._clock()))
             if step < steps:
-                self._glance()
+                self._turn()
 
-    def _glance(self, since: Optional[float] = None) -> None:
-        """A glance, if there is time for one. since: seconds back of those that are busy, and nothing is to count."""
-        if not self._glances.left:
-            return
-        at = self._clock()
-        with self._glances.spent():
-            glance, listening = self._pass(at - self._since() if since is None else since)
-        if since is None:
-            self._at = at
-            self._tally.add(glance)
-        if self._looks.left:
+    def _turn(self, since: Optional[float] = None) -> None:
+        """A glance, and a look at who it is, each if there is time for it.
+
+        since: seconds back of those that are busy, and nothing is to count.
+        """
+        if self._glances.left:
+            at = self._clock()
+            with self._glances.spent():
+                self._seen = self._pass(at - self._since() if since is None else since)
+            if since is None:
+                self._at = at
+                self._tally.add(self._seen[0])
+        if self._seen and self._looks.left:
             with self._looks.spent():
-                self._look(glance, listening)
+                self._look(*self._seen, _SHORT_PAUSE)
 
     def _since(self) -> float:
         return -math.inf if self._at is None else self._at
@@ -122,8 +131,8 @@ class LoopbackWatch:
                 pass
         return glance, listening
 
-    def _look(self, glance: Glance, listening: Listening, pause: float = 0.0) -> None:
-        busy = glance.busy(_WORTH_A_LOOK)[:_MOST_LOOKED_AT]
+    def _look(self, glance: Glance, listening: Listening, pause: float) -> None:
+        busy = glance.busy(_WORTH_A_LOOK, self._ports)[:_MOST_LOOKED_AT]
         if busy:
             by_port: Dict[int, Set[int]] = {}
             for inode, each in listening:
@@ -131,7 +140,7 @@ class LoopbackWatch:
             self._looked.update(busy)
             families = {pair: glance.counts[pair].families or FAMILIES for pair in busy}
             inodes_by_port = {port: frozenset(inodes) for port, inodes in by_port.items()}
-            self._ends.look(families, inodes_by_port, lambda: self._sleep(pause) if pause else None)
+            self._ends.look(families, inodes_by_port, lambda: self._sleep(pause))
 
     def last_glance(self, served: Iterable[int]) -> Glance:
         """One that goes through the list that is read at the end anyway; served: the ports that are listened on."""
@@ -140,12 +149,12 @@ class LoopbackWatch:
     def done(self, glance: Glance, listening: Listening) -> None:
         """The last glance has gone through that list."""
         self._tally.add(glance)
-        if not set(glance.busy(_WORTH_A_LOOK)[:_MOST_LOOKED_AT]) <= self._looked:
-            self._look(glance, listening, 0.0 if self._looked else _PAUSE)
+        if not set(glance.busy(_WORTH_A_LOOK, self._ports)[:_MOST_LOOKED_AT]) <= self._looked:
+            self._look(glance, listening, _PAUSE)
         self._ends.finish()
 
-    def result(self, available: int, counted: Counted, most: int) -> Tuple[Loopback, List[str]]:
-        """What was seen, of so many local ports, at most so many pairs; and what could not be."""
+    def result(self, counted: Counted, most: int) -> Tuple[Loopback, List[str]]:
+        """What was seen, of so many pairs; and what could not be."""
         uses = tuple(
             replace(
                 use,
@@ -153,7 +162,7 @@ class LoopbackWatch:
                 servers=self._ends.servers(pair),
                 unix_sockets=self._ends.unix_sockets(pair),
             )
-            for pair, use in self._tally.uses(available, most)
+            for pair, use in self._tally.uses(self._available, most)
         )
         said = [*self._tally.missing(), *self._ends.missing()]
         return Loopback(_opened_at_most(counted), uses), said

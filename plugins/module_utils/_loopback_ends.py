@@ -210,10 +210,12 @@ class LoopbackEnds:
                 if fresh:
                     self._match(self._opened(pairs), fresh, caught)
             else:
-                # Who calls by a new process each time is no candidate; that process is there now, or never.
+                # Who waits for this processor does nothing meanwhile; and who calls by a new process each time is no
+                # candidate: that process is there now, or never.
                 opened = self._opened(pairs)
                 new = [pid for pid in self._pids() if pid not in self._last][-_MOST_CANDIDATES:] if opened else []
-                self._match(opened, {each: pid for pid in new for each in self._system.sockets_of(pid)}, caught)
+                every = (*candidates, *new) if opened else ()
+                self._match(opened, {each: pid for pid in every for each in self._system.sockets_of(pid)}, caught)
 
     def _fresh(self, held: Dict[int, FrozenSet[int]]) -> Dict[int, int]:
         """The sockets that candidates have got since they were last looked at, with the process of each."""
@@ -283,6 +285,12 @@ class LoopbackEnds:
             kernel=round(sum(each.kernel or 0.0 for each in known), 1) if known else None,
         )
 
+    def _perhaps(self, pair: Pair) -> str:
+        """Who may be the client, since its sockets come and go; in words."""
+        servers = self._servers.get(pair.port, ())
+        names = sorted({holder_of(self._system, pid).process for pid in self._changing if pid not in servers} - {""})
+        return "; sockets come and go of %s" % ", ".join(names[:5]) if names else ""
+
     def missing(self) -> Iterator[str]:
         """What could not be told, in words."""
         root = self._system.facts()["root"]
@@ -291,4 +299,4 @@ class LoopbackEnds:
         for pair in sorted(self._looked, key=lambda pair: pair.port):
             if not self._clients.get(pair):
                 why = "none was seen with a socket open" if root else "only root sees those of others (become)"
-                yield "loopback: who calls port %d is not known: %s" % (pair.port, why)
+                yield "loopback: who calls port %d is not known: %s" % (pair.port, why) + self._perhaps(pair)

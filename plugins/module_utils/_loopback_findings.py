@@ -73,11 +73,11 @@ def _demand(use: LoopbackUse) -> float:
 
 
 def _who(use: LoopbackUse) -> str:
-    clients = _names(use.clients) or "clients that were not seen"
-    if not use.clients and use.users:
-        clients += " (of user %s)" % ", ".join(map(str, use.users))
-    servers = _names(use.servers) or "port %d" % use.port
-    return "%s opens short connections to %s on the same host" % (clients, servers)
+    by = _names(use.clients)
+    if not by:
+        users = " of user %s" % ", ".join(map(str, use.users)) if use.users else ""
+        by = "clients%s that were not seen" % users
+    return "%s: short connections to %s on the same host" % (by, _names(use.servers) or "port %d" % use.port)
 
 
 def _names(ends: Sequence[LoopbackEnd]) -> str:

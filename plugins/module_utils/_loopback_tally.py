@@ -161,14 +161,18 @@ class Glance:
                     found.families.add(datagram[start])
         return found
 
-    def busy(self, per_second: float) -> List[Pair]:
-        """Those of which so many connections ended since the last glance, the most first."""
+    def busy(self, per_second: float, ports: float) -> List[Pair]:
+        """Those of which so many connections ended since the last glance, or that hold so many local ports.
+
+        Those first of which the most have ended.
+        """
         found = [
-            (count.ended, pair)
+            (count.ended, count.time_wait, pair)
             for pair, count in self.counts.items()
             if count.ended >= per_second * self.counted[self._reuse.applies(pair)] > 0
+            or count.time_wait + count.open >= ports > 0
         ]
-        return [pair for _ended, pair in sorted(found, key=lambda entry: -entry[0])]
+        return [pair for _ended, _ports, pair in sorted(found, key=lambda entry: entry[:2], reverse=True)]
 
 
 def pair_of(datagram: bytes, start: int, server: bool) -> Pair:
