@@ -170,10 +170,7 @@ _FIREWALL = Cause(
     "only SYNs are lost: a firewall or security group drops them, or AWS tracks as many connections as it allows",
     "see who does not answer (ss -tn state syn-sent), and their rules; ethtool -S: conntrack_allowance_exceeded",
 )
-_WORKLOAD = (
-    "the workload loopback_short of the role tcp_tuning: a wider net.ipv4.ip_local_port_range, in which the ports of "
-    "listeners are reserved"
-)
+_WORKLOAD = "a wider port range with reserved ports (tcp_tuning: loopback_short)"
 _KERNEL_QUEUE = Cause(
     lambda health, key: _queue_overflowed(health, key) and _limited_by_kernel(health, key),
     "a listener's queue of connections to accept is full, and as long as net.core.somaxconn lets it be",
@@ -290,7 +287,7 @@ CAUSES: Dict[str, Tuple[Cause, ...]] = {
         Cause(
             _to_itself,
             "short connections to a service on this host",
-            "see the finding of these, if there is one; a UNIX domain socket, or a pool of connections; else a wider "
+            "a UNIX domain socket, or a pool of connections (see the finding of these, if there is one); else a wider "
             "port range, with listeners' ports reserved",
         ),
         Cause(
@@ -314,7 +311,7 @@ CAUSES: Dict[str, Tuple[Cause, ...]] = {
             _not_reused,
             "no port in TIME-WAIT is reused: net.ipv4.tcp_tw_reuse 2 is for addresses of loopback alone, and not for "
             "others of the host",
-            "call 127.0.0.1 in place of that address, with %s" % _WORKLOAD,
+            "call 127.0.0.1 in its place, and %s" % _WORKLOAD,
         ),
         Cause(
             _always,

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Iterator, List, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import Health, LoopbackEnd, LoopbackUse
@@ -14,7 +14,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._health_targets impor
     LOOPBACK_RATE,
     PORTS_SCARCE,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._loopback_servers import LocalServer, known_server
+from ansible_collections.netfleet.tcp.plugins.module_utils._loopback_servers import known_server
 
 
 @dataclass(frozen=True)
@@ -100,21 +100,18 @@ def _cost(use: LoopbackUse) -> Iterator[str]:
 
 
 def _cures(use: LoopbackUse) -> Iterator[str]:
-    """What the applications can do, that which helps most first; what the kernel can do stands with the causes."""
-    server = next((known for end in use.servers for known in [known_server(end.holder.process)] if known), None)
-    yield _unix_socket(use, server)
-    yield "a pool of connections that stay open%s" % (": %s" % server.pool if server else "")
-    yield "source addresses out of 127.0.0.0/8 that clients bind to: each has all local ports%s" % (
-        ", by IPv4" if ":" in use.source else ""
-    )
+    """What the applications can do, that which helps most first; what the kernel can do stands with the causes.
 
-
-def _unix_socket(use: LoopbackUse, server: Optional[LocalServer]) -> str:
+    In few words: all of it is to be seen where a report has but some lines for it.
+    """
     # A path in a container is another one outside.
-    shared = ", in a directory that the container shares" if any(end.holder.container for end in use.servers) else ""
+    shared = " in a directory that its container shares" if any(end.holder.container for end in use.servers) else ""
+    server = next((known for end in use.servers for known in [known_server(end.holder.process)] if known), None)
     if use.unix_sockets:
-        said = "a UNIX domain socket%s: it listens on %s already" % (shared, ", ".join(use.unix_sockets[:3]))
-        return "%s; clients name it as %s" % (said, server.client) if server else said
-    if server:
-        return "a UNIX domain socket%s: %s; clients name it as %s" % (shared, server.listen, server.client)
-    return "a UNIX domain socket%s, where server and client can" % shared
+        yield "the UNIX domain socket %s%s, where it listens already" % (use.unix_sockets[0], shared)
+    elif server:
+        yield "a UNIX domain socket%s (%s)" % (shared, server.listen)
+    else:
+        yield "a UNIX domain socket%s, where both can" % shared
+    yield "a pool of connections"
+    yield "more source addresses, of 127.0.0.0/8"

@@ -16,13 +16,14 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dat
 class LocalServer:
     """A server. processes: what the names of its processes begin with (the kernel keeps 15 characters).
 
-    listen: its setting; client: what a client names instead of address and port; pool: how connections are kept.
-    source: what says so.
+    listen: its setting, as a finding says it. permit: what lets clients in; client: what a client names in place of
+    address and port; pool: how connections are kept: these the page of the documentation says. source: who says so.
     """
 
     name: str
     processes: Tuple[str, ...]
     listen: str
+    permit: str
     client: str
     pool: str
     source: str
@@ -30,60 +31,67 @@ class LocalServer:
 
 SERVERS: Tuple[LocalServer, ...] = (
     LocalServer(
-        "Redis",
-        ("redis-server", "redis-sentinel"),
-        "unixsocket /run/redis/redis-server.sock and unixsocketperm 770 in redis.conf",
-        "unix:///run/redis/redis-server.sock (redis-cli -s), as a member of the group redis",
-        "the client library's connection pool, or a persistent connection (pconnect of PHP)",
-        "redis.conf of Redis 7.0",
+        name="Redis",
+        processes=("redis-server", "redis-sentinel"),
+        listen="unixsocket /run/redis/redis-server.sock in redis.conf",
+        permit="unixsocketperm 770, and clients in the group redis",
+        client="unix:///run/redis/redis-server.sock",
+        pool="the connection pool of the client library; pconnect in PHP",
+        source="redis.conf of Redis 7.0",
     ),
     LocalServer(
-        "Valkey",
-        ("valkey-server", "valkey-sentinel"),
-        "unixsocket /run/valkey/valkey-server.sock and unixsocketperm 770 in valkey.conf",
-        "unix:///run/valkey/valkey-server.sock (valkey-cli -s), as a member of the group valkey",
-        "the client library's connection pool, or a persistent connection",
-        "valkey.conf of Valkey 8.0",
+        name="Valkey",
+        processes=("valkey-server", "valkey-sentinel"),
+        listen="unixsocket /run/valkey/valkey-server.sock in valkey.conf",
+        permit="unixsocketperm 770, and clients in the group valkey",
+        client="unix:///run/valkey/valkey-server.sock",
+        pool="the connection pool of the client library",
+        source="valkey.conf of Valkey 8.0",
     ),
     LocalServer(
-        "PostgreSQL",
-        ("postgres", "pgbouncer"),
-        "unix_socket_directories in postgresql.conf (unix_socket_dir of PgBouncer), which is on by default",
-        "host=/var/run/postgresql, with a line of the type local in pg_hba.conf",
-        "PgBouncer, or the application's connection pool",
-        "PostgreSQL 17, 19.3.1 Connection Settings",
+        name="PostgreSQL",
+        processes=("postgres",),
+        listen="unix_socket_directories in postgresql.conf, on by default",
+        permit="a line of the type local in pg_hba.conf",
+        client="host=/var/run/postgresql",
+        pool="PgBouncer, or the pool of the application",
+        source="PostgreSQL 15, 20.3.1 Connection Settings, and 21.1 The pg_hba.conf File",
     ),
     LocalServer(
-        "MySQL or MariaDB",
-        ("mysqld", "mariadbd"),
-        "socket in the section [mysqld], which is on by default (/run/mysqld/mysqld.sock)",
-        "the host localhost, which clients take for the socket, in place of 127.0.0.1",
-        "the application's connection pool",
-        "MySQL 8.4 Reference Manual, 6.2.4 Connecting",
+        name="MySQL or MariaDB",
+        processes=("mysqld", "mariadbd"),
+        listen="socket in [mysqld], on by default (/run/mysqld/mysqld.sock)",
+        permit="an account for localhost",
+        client="the host localhost, in place of 127.0.0.1",
+        pool="the pool of the application",
+        source="MySQL 8.0 Reference Manual, 4.2.4 Connecting to the MySQL Server Using Command Options",
     ),
     LocalServer(
-        "memcached",
-        ("memcached",),
-        "-s /run/memcached/memcached.sock -a 0770 in memcached.conf, by which it does not listen on TCP any more",
-        "the path /run/memcached/memcached.sock",
-        "a persistent connection of the client library",
-        "memcached(1)",
+        name="memcached",
+        processes=("memcached",),
+        listen="-s /run/memcached/memcached.sock in memcached.conf",
+        permit="-a 0770; it does not listen on TCP any more then",
+        client="/run/memcached/memcached.sock",
+        pool="persistent connections of the client library",
+        source="memcached(1)",
     ),
     LocalServer(
-        "nginx",
-        ("nginx",),
-        "listen unix:/run/nginx-local.sock; in the server block",
-        "http://unix:/run/nginx-local.sock: (proxy_pass), or --unix-socket (curl)",
-        "keepalive connections of the client (of an nginx in front: keepalive in its upstream block)",
-        "ngx_http_core_module and ngx_http_upstream_module",
+        name="nginx",
+        processes=("nginx",),
+        listen="listen unix:/run/nginx-local.sock in its server block",
+        permit="clients in the group of its workers",
+        client="proxy_pass http://unix:/run/nginx-local.sock:",
+        pool="keepalive in the upstream block of whoever calls it",
+        source="ngx_http_core_module, ngx_http_proxy_module, ngx_http_upstream_module",
     ),
     LocalServer(
-        "PHP-FPM",
-        ("php-fpm",),
-        "listen = /run/php/php-fpm.sock in the pool's file, with listen.owner and listen.group of the web server",
-        "fastcgi_pass unix:/run/php/php-fpm.sock (nginx), or SetHandler proxy:unix:/run/php/php-fpm.sock|fcgi://localhost",
-        "fastcgi_keep_conn on with keepalive in the upstream block (nginx)",
-        "PHP manual, FastCGI Process Manager",
+        name="PHP-FPM",
+        processes=("php-fpm",),
+        listen="listen = /run/php/php-fpm.sock in its pool",
+        permit="listen.owner and listen.group of the web server",
+        client="fastcgi_pass unix:/run/php/php-fpm.sock",
+        pool="fastcgi_keep_conn on, with keepalive in the upstream block (nginx)",
+        source="PHP Manual, FastCGI Process Manager: Configuration",
     ),
 )
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real Redis and short connections to it: the audit finds the trap, loopback_short relieves it, a UNIX socket ends it.
+"""A real Redis and short connections to it: a trap that is found, relieved by loopback_short, ended by a UNIX socket.
 
 As root: `make loopback`, which prints the figures. The tests build on each other, as steps on a host that is mended.
 """
@@ -69,7 +69,7 @@ def told(ends: list[dict[str, Any]]) -> str:
 
 def test_a_healthy_host_has_no_finding(redis: Trap) -> None:
     """One connection that stays, and a few short ones."""
-    with redis.client(PLACE, 5), redis.client(PLACE, 0, 60.0, name="pool"):
+    with redis.client(PLACE, 5), redis.client(PLACE, 0, 4.0, name="pool"):
         result = redis.look(2.0)
     assert result["findings"] == []
     assert result["limits"] == []
@@ -82,7 +82,7 @@ def test_a_healthy_host_has_no_finding(redis: Trap) -> None:
 def test_the_trap_is_found(redis: Trap) -> None:
     redis.set(**{RANGE: SMALL, REUSE: "0"})
     with redis.client(PLACE, RATE, HOLD) as called:
-        result = redis.look(3.0)
+        result = redis.look_by_ansible(3.0)
     use = use_of(result)
     say("the trap", called, use)
     assert use["per_second"] == pytest.approx(called.rate, rel=OFF)
@@ -118,12 +118,7 @@ def test_in_the_end_no_port_is_left(redis: Trap, tmp_path: Path) -> None:
     print(text)
     assert status == 2
     assert "a host talks to itself by short connections" in text
-    order = [
-        "1. a UNIX domain socket",
-        "2. a pool",
-        "3. source addresses out of 127.0.0.0/8",
-        "4. net.ipv4.tcp_tw_reuse",
-    ]
+    order = ["1. the UNIX domain socket", "2. a pool", "3. more source addresses", "4. net.ipv4.tcp_tw_reuse 2"]
     places = [" ".join(text.split()).find(words) for words in order]
     assert -1 not in places
     assert places == sorted(places)
@@ -134,7 +129,7 @@ def test_without_root_it_is_said_that_the_client_is_not_known(redis: Trap) -> No
     redis.set(**{RANGE: "10240 32767"})
     with redis.client(PLACE, RATE, HOLD) as called:
         time.sleep(1.0)
-        result = redis.look_as_nobody()
+        result = redis.look(1.0, "as nobody")
     use = use_of(result)
     assert use["per_second"] == pytest.approx(called.rate, rel=2 * OFF)
     assert (use["clients"], use["servers"]) == ([], [])
@@ -170,11 +165,15 @@ def test_what_the_kernel_takes_of_the_processor_is_found(redis: Trap) -> None:
     use = use_of(result)
     say("as many as it can", called, use)
     assert called.failed == {}
-    (client,) = use["clients"]
-    assert client["kernel"] == pytest.approx(100 * called.kernel / called.seconds, rel=CPU_OFF)
-    assert use["servers"][0]["kernel"] > 0
+    assert use["servers"][0]["kernel"] > 5
     assert finding_of(result)["severity"] == "warning"
     assert "of a core in the kernel" in finding_of(result)["reason"]
+    # Each is open for some 50 us: on a busy machine it may be that none was seen, which is said then.
+    for client in use["clients"]:
+        assert client["holder"]["process"] == "shop"
+        each = client["kernel"] / 100 / use["per_second"]
+        assert each == pytest.approx(called.kernel / called.opened, rel=CPU_OFF)
+    assert use["clients"] or result["limits"][0].endswith("sockets come and go of shop")
 
 
 def test_a_unix_domain_socket_ends_it(redis: Trap) -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The loopback trap in a network namespace of its own: a Redis of Debian, who calls it, and a look at the health there."""
+"""The loopback trap in a network namespace: a Redis of Debian, who calls it, and a look at TCP's health there."""
 
 from __future__ import annotations
 
@@ -26,16 +26,19 @@ RANGE = "net.ipv4.ip_local_port_range"
 REUSE = "net.ipv4.tcp_tw_reuse"
 HERE = ("localhost", "--inventory=localhost,", "--connection=local")
 _PATIENCE = 20.0
-# As a user without rights; imports first, since the folders may be closed to that user.
-_AS_NOBODY = """
-import json, os
+# The module's result without Ansible. Imports first: the folders may be closed to a user without rights.
+_LOOK = """
+import json, os, sys
 from ansible_collections.netfleet.tcp.plugins.module_utils._health import Asked, look
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_findings import findings
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
-os.setgroups([])
-os.setgid(65534)
-os.setuid(65534)
-print(json.dumps(to_wire(look(LinuxSystem(), Asked(interval=1.0)))))
+if sys.argv[2:]:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+health = look(LinuxSystem(), Asked(interval=float(sys.argv[1])))
+print(json.dumps({"findings": [to_wire(each) for each in findings(health)], **to_wire(health)}))
 """
 
 
@@ -90,15 +93,18 @@ class Trap:
                 process.stdout.read()
             )
 
-    def look(self, interval: float) -> dict[str, Any]:
+    def look(self, interval: float, *as_nobody: str) -> dict[str, Any]:
+        """What the module returns, without the seconds that Ansible takes before and after."""
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        argv = self.inside(sys.executable, "-c", _LOOK, str(interval), *as_nobody)
+        done = subprocess.run(argv, env=environment, check=True, capture_output=True, text=True)
+        result: dict[str, Any] = json.loads(done.stdout)
+        return result
+
+    def look_by_ansible(self, interval: float) -> dict[str, Any]:
         """The module's result, as a user takes a look there."""
         interpreter = f"--extra-vars=ansible_python_interpreter={sys.executable}"
         return run_module({"interval": interval}, *HERE, interpreter, prefix=self.inside())
-
-    def look_as_nobody(self) -> dict[str, Any]:
-        """The same without rights."""
-        result: dict[str, Any] = json.loads(self.run(sys.executable, "-c", _AS_NOBODY))
-        return result
 
     def report(self, folder: Path) -> tuple[int, str]:
         """Exit status of the playbook health there, and its report as text."""
@@ -132,7 +138,8 @@ def trap(folder: Path) -> Iterator[Trap]:
         made.run("ip", "link", "set", "lo", "up")
         made.run("ip", "address", "add", f"{OWN}/32", "dev", "lo")
         words = ["redis-server", "--port", str(PORT), "--bind", LOCAL, OWN, "--save", "", "--appendonly", "no"]
-        words += ["--dir", str(folder), "--unixsocket", made.path, "--unixsocketperm", "770"]
+        # It would refuse whoever calls another address than those of loopback.
+        words += ["--protected-mode", "no", "--dir", str(folder), "--unixsocket", made.path, "--unixsocketperm", "770"]
         with ended(subprocess.Popen(made.inside(*words), stdout=subprocess.DEVNULL, text=True)):
             wait_for_answer(made)
             yield made
