@@ -28,13 +28,15 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._socket_lists import 
 from ansible_collections.netfleet.tcp.plugins.module_utils._socket_tally import (
     FAMILIES,
     LISTENING,
-    NOT_LISTENING,
+    TIME_WAIT,
     listeners,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
 # Seconds to see who does anything, where there are short connections; a look without an interval takes longer by it.
 _SHORT_PAUSE, _PAUSE = 0.05, 0.3
+# A hundred thousand connections that stand take the kernel a moment, and this nothing.
+_IN_TIME_WAIT = 1 << TIME_WAIT
 # Seconds from one glance to the next: less than those after which the port of a TIME-WAIT is reused.
 _STEP = 0.5
 # Of the time that is looked at, the processor time that glances may take, so that of a hundred thousand sockets there
@@ -127,7 +129,7 @@ class LoopbackWatch:
         listening = [entry for family in FAMILIES for entry in listeners(ask(self._system, family, LISTENING, ()))]
         glance = Glance(self._own, {each.port for _inode, each in listening}, self._reuse, since)
         for family in FAMILIES:
-            for _place in glance.through(ask(self._system, family, NOT_LISTENING, ())):
+            for _place in glance.through(ask(self._system, family, _IN_TIME_WAIT, ())):
                 pass
         return glance, listening
 
@@ -158,6 +160,7 @@ class LoopbackWatch:
         uses = tuple(
             replace(
                 use,
+                users=tuple(sorted({*use.users, *self._ends.users(pair)})),
                 clients=self._ends.clients(pair),
                 servers=self._ends.servers(pair),
                 unix_sockets=self._ends.unix_sockets(pair),

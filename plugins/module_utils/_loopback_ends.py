@@ -49,7 +49,7 @@ _MOST_CANDIDATES = 24
 _MOST_DATAGRAMS = 40
 # So that reading them all takes milliseconds: of a server's workers these stand for the rest.
 _MOST_PROCESSES = 32
-_INODE = struct.Struct("=68xI")
+_USER_AND_INODE = struct.Struct("=64xII")
 # Below that time a clock tick would be several percent.
 _SHORTEST = 0.3
 # Of a second, in which the kernel tells processor time: on all but two architectures that nobody has any more.
@@ -127,6 +127,7 @@ class LoopbackEnds:
         self._system, self._clock, self._used = system, clock, used
         self._processes: Dict[int, _Process] = {}
         self._clients: Dict[Pair, Dict[int, Set[int]]] = {}
+        self._users: Dict[Pair, Set[int]] = {}
         self._servers: Dict[int, List[int]] = {}
         self._paths: Dict[int, Set[str]] = {}
         self._last: Dict[int, _Seen] = {}
@@ -246,7 +247,9 @@ class LoopbackEnds:
             for datagram, start, _end in Answer(islice(self._system.sock_diag(asked), _MOST_DATAGRAMS)):
                 pair = pair_of(datagram, start, server=False)
                 if pair in pairs:
-                    found[_INODE.unpack_from(datagram, start)[0]] = pair
+                    user, inode = _USER_AND_INODE.unpack_from(datagram, start)
+                    found[inode] = pair
+                    self._users.setdefault(pair, set()).add(user)
         return found
 
     def finish(self) -> None:
@@ -258,6 +261,10 @@ class LoopbackEnds:
         """Whose the connections are that were seen open, those with the most first."""
         seen = self._clients.get(pair, {})
         return self._ends((pid, len(inodes)) for pid, inodes in seen.items())
+
+    def users(self, pair: Pair) -> Set[int]:
+        """The numbers of the users whose clients were seen."""
+        return self._users.get(pair, set())
 
     def servers(self, pair: Pair) -> Tuple[LoopbackEnd, ...]:
         """Who listens."""

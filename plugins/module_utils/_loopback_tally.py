@@ -114,7 +114,7 @@ class Glance:
         self.uncounted = 0
 
     def through(self, answer: Iterable[Place]) -> Iterator[Place]:
-        """Hand on the sockets of an answer (to a request for NOT_LISTENING), and count what concerns this."""
+        """Hand on the sockets of an answer, and count what concerns this."""
         holds = self._own.holds
         for place in answer:
             datagram, start, _end = place
@@ -123,9 +123,8 @@ class Glance:
             yield place
 
     def _take(self, datagram: bytes, start: int) -> None:
-        ports = datagram[start + 4 : start + 8]
-        server = ports[:2] in self._served
-        if not server and ports[2:] not in self._served:
+        server = datagram[start + 4 : start + 6] in self._served
+        if not server and datagram[start + 6 : start + 8] not in self._served:
             return
         found = self._count(datagram, start, server)
         if found is None:
@@ -222,7 +221,7 @@ class LoopbackTally:
         low, high = (bound / seconds for bound in bounds(ended)) if seconds else (None, None)
         taken = last.time_wait + last.open
         holding = self._held.get(pair, 0) / seconds if seconds else 0.0
-        demand = 100.0 * holding * (self._reuse.after if reused else self._reuse.lasts) / max(1, available)
+        held = holding * (self._reuse.after if reused else self._reuse.lasts)
         return LoopbackUse(
             source=address_text(pair.family, pair.source),
             destination=address_text(pair.family, pair.destination),
@@ -236,7 +235,7 @@ class LoopbackTally:
             open=last.open,
             percent=round(100.0 * taken / available, 2) if available else 0.0,
             reused=reused,
-            demand=round(demand, 2),
+            demand=round(100.0 * held / available, 2) if available else 0.0,
             full_after=_rounded(available / holding) if holding * self._reuse.lasts > available > 0 else None,
             users=tuple(sorted(self._users.get(pair, ()))),
         )

@@ -26,11 +26,9 @@ ESTABLISHED, FIN_WAIT_2, TIME_WAIT = 1, 5, 6
 INFO_SIZE = 248
 DONE = struct.pack("=IHHIIi", 20, 3, 2, 1, 0, 0)
 ASKED = {"listening": (LISTENING, (SKMEMINFO,)), "others": (NOT_LISTENING, (INFO, CONG))}
-GLANCES = {
-    request(family, states, ()): request(family, states, parts)
-    for family in FAMILIES
-    for states, parts in ASKED.values()
-}
+# A glance asks for some of the same sockets, with less of each; what it did not ask for, it does not count.
+GLANCES = {request(family, LISTENING, ()): request(family, *ASKED["listening"]) for family in FAMILIES}
+GLANCES.update({request(family, 1 << TIME_WAIT, ()): request(family, *ASKED["others"]) for family in FAMILIES})
 
 
 class SocketHost(FakeSystem):
@@ -69,7 +67,6 @@ class SocketHost(FakeSystem):
             self.put(path, "%s: %s\n%s: %s\n" % (protocol, names, protocol, " ".join(map(str, here.values()))))
 
     def sock_diag(self, request: bytes) -> list[bytes]:
-        # A glance asks for the same sockets with less of each.
         return super().sock_diag(GLANCES.get(request, request))
 
     def sockets_of(self, pid: int) -> frozenset[int]:
@@ -108,11 +105,20 @@ def tcp_info(**fields: int) -> bytes:
     return bytes(info)
 
 
-def message(local: tuple[str, int], peer: tuple[str, int], state: int = ESTABLISHED, info: bytes = b"") -> bytes:
-    """What the kernel says of a socket. info: its tcp_info; none of one in TIME_WAIT."""
+def message(
+    local: tuple[str, int],
+    peer: tuple[str, int],
+    state: int = ESTABLISHED,
+    info: bytes = b"",
+    stays: int = 0,
+    user: int = 0,
+    inode: int = 0,
+) -> bytes:
+    """What the kernel says of a socket. info: its tcp_info; none of one in TIME_WAIT, which stays for milliseconds."""
     family = socket.AF_INET6 if ":" in peer[0] else socket.AF_INET
     ends = [socket.inet_pton(family, address).ljust(16, b"\0") for address in (local[0], peer[0])]
-    body = struct.pack("=BBxx", family, state) + struct.pack(">HH", local[1], peer[1]) + b"".join(ends) + bytes(32)
+    body = struct.pack("=BBxx", family, state) + struct.pack(">HH", local[1], peer[1]) + b"".join(ends)
+    body += bytes(12) + struct.pack("=IIIII", stays, 0, 0, user, inode)
     # One comes first whose length has to be padded.
     for kind, value in ((8, b"\0"), (CONG, b"cubic\0"), (INFO, info)):
         if info:
