@@ -137,7 +137,11 @@ def trap(folder: Path) -> Iterator[Trap]:
     try:
         made.run("ip", "link", "set", "lo", "up")
         made.run("ip", "address", "add", f"{OWN}/32", "dev", "lo")
-        words = ["redis-server", "--port", str(PORT), "--bind", LOCAL, OWN, "--save", "", "--appendonly", "no"]
+        # The server is in Debian's redis-tools as well, by the name of a check that it can do; redis-server would start
+        # one on the developer's machine.
+        server = folder / "redis-server"
+        server.symlink_to("/usr/bin/redis-check-rdb")
+        words = [str(server), "--port", str(PORT), "--bind", LOCAL, OWN, "--save", "", "--appendonly", "no"]
         # It would refuse whoever calls another address than those of loopback.
         words += ["--protected-mode", "no", "--dir", str(folder), "--unixsocket", made.path, "--unixsocketperm", "770"]
         with ended(subprocess.Popen(made.inside(*words), stdout=subprocess.DEVNULL, text=True)):
