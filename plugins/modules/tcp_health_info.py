@@ -228,7 +228,7 @@ loopback:
           connections first.
         - C(per_second) of them came to their end and left a TIME-WAIT, as counted over C(seconds) by how long these
           have been there; C(low) and C(high) are its bounds, each with 95 % confidence.
-        - C(time_wait) and C(open) connections hold a local port each, C(percent) of RV(ports.available);
+        - C(time_wait) and C(open) connections hold a local port each, C(percent) of those that there are;
           C(server_time_wait), which the server closed first, hold none. C(reused) says whether the kernel takes a port
           in TIME-WAIT for a new connection, C(demand) which percentage they come to hold at this rate, and
           C(full_after) the seconds after which all would be taken, were none reused (null for never).
