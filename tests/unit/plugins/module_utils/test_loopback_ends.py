@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 
@@ -15,9 +16,10 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._loopback_ends import
     parse_stat,
     parse_unix,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._loopback_tally import Pair
-from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import request
+from ansible_collections.netfleet.tcp.plugins.module_utils._loopback_tally import Pair, pair_of
+from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import Answer, request
 from ansible_collections.netfleet.tcp.plugins.module_utils._socket_tally import NOT_LISTENING
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxSystem
 from tests.unit.plugins.recorded_sockets import DONE, TIME_WAIT, SocketHost, message
 
 V4 = int(socket.AF_INET)
@@ -232,3 +234,21 @@ def test_a_stat_of_a_process_that_has_gone(text: str) -> None:
 
 def test_processor_time_of_a_process_with_any_name() -> None:
     assert parse_stat(STAT % (5, "a) S 1 (b", 12, 34, 56)) == CpuTime(began=56, user=12, kernel=34)
+
+
+def test_this_machine_lists_the_connections_to_a_port_and_no_others() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.1", 0)) as other:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)), socket.create_connection(other.getsockname()):
+            answer = Answer(LinuxSystem().sock_diag(request(V4, NOT_LISTENING, (), port)))
+            found = [pair_of(datagram, start, server=False) for datagram, start, _end in answer]
+    assert answer.complete
+    assert found == [Pair(V4, LOCAL, LOCAL, port)]
+
+
+def test_this_machine_says_which_sockets_a_process_holds() -> None:
+    with socket.socket() as held:
+        inode = os.fstat(held.fileno()).st_ino
+        assert inode in LinuxSystem().sockets_of(os.getpid())
+    assert inode not in LinuxSystem().sockets_of(os.getpid())
+    assert LinuxSystem().sockets_of(0) == frozenset()
