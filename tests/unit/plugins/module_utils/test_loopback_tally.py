@@ -164,6 +164,9 @@ def test_between_whom_ports_are_reused(settings: dict[str, str], loopback: bool,
         packed = socket.inet_pton(family, address).ljust(16, b"\0")
         pairs[address] = reuse.applies(Pair(int(family), packed, packed, PORT))
     assert pairs == {LOCAL: loopback, "::1": loopback, OWN: own}
+    here, there = (socket.inet_aton(address).ljust(16, b"\0") for address in (LOCAL, OWN))
+    for ends in ((here, there), (there, here)):
+        assert reuse.applies(Pair(int(socket.AF_INET), *ends, PORT)) == loopback, "one of loopback is enough"
 
 
 def test_how_long_a_time_wait_stays_is_what_the_kernel_says() -> None:
@@ -177,7 +180,7 @@ def test_how_long_a_time_wait_stays_is_what_the_kernel_says() -> None:
 
 
 def test_who_is_busy() -> None:
-    glance = glance_at([*ended(every(0.01, 0.5), OWN), *ended(every(0.1, 0.5))], 0.5)
+    glance = glance_at([*ended(every(0.1, 0.5)), *ended(every(0.01, 0.5), OWN)], 0.5)
     assert [pair.destination[0] for pair in glance.busy(100.0, 1000)] == [10]
     assert [pair.destination[0] for pair in glance.busy(10.0, 1000)] == [10, 127]
     assert glance.busy(101.0, 1000) == []

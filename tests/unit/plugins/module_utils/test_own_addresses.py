@@ -68,6 +68,12 @@ def test_addresses_of_services_are_not_own() -> None:
     assert [own(found, each) for each in ("10.96.0.1", "fd00:96::1", "10.1.0.1")] == [False, False, True]
 
 
+def test_addresses_of_services_are_known_by_their_label_too() -> None:
+    """In a network namespace of which /sys is another one's."""
+    found = own_addresses(host(own_address("10.96.0.1", 7, "kube-ipvs0"), own_address("10.1.0.1"), DONE))
+    assert [own(found, each) for each in ("10.96.0.1", "10.1.0.1")] == [False, True]
+
+
 @pytest.mark.parametrize("answer", [[], [REFUSED], [own_address("10.1.0.1")], [own_address("10.1.0.1")[:30], REFUSED]])
 def test_an_answer_that_does_not_come_to_its_end(answer: list[bytes]) -> None:
     found = own_addresses(host(*answer))
