@@ -12,6 +12,7 @@ Pure but for the System that is handed in. Sources: proc_pid_fd(5), proc_pid_sta
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from itertools import islice
 from typing import (
@@ -81,8 +82,10 @@ def parse_unix(text: str) -> Dict[int, str]:
     found: Dict[int, str] = {}
     for line in text.splitlines()[1:]:
         fields = line.split(None, 7)
-        if len(fields) == 8 and int(fields[3], 16) & _LISTENS and int(fields[4], 16) == _STREAM:
-            found[int(fields[6])] = fields[7]
+        # A path may have a line's end in it: what comes after that is no line of the kernel's.
+        with contextlib.suppress(ValueError):
+            if len(fields) == 8 and int(fields[3], 16) & _LISTENS and int(fields[4], 16) == _STREAM:
+                found[int(fields[6])] = fields[7]
     return found
 
 

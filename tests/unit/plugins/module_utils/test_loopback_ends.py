@@ -225,6 +225,8 @@ def test_too_many_processes_are_said_to_be_too_many() -> None:
 def test_paths_that_are_listened_on() -> None:
     assert parse_unix(UNIX) == {8: "/run/redis/redis server.sock", 12: "@abstract"}
     assert parse_unix("") == {}
+    broken = UNIX.replace("/run/udev/control", "/tmp/two\nlines of a path that has eight words in it")
+    assert parse_unix(broken) == parse_unix(UNIX)
 
 
 @pytest.mark.parametrize("text", ["", "1 (a", "1 (a) S 1 1", "1 (a) " + "x " * 40])
