@@ -73,8 +73,9 @@ scale: venv collection-link ## Measure that the cost per host does not grow with
 	@$(RUN) tools.scale
 
 ##@ Tests
-.PHONY: test lint types unit sanity collection controllers target-pythons precedence browser ci-examples molecule test-kernel
-.PHONY: docs golden format test-links test-links-core test-faults test-faults-core test-kube test-kube-core test-kube-light
+.PHONY: test lint types unit sanity collection controllers target-pythons precedence browser loopback ci-examples molecule
+.PHONY: docs golden format test-kernel test-links test-links-core test-faults test-faults-core test-kube test-kube-core
+.PHONY: test-kube-light
 test: deps venv collection-link ## Run every part below and say how each went (some: make test PARTS="lint unit")
 	@$(RUN) tools.parts $(PARTS)
 
@@ -104,6 +105,9 @@ precedence: venv collection-link ## Compare what we say of sysctl.d with systemd
 
 browser: venv collection-link ## The HTML report in a real browser
 	@pytest tests/browser
+
+loopback: deps venv collection-link ## Short connections to a real Redis: found, relieved, ended; as root, prints the figures
+	@pytest tests/loopback -s
 
 ci-examples: venv collection-link ## Run what docs/ci calls
 	@pytest tests/ci

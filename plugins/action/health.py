@@ -44,7 +44,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import 
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waivers import read_waivers
 
 # Judged whatever the traffic.
-_ALWAYS = ("window_scale", "ports", "backlog")
+_ALWAYS = ("window_scale", "ports", "backlog", "loopback")
 _LINKS, _TUNING = "wireguard_links_", "tcp_tuning_"
 
 

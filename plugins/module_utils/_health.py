@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import field, replace
-from itertools import islice
 from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import boot_id, uptime
@@ -34,8 +33,12 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import (
     indicators,
     judged_rtt,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._loopback import LoopbackWatch
+from ansible_collections.netfleet.tcp.plugins.module_utils._loopback_tally import SETTINGS as REUSE_SETTINGS
+from ansible_collections.netfleet.tcp.plugins.module_utils._own_addresses import own_addresses
 from ansible_collections.netfleet.tcp.plugins.module_utils._peer_classes import PeerClasses
-from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import CONG, INFO, SKMEMINFO, Answer, request
+from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import CONG, INFO, SKMEMINFO, Answer
+from ansible_collections.netfleet.tcp.plugins.module_utils._socket_lists import ask
 from ansible_collections.netfleet.tcp.plugins.module_utils._socket_tally import (
     FAMILIES,
     LISTENING,
@@ -49,9 +52,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._values import key_pa
 PORT_RANGE, RESERVED = "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports"
 SOMAXCONN, WINDOW_SCALING = "net.core.somaxconn", "net.ipv4.tcp_window_scaling"
 TRACKED, MOST_TRACKED = "net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max"
-SETTINGS = (PORT_RANGE, RESERVED, SOMAXCONN, WINDOW_SCALING, TRACKED, MOST_TRACKED)
-# Of up to 32 KiB each: two million connections, which take some ten seconds.
-_MOST_DATAGRAMS = 20_000
+SETTINGS = (PORT_RANGE, RESERVED, SOMAXCONN, WINDOW_SCALING, TRACKED, MOST_TRACKED, *REUSE_SETTINGS)
 # A list that changed while it was read is asked for again so many times.
 _TRIES = 3
 
@@ -71,21 +72,31 @@ class Asked:
     top: int = 10
 
 
-def look(system: System, asked: Asked, sleep: Callable[[float], None] = time.sleep) -> Health:
+def look(
+    system: System,
+    asked: Asked,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Health:
     """Look. InputError where the classes of peers cannot be meant."""
-    classes = PeerClasses(asked.peers)
+    own = own_addresses(system)
+    classes = PeerClasses(asked.peers, own)
+    settings = _settings(system)
+    available = available_ports(settings)
+    watch = LoopbackWatch(system, own, settings, available, sleep, clock)
     first = asked.since
     if asked.interval and not first:
         first = sample(system)
-        sleep(asked.interval)
+        watch.wait(asked.interval)
     last = sample(system)
     limits = [] if last.counters else ["counters: /proc/net/snmp and /proc/net/netstat cannot be read"]
+    if not own.complete:
+        limits.append("addresses: the kernel did not list the host's own; connections to these count as to others")
     counted, said = counted_between(first, last, SAMPLE if asked.since else INTERVAL)
     found, lacking = indicators(counted, asked.targets)
-    settings = _settings(system)
-    available = available_ports(settings)
-    tally, listening, partial = _read_sockets(system, classes, asked.top)
+    tally, listening, partial = _read_sockets(system, classes, asked.top, watch)
     sockets, unseen = _sockets(system, tally, asked, listening)
+    loopback, unwatched = watch.result(counted, asked.top)
     return Health(
         sample=last,
         counted=counted,
@@ -93,8 +104,9 @@ def look(system: System, asked: Asked, sleep: Callable[[float], None] = time.sle
         fast_open=fast_open(counted),
         sockets=sockets,
         ports=Ports(available, tally.most_used(available)),
+        loopback=loopback,
         settings=settings,
-        limits=(*limits, *said, *lacking, *partial, *tally.missing(), *unseen),
+        limits=(*limits, *said, *lacking, *partial, *tally.missing(), *unseen, *unwatched),
         kernel=system.facts()["kernel"],
     )
 
@@ -125,23 +137,23 @@ def _settings(system: System) -> Dict[str, str]:
 _Listening = List[Tuple[int, Listener]]
 
 
-def _read_sockets(system: System, classes: PeerClasses, top: int) -> Tuple[SocketTally, _Listening, List[str]]:
+def _read_sockets(
+    system: System, classes: PeerClasses, top: int, watch: LoopbackWatch
+) -> Tuple[SocketTally, _Listening, List[str]]:
     """The tally of all sockets, those that listen (each with its inode), and what is wrong with the lists."""
     for _try in range(_TRIES):
-        first = {family: _ask(system, family, LISTENING, (SKMEMINFO,)) for family in FAMILIES}
+        first = {family: ask(system, family, LISTENING, (SKMEMINFO,)) for family in FAMILIES}
         listening = [entry for answer in first.values() for entry in listeners(answer)]
-        tally = SocketTally(classes, {listener.port for _inode, listener in listening}, top)
-        second = {family: _ask(system, family, NOT_LISTENING, (INFO, CONG)) for family in FAMILIES}
+        served = {listener.port for _inode, listener in listening}
+        tally, glance = SocketTally(classes, served, top), watch.last_glance(served)
+        second = {family: ask(system, family, NOT_LISTENING, (INFO, CONG)) for family in FAMILIES}
         for answer in second.values():
-            tally.take(answer)
+            tally.take(glance.through(answer))
         answers = [*first.values(), *second.values()]
         if not any(answer.interrupted for answer in answers):
             break
+    watch.done(glance, listening)
     return tally, listening, list(_partial(answers))
-
-
-def _ask(system: System, family: int, states: int, parts: Sequence[int]) -> Answer:
-    return Answer(islice(system.sock_diag(request(family, states, parts)), _MOST_DATAGRAMS))
 
 
 def _partial(answers: Sequence[Answer]) -> Iterator[str]:

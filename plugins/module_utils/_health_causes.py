@@ -20,8 +20,9 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._health import (
     TRACKED,
     WINDOW_SCALING,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import NOT_MET, Health, PeerClass
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import NOT_MET, Health, LoopbackUse, PeerClass
 from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import MEASURES, bounds
+from ansible_collections.netfleet.tcp.plugins.module_utils._loopback_tally import TIMESTAMPS, TW_REUSE
 
 # Of its table, from which on connection tracking drops what is new, or soon will.
 _TRACKED_FULL = 0.95
@@ -134,11 +135,20 @@ def _by_cookies(health: Health, _key: str) -> bool:
 
 
 def _to_itself(health: Health, key: str) -> bool:
-    return any(
+    return _loopback_use(health, key) is not None or any(
         key == "%s->%s:%d" % (use.source, use.destination, use.port)
         and (use.source == use.destination or use.destination.startswith("127."))
         for use in health.ports.most_used
     )
+
+
+def _loopback_use(health: Health, key: str) -> Optional[LoopbackUse]:
+    return next((use for use in health.loopback.uses if use.key == key), None)
+
+
+def _not_reused(health: Health, key: str) -> bool:
+    use = _loopback_use(health, key)
+    return use is not None and not use.reused and use.time_wait > 0
 
 
 def _always(_health: Health, _key: str) -> bool:
@@ -160,6 +170,7 @@ _FIREWALL = Cause(
     "only SYNs are lost: a firewall or security group drops them, or AWS tracks as many connections as it allows",
     "see who does not answer (ss -tn state syn-sent), and their rules; ethtool -S: conntrack_allowance_exceeded",
 )
+_WORKLOAD = "a wider port range with reserved ports (tcp_tuning: loopback_short)"
 _KERNEL_QUEUE = Cause(
     lambda health, key: _queue_overflowed(health, key) and _limited_by_kernel(health, key),
     "a listener's queue of connections to accept is full, and as long as net.core.somaxconn lets it be",
@@ -276,12 +287,36 @@ CAUSES: Dict[str, Tuple[Cause, ...]] = {
         Cause(
             _to_itself,
             "short connections to a service on this host",
-            "a UNIX domain socket, or a pool of connections; else a wider port range, with listeners' ports reserved",
+            "a UNIX domain socket, or a pool of connections (see the finding of these, if there is one); else a wider "
+            "port range, with listeners' ports reserved",
         ),
         Cause(
             _always,
             "short connections to one service",
             "a pool of connections, or keep-alive; else more source addresses, or a wider port range",
+        ),
+    ),
+    rules.HEALTH_LOOPBACK: (
+        Cause(
+            lambda health, key: _not_reused(health, key) and health.settings.get(TIMESTAMPS) == "0",
+            "no port in TIME-WAIT is reused, since net.ipv4.tcp_timestamps is 0",
+            "net.ipv4.tcp_timestamps 1, and %s" % _WORKLOAD,
+        ),
+        Cause(
+            lambda health, key: _not_reused(health, key) and health.settings.get(TW_REUSE) == "0",
+            "no port in TIME-WAIT is reused, since net.ipv4.tcp_tw_reuse is 0",
+            "net.ipv4.tcp_tw_reuse 2, and %s" % _WORKLOAD,
+        ),
+        Cause(
+            _not_reused,
+            "no port in TIME-WAIT is reused: net.ipv4.tcp_tw_reuse 2 is for addresses of loopback alone, and not for "
+            "others of the host",
+            "call 127.0.0.1 in its place, and %s" % _WORKLOAD,
+        ),
+        Cause(
+            _always,
+            "a new connection is opened for each request, where one that stays open would do",
+            _WORKLOAD,
         ),
     ),
     rules.HEALTH_BACKLOG: (

@@ -8,16 +8,17 @@ that were kept.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Dict, Iterator, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_causes import likely_causes, lost_percent
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import NOT_MET, Health, Indicator, Listener
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_targets import PORTS_SCARCE
 from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import MEASURES
+from ansible_collections.netfleet.tcp.plugins.module_utils._loopback_findings import may_be_had, troubles
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
 
-# Percent of the local ports to one other address from which on they are scarce. Ours.
-PORTS_SCARCE = 80.0
 _RULES = {
     "client_success": rules.HEALTH_CLIENT,
     "server_success": rules.HEALTH_SERVER,
@@ -31,6 +32,7 @@ _SUBJECTS = {
     rules.HEALTH_WINDOW_SCALE: "window_scale",
     rules.HEALTH_PORTS: "ports",
     rules.HEALTH_BACKLOG: "backlog",
+    rules.HEALTH_LOOPBACK: "loopback",
 }
 
 
@@ -42,6 +44,7 @@ def findings(health: Health) -> Tuple[Finding, ...]:
         *_window_scale_findings(health),
         *_port_findings(health),
         *_backlog_findings(health),
+        *_loopback_findings(health),
     )
 
 
@@ -127,13 +130,13 @@ def _window_scale_findings(health: Health) -> Iterator[Finding]:
 
 def _port_findings(health: Health) -> Iterator[Finding]:
     for use in health.ports.most_used:
-        if use.percent >= PORTS_SCARCE:
+        key = "%s->%s:%d" % (use.source, use.destination, use.port)
+        if use.percent >= PORTS_SCARCE and not may_be_had(health, key):
             reason = "%d of %d local ports are taken, %d of them in TIME-WAIT" % (
                 use.time_wait + use.open,
                 health.ports.available,
                 use.time_wait,
             )
-            key = "%s->%s:%d" % (use.source, use.destination, use.port)
             yield _finding(health, rules.HEALTH_PORTS, key, "warning", reason)
 
 
@@ -153,3 +156,19 @@ def _backlog_findings(health: Health) -> Iterator[Finding]:
         if len(shared) > 1:
             reason += "; so it is with %d of its listening sockets" % len(shared)
         yield _finding(health, rules.HEALTH_BACKLOG, str(port), "warning", reason)
+
+
+def _loopback_findings(health: Health) -> Iterator[Finding]:
+    for trouble in troubles(health):
+        found = _finding(
+            health,
+            rules.HEALTH_LOOPBACK,
+            trouble.use.key,
+            trouble.severity,
+            trouble.reason,
+            trouble.intended,
+            trouble.running,
+        )
+        # What the kernel can do comes after what the applications can.
+        cures = [*trouble.cures, found.cure]
+        yield replace(found, cure="; ".join("%d. %s" % (number, cure) for number, cure in enumerate(cures, 1)))

@@ -162,6 +162,77 @@ class Ports:
 
 
 @dataclass(frozen=True)
+class LoopbackEnd:
+    """Whose connections to the host itself are; processes that are alike together.
+
+    seen: how many of those that were seen open were theirs. user, kernel: processor time while it was looked, in
+    percent of one core; none where it is not known.
+    """
+
+    holder: Holder
+    seen: int = 0
+    user: Optional[float] = None
+    kernel: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class LoopbackUse:
+    """Connections from one address of the host to another and a port there, which a service of the host listens on.
+
+    per_second: that came to their end and left a TIME-WAIT, with its bounds low and high of 95 % confidence each, as
+    counted over so many seconds. time_wait: at the client's end, where they hold local ports, as those that are open
+    do; server_time_wait: at the server's, where they hold none. percent: of the local ports that there are. reused:
+    whether the kernel takes a port in TIME-WAIT for a new connection, after a second. demand: percent of the local
+    ports that they come to hold at this rate, until they are reused or a minute has gone by. full_after: seconds after
+    which all would be taken, were none reused; none where that never happens. users: the numbers of the users whose
+    clients were seen. unix_sockets: paths that the server listens on as well.
+    """
+
+    source: str
+    destination: str
+    port: int
+    per_second: Optional[float] = None
+    low: Optional[float] = None
+    high: Optional[float] = None
+    seconds: float = 0.0
+    time_wait: int = 0
+    server_time_wait: int = 0
+    open: int = 0
+    percent: float = 0.0
+    reused: bool = False
+    demand: float = 0.0
+    full_after: Optional[float] = None
+    clients: Tuple[LoopbackEnd, ...] = ()
+    servers: Tuple[LoopbackEnd, ...] = ()
+    users: Tuple[int, ...] = ()
+    unix_sockets: Tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Between whom, as findings name it."""
+        return "%s->%s:%d" % (self.source, self.destination, self.port)
+
+    @property
+    def kernel(self) -> float:
+        """Processor time in the kernel at both ends, in percent of one core, as far as it is known."""
+        # A process may be its own client.
+        ends = {end.holder: end.kernel or 0.0 for end in (*self.clients, *self.servers)}
+        return sum(ends.values())
+
+
+@dataclass(frozen=True)
+class Loopback:
+    """Connections of the host to itself. uses: those with the most that are short first.
+
+    opened_at_most: per second, as counters say, however they end: of all that were opened and accepted. None where
+    it was not counted over an interval.
+    """
+
+    opened_at_most: Optional[float] = None
+    uses: Tuple[LoopbackUse, ...] = ()
+
+
+@dataclass(frozen=True)
 class Sockets:
     """All TCP sockets. Lists are cut to the longest few.
 
@@ -194,6 +265,7 @@ class Health:
     fast_open: Dict[str, int]
     sockets: Sockets
     ports: Ports
+    loopback: Loopback = Loopback()
     settings: Dict[str, str] = field(default_factory=dict)
     limits: Tuple[str, ...] = ()
     kernel: str = ""

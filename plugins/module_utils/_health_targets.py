@@ -27,3 +27,17 @@ BY_PROFILE: Dict[str, Mapping[str, float]] = {"local": {}, "cloud": {}, "wan": {
 def targets_of(profile: str) -> Dict[str, float]:
     """What is to be met by a host of a profile, in percent; a host without one has what holds for all."""
     return {**TARGETS, **BY_PROFILE.get(profile, {})}
+
+
+# Percent of the local ports to one other address from which on they are scarce. Ours.
+PORTS_SCARCE = 80.0
+# Of short connections of a host to itself, by one client address to one service. These are ours; what they come from:
+# Connections a second from which on it is told of them. TIME-WAIT lasts 60 s, so that 100 a second hold 6,000 of the
+# 28,232 local ports that Linux has by default; the processor time is 1 % of a core or so, and nobody would notice.
+LOOPBACK_RATE = 100.0
+# Percent of the local ports that they would hold, where none is reused, from which on that is a danger: twice as many,
+# as on a busy day, would take them all. By default that is 235 a second.
+LOOPBACK_PORTS = 50.0
+# Percent of one core that both ends spend in the kernel. By a UNIX domain socket the client spends a third of it
+# (measured: 15 us a connection in place of 42), so that from here on there is something to be had.
+LOOPBACK_KERNEL = 25.0

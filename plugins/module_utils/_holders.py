@@ -28,12 +28,17 @@ def holders(system: System, inodes: Collection[int]) -> Dict[int, Holder]:
     seen: Dict[int, Holder] = {}
     for inode, pid in system.socket_holders(inodes).items():
         if pid not in seen:
-            name = (system.read("/proc/%d/comm" % pid) or "").strip()
-            unit, container = owner_of(system.read("/proc/%d/cgroup" % pid) or "")
-            seen[pid] = Holder(name, pid, unit, container)
+            seen[pid] = holder_of(system, pid)
         if seen[pid].process:
             found[inode] = seen[pid]
     return found
+
+
+def holder_of(system: System, pid: int) -> Holder:
+    """Who a process is; without a name where it has gone."""
+    name = (system.read("/proc/%d/comm" % pid) or "").strip()
+    unit, container = owner_of(system.read("/proc/%d/cgroup" % pid) or "")
+    return Holder(name, pid, unit, container)
 
 
 def owner_of(text: str) -> Tuple[str, str]:

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import Dict, Iterator, List, Mapping, Sequence, Tuple, Union
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import LOOPBACK, OTHER
-from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import MAPPED, is_loopback
+from ansible_collections.netfleet.tcp.plugins.module_utils._own_addresses import OwnAddresses
+from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import MAPPED
 
 _BITS: Dict[int, int] = {socket.AF_INET: 32, socket.AF_INET6: 128}
 _MAPPED_BITS = 8 * len(MAPPED)
@@ -21,13 +22,15 @@ _REMEMBERED = 50_000
 class PeerClasses:
     """Classes by name, each with its prefixes; the longest that holds an address decides.
 
+    own: the addresses of the host itself, which are in none of them.
     InputError, with every problem, where a name or a prefix cannot be meant.
     """
 
-    def __init__(self, peers: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, peers: Mapping[str, Sequence[str]], own: Optional[OwnAddresses] = None) -> None:
         problems = list(_problems(peers))
         if problems:
             raise InputError(problems)
+        self._own = own or OwnAddresses()
         self.names: Tuple[str, ...] = (*peers, OTHER)
         # By family: the lengths of prefixes, the longest first, each with the class of each prefix.
         self._prefixes: Dict[int, List[Tuple[int, Dict[int, str]]]] = {family: [] for family in _BITS}
@@ -52,7 +55,7 @@ class PeerClasses:
         return found
 
     def _look_up(self, family: int, address: bytes) -> str:
-        if is_loopback(family, address):
+        if self._own.holds(family, address):
             return LOOPBACK
         if family == socket.AF_INET6 and address.startswith(MAPPED):
             family, address = socket.AF_INET, address[len(MAPPED) :]

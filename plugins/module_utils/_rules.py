@@ -51,6 +51,7 @@ HEALTH_RTT = "health-rtt"
 HEALTH_WINDOW_SCALE = "health-window-scale"
 HEALTH_PORTS = "health-ports"
 HEALTH_BACKLOG = "health-backlog"
+HEALTH_LOOPBACK = "health-loopback"
 HEALTH_LIMIT = "health-limit"
 
 SEVERITIES = ("note", "warning", "error")
@@ -66,6 +67,7 @@ HEALTH_SUBJECTS = (
     "window_scale",
     "ports",
     "backlog",
+    "loopback",
     "host",
 )
 
@@ -293,6 +295,12 @@ HEALTH_RULES: Tuple[Rule, ...] = (
         HEALTH_BACKLOG,
         "a listener's queue is full",
         "As many connections as may wait to be accepted do. Further ones are dropped, and tried again after a second.",
+    ),
+    Rule(
+        HEALTH_LOOPBACK,
+        "a host talks to itself by short connections",
+        "Each costs a handshake at both ends, and leaves a TIME-WAIT that holds a local port for a minute: processor "
+        "time goes into the kernel, and in the end there is no port left. By a UNIX domain socket there is neither.",
     ),
     Rule(
         HEALTH_LIMIT,

@@ -26,10 +26,13 @@ _TCP = 6
 _HEADER = struct.Struct("=IHHII")
 _HEADER_START = struct.Struct("=IHH")
 _ATTRIBUTE = struct.Struct("=HH")
+_OPERATION = struct.Struct("=BBH")  # inet_diag_bc_op
+_BYTECODE = 1  # INET_DIAG_REQ_BYTECODE
+_AT_LEAST, _AT_MOST = 4, 5  # INET_DIAG_BC_D_GE, INET_DIAG_BC_D_LE
 _REQUEST = struct.Struct("=BBBxI48x")
 MESSAGE_SIZE = 72  # inet_diag_msg
-# Where in it: the peer's address.
-_TARGET = 24
+# Where in it: the own address, and the peer's.
+_SOURCE, _TARGET = 8, 24
 _AF_INET = 2
 _LOOPBACK_6 = bytes(15) + b"\1"
 # An IPv4 address in an IPv6 one.
@@ -44,6 +47,7 @@ Place = Tuple[bytes, int, int]
 class Connection:
     """An established connection.
 
+    loopback: whether it is one to the host itself, as far as it tells by its own addresses alone.
     rtt: smoothed, in microseconds, 0 if unknown. quiet: milliseconds since the last acknowledgement.
     """
 
@@ -82,13 +86,24 @@ class Answer:
                 start += (length + 3) & ~3
 
 
-def request(family: int, states: int = 1 << ESTABLISHED, parts: Iterable[int] = (INFO,)) -> bytes:
+def request(family: int, states: int = 1 << ESTABLISHED, parts: Iterable[int] = (INFO,), peer_port: int = 0) -> bytes:
     """Ask for the TCP sockets of a family (socket.AF_INET or AF_INET6).
 
-    states: a mask of linux/tcp_states.h. parts: the attributes that are wanted of each.
+    states: a mask of linux/tcp_states.h. parts: the attributes that are wanted of each. peer_port: of these alone.
     """
     body = _REQUEST.pack(family, _TCP, sum(1 << (part - 1) for part in parts), states)
+    if peer_port:
+        program = b"".join(_OPERATION.pack(*each) for each in _of_peer_port(peer_port))
+        body += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(program), _BYTECODE) + program
     return _HEADER.pack(_HEADER.size + len(body), _BY_FAMILY, _DUMP, 1, 0) + body
+
+
+def _of_peer_port(port: int) -> Tuple[Tuple[int, int, int], ...]:
+    """A program that the kernel runs for each socket: each step goes on so many bytes where it holds, else as many.
+
+    Its end is a yes, and four bytes beyond it is a no. The port stands in the step after the one that compares.
+    """
+    return (_AT_LEAST, 8, 20), (0, 0, port), (_AT_MOST, 8, 12), (0, 0, port)
 
 
 def connections(datagrams: Iterable[bytes]) -> Iterator[Connection]:
@@ -125,5 +140,5 @@ def _connection(datagram: bytes, start: int, end: int) -> Optional[Connection]:
     if length < _RTT + 4:
         return None
     quiet, rtt = (struct.unpack_from("=I", datagram, info + offset)[0] for offset in (_LAST_ACK, _RTT))
-    target = datagram[start + _TARGET : start + _TARGET + 16]
-    return Connection(is_loopback(datagram[start], target), rtt, quiet)
+    source, target = (datagram[start + place : start + place + 16] for place in (_SOURCE, _TARGET))
+    return Connection(source == target or is_loopback(datagram[start], target), rtt, quiet)

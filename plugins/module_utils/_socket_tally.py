@@ -14,7 +14,7 @@ import socket
 import struct
 from array import array
 from itertools import count
-from typing import Collection, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Collection, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._counters import IDLE
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import (
@@ -34,6 +34,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import (
     MAPPED,
     SKMEMINFO,
     Answer,
+    Place,
     attributes,
 )
 
@@ -54,7 +55,7 @@ STATES = {
 }
 LISTENING = 1 << LISTEN
 NOT_LISTENING = sum(1 << state for state in STATES if state != LISTEN)
-_TIME_WAIT = 6
+TIME_WAIT = 6
 # Of tcp_info: options; last_data_sent, last_ack_recv (ms); rtt (us); total_retrans; min_rtt (us); data_segs_out;
 # busy_time, rwnd_limited, sndbuf_limited (us).
 _INFO = struct.Struct("=5xB38xI8xI8xI28xI44xI4xI8xQQQ")
@@ -122,7 +123,7 @@ class SocketTally:
         self._uncounted = self._without_info = 0
         self.outgoing = 0
 
-    def take(self, answer: Answer) -> None:
+    def take(self, answer: Iterable[Place]) -> None:
         """Count the sockets of an answer to a request for NOT_LISTENING with INFO and CONG."""
         states, served = self._states, self._served
         for datagram, start, end in answer:
@@ -136,7 +137,7 @@ class SocketTally:
 
     def _established(self, datagram: bytes, start: int, end: int, port: bytes) -> None:
         family, source, target = datagram[start], datagram[start + 8 : start + 24], datagram[start + 24 : start + 40]
-        # Whoever calls an address of the host's own reaches it by loopback too.
+        # Whoever calls an address of the host's own reaches it by loopback too. An address may have gone since.
         name = LOOPBACK if source == target else self._classes.of(family, target)
         tally = self._tallies[name]
         tally.connections += 1
@@ -188,7 +189,7 @@ class SocketTally:
         if family == socket.AF_INET6 and pair[18:30] == MAPPED:
             # They take the ports of IPv4.
             family, pair = socket.AF_INET, pair[:2] + pair[14:18] + _PADDING + pair[30:] + _PADDING
-        used = self._ports[family][0 if state == _TIME_WAIT else 1]
+        used = self._ports[family][0 if state == TIME_WAIT else 1]
         known = used.get(pair)
         if known is not None:
             used[pair] = known + 1
@@ -246,8 +247,8 @@ class SocketTally:
     def _port_use(self, family: int, pair: bytes, available: int) -> PortUse:
         waiting, others = (used.get(pair, 0) for used in self._ports[family])
         return PortUse(
-            source=_address(family, pair[2:18]),
-            destination=_address(family, pair[18:]),
+            source=address_text(family, pair[2:18]),
+            destination=address_text(family, pair[18:]),
             port=int.from_bytes(pair[:2], "big"),
             time_wait=waiting,
             open=others,
@@ -271,7 +272,7 @@ def listeners(answer: Answer) -> Iterator[Tuple[int, Listener]]:
         backlog, limit, inode = _MESSAGE_END.unpack_from(datagram, start)
         place, length = attributes(datagram, start, end).get(SKMEMINFO, (0, 0))
         drops = struct.unpack_from("=I", datagram, place + _DROPS)[0] if length >= _DROPS + 4 else 0
-        address = _address(datagram[start], datagram[start + 8 : start + 24])
+        address = address_text(datagram[start], datagram[start + 8 : start + 24])
         yield inode, Listener(address, int.from_bytes(datagram[start + 4 : start + 6], "big"), backlog, limit, drops)
 
 
@@ -279,7 +280,7 @@ def _live(datagram: bytes, start: int, name: str, rtt: int, retransmitted: int, 
     family = datagram[start]
     local, peer = (
         _end_point(
-            _address(family, datagram[start + address : start + address + 16]),
+            address_text(family, datagram[start + address : start + address + 16]),
             datagram[start + port : start + port + 2],
         )
         for address, port in ((8, 4), (24, 6))
@@ -291,7 +292,7 @@ def _end_point(address: str, port: bytes) -> str:
     return ("[%s]:%d" if ":" in address else "%s:%d") % (address, int.from_bytes(port, "big"))
 
 
-def _address(family: int, address: bytes) -> str:
+def address_text(family: int, address: bytes) -> str:
     if family == socket.AF_INET6 and not address.startswith(MAPPED):
         return socket.inet_ntop(socket.AF_INET6, address)
     return socket.inet_ntop(socket.AF_INET, address[len(MAPPED) :] if family == socket.AF_INET6 else address[:4])

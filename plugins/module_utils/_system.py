@@ -14,7 +14,7 @@ import stat
 import subprocess
 import syslog
 import time
-from typing import Collection, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Collection, Dict, FrozenSet, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 try:
     from typing import Protocol
@@ -97,6 +97,15 @@ class System(Protocol):
         """The datagrams of the kernel's answer to a request for a list of sockets, as they come (see _sock_diag).
 
         Whoever reads them stops at the end of that list. They end by themselves where the kernel does not answer.
+        """
+
+    def netlink_dump(self, protocol: int, request: bytes) -> Iterable[bytes]:
+        """The same of a request to another part of the kernel, such as rtnetlink(7)."""
+
+    def sockets_of(self, pid: int) -> FrozenSet[int]:
+        """The inodes of the sockets that a process holds; none where it has gone, or only root may see them.
+
+        Of a process with very many files, those with the lowest numbers.
         """
 
     def socket_holders(self, inodes: Collection[int]) -> Dict[int, int]:
@@ -352,13 +361,25 @@ class LinuxSystem:
             return ""
 
     def sock_diag(self, request: bytes) -> Iterator[bytes]:
-        with contextlib.suppress(OSError), socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW, _sock_diag.PROTOCOL
-        ) as kernel:
+        return self.netlink_dump(_sock_diag.PROTOCOL, request)
+
+    def netlink_dump(self, protocol: int, request: bytes) -> Iterator[bytes]:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol) as kernel:
             kernel.settimeout(_NETLINK_SECONDS)
             kernel.send(request)
             while True:
                 yield kernel.recv(1 << 16)
+
+    def sockets_of(self, pid: int) -> FrozenSet[int]:
+        directory = "/proc/%d/fd" % pid
+        found = set()
+        with contextlib.suppress(OSError):
+            for name in os.listdir(directory)[:_MOST_DESCRIPTORS]:
+                with contextlib.suppress(OSError):
+                    target = os.readlink("%s/%s" % (directory, name))
+                    if target.startswith("socket:["):
+                        found.add(int(target[len("socket:[") : -1]))
+        return frozenset(found)
 
     def socket_holders(self, inodes: Collection[int]) -> Dict[int, int]:
         wanted = {"socket:[%d]" % inode: inode for inode in inodes}

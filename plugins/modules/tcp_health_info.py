@@ -17,6 +17,8 @@ description:
     against targets. A verdict says V(not enough traffic) where too little was counted to tell.
   - Reads every TCP socket from the kernel - RTT by class of peers, retransmission, states, what limits connections,
     local ports in use, queues of listeners, connections by service.
+  - Watches connections of the host to itself - how many short ones there are, who opens them to which service, what
+    they cost.
   - Names what is wrong, with a likely cause.
   - By the standard library alone, without any program on the host. It changes nothing, and keeps no state there.
   - Counters and sockets are those of the network namespace that the module runs in; those of containers with
@@ -209,6 +211,35 @@ ports:
       and C(open) connections, and C(percent) of what is available.
   returned: success
   type: dict
+loopback:
+  description: Connections of the host to itself.
+  returned: success
+  type: dict
+  contains:
+    opened_at_most:
+      description:
+        - How many a second there can have been, however they end, as the counters say - the fewer of all that were
+          opened and all that were accepted. Null where it was not counted over O(interval).
+      returned: success
+      type: float
+    uses:
+      description:
+        - By client address (C(source)), address (C(destination)) and C(port) of the service, those with the most short
+          connections first.
+        - C(per_second) of them came to their end and left a TIME-WAIT, as counted over C(seconds) by how long these
+          have been there; C(low) and C(high) are its bounds, each with 95 % confidence.
+        - C(time_wait) and C(open) connections hold a local port each, C(percent) of those that there are;
+          C(server_time_wait), which the server closed first, hold none. C(reused) says whether the kernel takes a port
+          in TIME-WAIT for a new connection, C(demand) which percentage they come to hold at this rate, and
+          C(full_after) the seconds after which all would be taken, were none reused (null for never).
+        - C(clients) and C(servers) are the processes at either end, with C(holder) as in RV(sockets.listeners), C(seen)
+          (of how many connections that were open), and C(user) and C(kernel), the processor time out of the kernel and
+          in it, in percent of one core (null where it is not known). C(users) are the numbers of the clients' users.
+          All these only where there are many short connections.
+        - C(unix_sockets) are paths that the server listens on as well.
+      returned: success
+      type: list
+      elements: dict
 settings:
   description: Keys by which causes were told, such as C(net.netfilter.nf_conntrack_count).
   returned: success

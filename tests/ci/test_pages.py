@@ -14,9 +14,14 @@ import yaml
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_targets import (
     BY_PROFILE,
+    LOOPBACK_KERNEL,
+    LOOPBACK_PORTS,
+    LOOPBACK_RATE,
+    PORTS_SCARCE,
     RTT_TARGETS,
     targets_of,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._loopback_servers import SERVERS
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import (
     HEALTH_SUBJECTS,
     RULES,
@@ -95,6 +100,20 @@ def test_the_targets_shown_are_those_of_the_code() -> None:
             percent = [f"{found[name]:g} %" for name in ("client_success", "retransmission", "syn_retransmission")]
             rtt = f"less than {RTT_TARGETS[profile]:g} ms to class `{profile}`" if profile in RTT_TARGETS else "none"
             assert [cell.split("than ")[-1] if "%" in cell else cell for cell in said.split(" | ")] == [*percent, rtt]
+
+
+def test_what_helps_against_short_connections_is_that_of_the_code() -> None:
+    page = HEALTH.read_text(encoding="utf-8")
+    for server in SERVERS:
+        assert f"| {server.name} | {server.listen} | {server.permit} | {server.client} |\n" in page
+        assert f"- {server.name}: {server.pool}\n" in page
+    for said in (
+        f"It is a finding from {LOOPBACK_RATE:g} a second on",
+        f"- {PORTS_SCARCE:g} % of the local ports are taken",
+        f"come to hold {LOOPBACK_PORTS:g} % of them",
+        f"spend {LOOPBACK_KERNEL:g} % of a core in the kernel",
+    ):
+        assert said in page
 
 
 @pytest.mark.parametrize("name", ["docs/drift.md", "docs/health.md", "docs/ci/README.md"])

@@ -374,6 +374,12 @@ class FakeSystem:
     def sock_diag(self, request: bytes) -> list[bytes]:
         return self.sockets.get(request, [])
 
+    def netlink_dump(self, _protocol: int, request: bytes) -> list[bytes]:
+        return self.sockets.get(request, [])
+
+    def sockets_of(self, _pid: int) -> frozenset[int]:
+        return frozenset()
+
     def socket_holders(self, _inodes: Collection[int]) -> dict[int, int]:
         return {}
 

@@ -13,6 +13,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._netlink import attribute
+from ansible_collections.netfleet.tcp.plugins.module_utils._own_addresses import REQUEST as OWN_REQUEST
 from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import CONG, INFO, SKMEMINFO, request
 from ansible_collections.netfleet.tcp.plugins.module_utils._socket_tally import FAMILIES, LISTENING, NOT_LISTENING
 from tests.unit.plugins.fake_system import FakeSystem
@@ -24,6 +26,9 @@ ESTABLISHED, FIN_WAIT_2, TIME_WAIT = 1, 5, 6
 INFO_SIZE = 248
 DONE = struct.pack("=IHHIIi", 20, 3, 2, 1, 0, 0)
 ASKED = {"listening": (LISTENING, (SKMEMINFO,)), "others": (NOT_LISTENING, (INFO, CONG))}
+# A glance asks for some of the same sockets, with less of each; what it did not ask for, it does not count.
+GLANCES = {request(family, LISTENING, ()): request(family, *ASKED["listening"]) for family in FAMILIES}
+GLANCES.update({request(family, 1 << TIME_WAIT, ()): request(family, *ASKED["others"]) for family in FAMILIES})
 
 
 class SocketHost(FakeSystem):
@@ -33,7 +38,10 @@ class SocketHost(FakeSystem):
         super().__init__()
         self.held: dict[int, int] = {}
         self.put("/proc/self/ns/net", kind="symlink", target="net:[4026531840]")
+        # Those of the fixture's host, and of loopback.
+        self.have("127.0.0.1", "::1", interface=1, label="lo")
         if recorded:
+            self.have("10.1.0.1", "10.2.0.1", "fd00:1::1")
             for path, text in RECORD["files"].items():
                 self.put(path, text)
         for family in FAMILIES:
@@ -44,6 +52,11 @@ class SocketHost(FakeSystem):
         """What the kernel answers when it is asked for the sockets that listen (listening), or for the others."""
         self.sockets[request(family, *ASKED[which])] = list(datagrams)
 
+    def have(self, *addresses: str, interface: int = 2, label: str = "eth0") -> None:
+        """Let these be addresses of the host's own, beside those that it has."""
+        told = self.sockets.setdefault(OWN_REQUEST, [DONE])
+        told.insert(0, b"".join(own_address(address, interface, label) for address in addresses))
+
     def count(self, **counters: int) -> None:
         """Let TCP have counted so much, by the names of nstat."""
         for path, protocol in (("/proc/net/snmp", "Tcp"), ("/proc/net/netstat", "TcpExt")):
@@ -53,8 +66,25 @@ class SocketHost(FakeSystem):
             names = " ".join(name[len(protocol) :] for name in here)
             self.put(path, "%s: %s\n%s: %s\n" % (protocol, names, protocol, " ".join(map(str, here.values()))))
 
+    def sock_diag(self, request: bytes) -> list[bytes]:
+        return super().sock_diag(GLANCES.get(request, request))
+
+    def sockets_of(self, pid: int) -> frozenset[int]:
+        return frozenset(inode for inode, holder in self.held.items() if holder == pid)
+
     def socket_holders(self, inodes: Collection[int]) -> dict[int, int]:
         return {inode: pid for inode, pid in self.held.items() if inode in inodes}
+
+
+def own_address(address: str, interface: int = 2, label: str = "eth0", peer: str = "") -> bytes:
+    """What the kernel says of an address of an interface. peer: the other end's, of a tunnel with two ends."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    body = struct.pack("=BBBBI", family, 24, 0, 0, interface)
+    body += attribute(1, socket.inet_pton(family, peer or address))
+    # Of IPv6 there is neither a label, nor a local address beside that of the other end.
+    if family == socket.AF_INET:
+        body += attribute(2, socket.inet_pton(family, address)) + attribute(3, label.encode() + b"\0")
+    return struct.pack("=IHHII", 16 + len(body), 20, 2, 1, 0) + body
 
 
 def recorded_dump(family: int, which: str) -> list[bytes]:
@@ -75,11 +105,20 @@ def tcp_info(**fields: int) -> bytes:
     return bytes(info)
 
 
-def message(local: tuple[str, int], peer: tuple[str, int], state: int = ESTABLISHED, info: bytes = b"") -> bytes:
-    """What the kernel says of a socket. info: its tcp_info; none of one in TIME_WAIT."""
+def message(
+    local: tuple[str, int],
+    peer: tuple[str, int],
+    state: int = ESTABLISHED,
+    info: bytes = b"",
+    stays: int = 0,
+    user: int = 0,
+    inode: int = 0,
+) -> bytes:
+    """What the kernel says of a socket. info: its tcp_info; none of one in TIME_WAIT, which stays for milliseconds."""
     family = socket.AF_INET6 if ":" in peer[0] else socket.AF_INET
     ends = [socket.inet_pton(family, address).ljust(16, b"\0") for address in (local[0], peer[0])]
-    body = struct.pack("=BBxx", family, state) + struct.pack(">HH", local[1], peer[1]) + b"".join(ends) + bytes(32)
+    body = struct.pack("=BBxx", family, state) + struct.pack(">HH", local[1], peer[1]) + b"".join(ends)
+    body += bytes(12) + struct.pack("=IIIII", stays, 0, 0, user, inode)
     # One comes first whose length has to be padded.
     for kind, value in ((8, b"\0"), (CONG, b"cubic\0"), (INFO, info)):
         if info:

@@ -91,6 +91,12 @@ class RecordedSystem:
     def sock_diag(self, request: bytes) -> list[bytes]:
         raise AssertionError("a recorded host was asked for its sockets by %r" % request)
 
+    def netlink_dump(self, protocol: int, request: bytes) -> list[bytes]:
+        raise AssertionError("a recorded host was asked by netlink %d for a list: %r" % (protocol, request))
+
+    def sockets_of(self, pid: int) -> frozenset[int]:
+        raise AssertionError("a recorded host was asked for the sockets of %d" % pid)
+
     def socket_holders(self, inodes: Collection[int]) -> dict[int, int]:
         raise AssertionError("a recorded host was asked who holds %r" % (inodes,))
 

@@ -108,6 +108,12 @@ def test_a_list_that_the_kernel_refuses_or_could_not_hold_still() -> None:
     assert (len(list(answer)), answer.complete, answer.interrupted) == (1, True, True)
 
 
+def test_who_calls_an_address_of_its_own_measures_no_network() -> None:
+    itself = bytearray(message("192.0.2.7", 5))
+    itself[16 + 8 : 16 + 24] = itself[16 + 24 : 16 + 40]
+    assert median_rtt(a_host(bytes(itself), message("192.0.2.1", 900))) == (900, 1)
+
+
 def test_this_machine_lists_a_connection_of_ours() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
         taken, _address = server.accept()

@@ -24,6 +24,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import 
     Sample,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wire, to_wire
+from ansible_collections.netfleet.tcp.plugins.module_utils._own_addresses import REQUEST as OWN_REQUEST
 from tests.unit.plugins.recorded_sockets import DONE, RECORD, SocketHost, listener, message, tcp_info
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
@@ -57,15 +58,15 @@ def test_a_look_goes_from_host_to_controller_and_back() -> None:
 def test_an_interval_is_counted_from_its_beginning() -> None:
     system = SocketHost(recorded=False)
     system.count(TcpActiveOpens=100, TcpAttemptFails=1)
-    slept = []
+    slept = [0.0]
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
         system.boot("1", 1007.0)
         system.count(TcpActiveOpens=130, TcpAttemptFails=2)
 
-    health = look(system, Asked(interval=7.0), sleep)
-    assert slept == [7.0]
+    health = look(system, Asked(interval=7.0), sleep, lambda: sum(slept))
+    assert sum(slept) == 7.0
     assert (health.counted.since, health.counted.seconds) == (INTERVAL, 7.0)
     assert health.counted.counters == {"TcpActiveOpens": 30, "TcpAttemptFails": 1}
     assert health.sample.counters["TcpActiveOpens"] == 130
@@ -109,6 +110,28 @@ def test_a_list_that_ends_early_is_partial() -> None:
     health = look(system, Asked())
     assert any("did not list all" in said for said in health.limits)
     assert health.sockets.states == {"ESTAB": 1}
+
+
+def test_who_calls_another_address_of_its_own_has_no_peer() -> None:
+    """By loopback too, within microseconds: it says nothing of any network."""
+    system = SocketHost(recorded=False)
+    system.have("10.1.0.1", "10.1.0.9", "fd00:1::9")
+    info = tcp_info(rtt=50, min_rtt=20, retransmitted=3)
+    ends = [("10.1.0.1", "10.1.0.9"), ("10.1.0.9", "10.1.0.1"), ("::ffff:10.1.0.1", "::ffff:10.1.0.9")]
+    itself = [message((here, 40000), (there, 80), info=info) for here, there in ends]
+    system.answer(V4, "others", *itself, message(("10.1.0.1", 1), PEER, info=tcp_info(rtt=1000)), DONE)
+    system.answer(V6, "others", message(("fd00:1::1", 1), ("fd00:1::9", 80), info=info), DONE)
+    health = look(system, asked_from(GIVEN))
+    assert health.sockets.loopback == 4
+    local = health.sockets.peers["local"]
+    assert (local.connections, local.rtt.mean, local.retransmitted) == (1, 1.0, 0)
+
+
+def test_own_addresses_that_cannot_be_had_are_said_to_be_unknown() -> None:
+    system = SocketHost(recorded=False)
+    del system.sockets[OWN_REQUEST]
+    health = look(system, asked_from(GIVEN))
+    assert any(said.startswith("addresses: ") for said in health.limits)
 
 
 def interrupted(datagram: bytes) -> bytes:
