@@ -52,6 +52,11 @@ HEALTH_WINDOW_SCALE = "health-window-scale"
 HEALTH_PORTS = "health-ports"
 HEALTH_BACKLOG = "health-backlog"
 HEALTH_LIMIT = "health-limit"
+PROBE_CONNECT = "probe-connect"
+PROBE_SYN = "probe-syn-retransmission"
+PROBE_RTT = "probe-rtt"
+PROBE_WINDOW_SCALE = "probe-window-scale"
+PROBE_MTU = "probe-mtu"
 
 SEVERITIES = ("note", "warning", "error")
 # What --tags selects, and the columns of a report's map. The subject host stands for the host as a whole.
@@ -68,6 +73,8 @@ HEALTH_SUBJECTS = (
     "backlog",
     "host",
 )
+# The same of an active probe.
+PROBE_SUBJECTS = ("client_success", "syn_retransmission", "rtt", "window_scale", "mtu", "host")
 
 
 @dataclass(frozen=True)
@@ -301,7 +308,33 @@ HEALTH_RULES: Tuple[Rule, ...] = (
     ),
 )
 
-RULE_INDEX: Dict[str, Rule] = {rule.id: rule for rule in (*RULES, *HEALTH_RULES)}
+# Those of an active probe.
+PROBE_RULES: Tuple[Rule, ...] = (
+    Rule(
+        PROBE_CONNECT,
+        "connections to a destination fail",
+        "Of the connections that the probe made to a destination, more came to nothing than the target allows.",
+    ),
+    Rule(
+        PROBE_SYN,
+        "SYNs to a destination are sent again",
+        "Connections are established, but only after a second and more: the first SYN, or its answer, is lost.",
+    ),
+    Rule(PROBE_RTT, "the RTT is too long", "The mean RTT of the probe's connections to a class of peers is too long."),
+    Rule(
+        PROBE_WINDOW_SCALE,
+        "a destination has no window scale",
+        "Without it no more than 64 KiB are under way at a time: at an RTT of 100 ms, some 5 Mbit/s.",
+    ),
+    Rule(
+        PROBE_MTU,
+        "large packets to a destination vanish",
+        "Packets as large as the kernel sends them there do not get through, and nobody says so: connections are "
+        "established, and stall with the first full segment.",
+    ),
+)
+
+RULE_INDEX: Dict[str, Rule] = {rule.id: rule for rule in (*RULES, *HEALTH_RULES, *PROBE_RULES)}
 
 
 def at_least(severity: str, threshold: str) -> bool:

@@ -95,7 +95,7 @@ class _ClassTally:
             busy=self.busy // 1000,
             receive_window_limited=self.receive_window_limited // 1000,
             send_buffer_limited=self.send_buffer_limited // 1000,
-            rtt=_rtt(self.rtts, self.lowest),
+            rtt=rtt_of(self.rtts, self.lowest),
         )
 
 
@@ -297,7 +297,7 @@ def _address(family: int, address: bytes) -> str:
     return socket.inet_ntop(socket.AF_INET, address[len(MAPPED) :] if family == socket.AF_INET6 else address[:4])
 
 
-def _rtt(rtts: "array[int]", lowest: "array[int]") -> Rtt:
+def rtt_of(rtts: "array[int]", lowest: "array[int]") -> Rtt:
     """Of RTTs in microseconds."""
     size = len(rtts)
     if not size:

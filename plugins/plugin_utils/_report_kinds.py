@@ -7,15 +7,18 @@ All formats of report are written by the same code; what it says of one kind or 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import (
     DECLARATION,
+    HEALTH_LIMIT,
     HEALTH_RULES,
     HEALTH_SUBJECTS,
     HOST_FAILED,
     HOST_UNREACHABLE,
+    PROBE_RULES,
+    PROBE_SUBJECTS,
     RULE_INDEX,
     RULES,
     SUBJECTS,
@@ -100,7 +103,18 @@ HEALTH_CHECK = Kind(
     differs="outside",
     values=("target", "measured", ""),
 )
-KINDS: Dict[str, Kind] = {kind.name: kind for kind in (DRIFT_CHECK, HEALTH_CHECK)}
+PROBE_CHECK = replace(
+    HEALTH_CHECK,
+    name="probe",
+    title="TCP probe",
+    subjects=PROBE_SUBJECTS,
+    rules=(
+        *PROBE_RULES,
+        *(RULE_INDEX[name] for name in (HEALTH_LIMIT, DECLARATION, WAIVER_EXPIRED, HOST_UNREACHABLE, HOST_FAILED)),
+    ),
+    few="with too few connections to judge",
+)
+KINDS: Dict[str, Kind] = {kind.name: kind for kind in (DRIFT_CHECK, HEALTH_CHECK, PROBE_CHECK)}
 _OF_SUBJECT = {subject: kind for kind in reversed(tuple(KINDS.values())) for subject in kind.subjects}
 
 
