@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import Counted, Rtt
@@ -23,12 +23,12 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._probe_check import (
     OF_THE_RUN,
     PREFIX,
     SETTINGS,
-    SSH,
     checked,
     chosen_peers,
     destinations,
     endpoints,
     request,
+    where,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import PROBE_CHECK
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waivers import read_waivers
@@ -88,10 +88,10 @@ class ActionModule(HealthAction):
         names = chosen_peers(host, sources, candidates, settings["peers"], settings["round"])
         hostvars = task_vars["hostvars"]
         named = [each["name"] for each in endpoints(settings["endpoints"], {})]
-        known = {name: _where(hostvars, name)[0] for name in named if name in hostvars}
+        known = {name: where(hostvars, name)[0] for name in named if name in hostvars}
         # Whoever is such an endpoint himself would call himself.
         others = [each for each in endpoints(settings["endpoints"], known) if each["name"] != host]
-        return destinations([(name, *_where(hostvars, name)) for name in names], settings["ports"], others)
+        return destinations([(name, *where(hostvars, name)) for name in names], settings["ports"], others)
 
 
 def _candidates(to: Sequence[str], sources: Sequence[str], task_vars: Mapping[str, Any]) -> List[str]:
@@ -104,10 +104,3 @@ def _candidates(to: Sequence[str], sources: Sequence[str], task_vars: Mapping[st
         text = "%s: there is no such group or host" % ", ".join(unknown)
         raise input_error(PREFIX + "to", text, "groups and hosts of the inventory")
     return list(dict.fromkeys(str(each) for name in to for each in groups.get(name, [name])))
-
-
-def _where(hostvars: Mapping[str, Any], name: str) -> Tuple[str, int]:
-    """Where a host is called: its address, and the port of ssh."""
-    variables = hostvars[name]
-    address = variables.get(PREFIX + ADDRESS) or variables.get("ansible_host") or name
-    return str(address), int(variables.get("ansible_port") or SSH)

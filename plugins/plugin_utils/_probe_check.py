@@ -105,6 +105,13 @@ def endpoints(texts: Sequence[str], addresses: Mapping[str, str]) -> List[Dict[s
     return found
 
 
+def where(hostvars: Mapping[str, Any], name: str) -> Tuple[str, int]:
+    """Where others call a host of the inventory: its address, and the port of ssh."""
+    variables = hostvars[name]
+    address = variables.get(PREFIX + ADDRESS) or variables.get("ansible_host") or name
+    return str(address), int(variables.get("ansible_port") or SSH)
+
+
 def destinations(
     peers: Sequence[Tuple[str, str, int]], ports: Sequence[int], named: Sequence[Mapping[str, Any]]
 ) -> List[Dict[str, Any]]:

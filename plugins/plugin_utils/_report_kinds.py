@@ -12,6 +12,8 @@ from typing import Dict, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import (
     DECLARATION,
+    DIAGNOSE_RULES,
+    DIAGNOSE_SUBJECTS,
     HEALTH_LIMIT,
     HEALTH_RULES,
     HEALTH_SUBJECTS,
@@ -114,7 +116,21 @@ PROBE_CHECK = replace(
     ),
     few="with too few connections to judge",
 )
-KINDS: Dict[str, Kind] = {kind.name: kind for kind in (DRIFT_CHECK, HEALTH_CHECK, PROBE_CHECK)}
+DIAGNOSE_CHECK = Kind(
+    name="diagnose",
+    title="TCP diagnosis",
+    within="without a finding",
+    outside="with findings",
+    counts="findings",
+    subjects=DIAGNOSE_SUBJECTS,
+    rules=(*DIAGNOSE_RULES, *(RULE_INDEX[name] for name in (HEALTH_LIMIT, HOST_UNREACHABLE, HOST_FAILED))),
+    statuses={IN_STEP: "nothing_found", DRIFT: "found", UNREACHABLE: UNREACHABLE, FAILED: FAILED},
+    may="have faults",
+    files=False,
+    differs="found",
+    values=("expected", "found", ""),
+)
+KINDS: Dict[str, Kind] = {kind.name: kind for kind in (DRIFT_CHECK, HEALTH_CHECK, PROBE_CHECK, DIAGNOSE_CHECK)}
 _OF_SUBJECT = {subject: kind for kind in reversed(tuple(KINDS.values())) for subject in kind.subjects}
 
 
