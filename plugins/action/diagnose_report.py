@@ -91,7 +91,7 @@ class ActionModule(ReportAction):
                 limits.append(_limit(name, "interface", "note", text))
             if capture is not None and not capture.streams:
                 text = "nothing of TCP was seen in %.3g s: is it the right peer, port, address?" % view.seconds
-                limits.append(_limit(name, "capture", "warning", text))
+                limits.append(_limit(name, "capture", "note", text))
             witnesses.append(Witness(name, view, capture))
         return witnesses, limits
 
@@ -104,7 +104,7 @@ class ActionModule(ReportAction):
         }
         for host, witness in case.witnesses.items():
             texts.update({"%s/raw/%s" % (host, name): text for name, text in raw_texts(witness.view).items()})
-        name = archive_name(",".join(folders), "", report.started)
+        name = archive_name(",".join(folders), report.started)
         try:
             return write_archive(os.path.abspath(os.path.expanduser(directory)), name, texts, folders)
         finally:
@@ -136,10 +136,15 @@ def _limit(host: str, key: str, severity: str, reason: str) -> Finding:
 
 def _of_all(case: Case) -> List[Finding]:
     """What is to be said of the captures together."""
+    first = next(iter(case.witnesses))
+    captures = [witness.seen for witness in case.witnesses.values() if witness.seen]
+    if captures and not case.talks:
+        # Whoever waits for traffic that does not come is told so by the exit status too.
+        return [_limit(first, "capture", "warning", "nobody has seen a packet of TCP")]
     if not case.translated:
         return []
     text = "addresses are translated between these hosts: what one sent and the other received cannot be compared"
-    return [_limit(next(iter(case.witnesses)), "translation", "note", text)]
+    return [_limit(first, "translation", "note", text)]
 
 
 def _with(

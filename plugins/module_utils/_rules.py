@@ -88,7 +88,7 @@ HEALTH_SUBJECTS = (
 # The same of an active probe.
 PROBE_SUBJECTS = ("client_success", "syn_retransmission", "rtt", "window_scale", "mtu", "host")
 # The same of a diagnosis.
-DIAGNOSE_SUBJECTS = ("handshake", "window", "retransmission", "mtu", "route", "backlog", "interface", "host")
+DIAGNOSE_SUBJECTS = ("handshake", "window", "retransmission", "path_mtu", "route", "backlog", "interface", "host")
 
 
 @dataclass(frozen=True)

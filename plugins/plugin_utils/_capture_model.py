@@ -75,7 +75,7 @@ class Packet:
 
 @dataclass(frozen=True)
 class Stuck:
-    """A segment that was repeated and never acknowledged: how often it was sent, its bytes, and when first and last."""
+    """A segment that was never acknowledged: how often it was sent, its bytes, and when first and last."""
 
     times: int = 0
     length: int = 0

@@ -187,5 +187,5 @@ def _find_stuck(side: Side, packets: Sequence[Packet], others: Sequence[Packet])
             copies[start].append(packet)
     for same in copies.values():
         # What goes first may be of several segments that a network card is yet to split.
-        if len(same) > max(1, side.stuck.times):
+        if len(same) > side.stuck.times:
             side.stuck = Stuck(len(same), min(packet.length for packet in same), same[0].time, same[-1].time)

@@ -17,7 +17,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_model import
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_streams import behind
 
 # Seconds by which the clocks of two hosts may differ, and one be asked later than the other.
-_APART = 1.5
+_APART = 1.0
 
 
 @dataclass(frozen=True)

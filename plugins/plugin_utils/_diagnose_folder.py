@@ -16,6 +16,7 @@ import os
 import re
 import tarfile
 import tempfile
+import time
 from collections.abc import Mapping
 from typing import Any, Dict, Optional
 
@@ -62,10 +63,9 @@ def capture_path(folder: str) -> Optional[str]:
     return path if os.path.exists(path) else None
 
 
-def archive_name(hosts: str, peer: str, time: str) -> str:
-    """What an archive is called. time: RFC 3339."""
-    parts = ["diagnose", *(_safe(part) for part in (hosts, peer) if part), re.sub(r"[-:]", "", time)]
-    return "-".join(parts)[:200]
+def archive_name(hosts: str, moment: str) -> str:
+    """What an archive is called. moment: RFC 3339."""
+    return "diagnose-%s-%s" % (_safe(hosts), re.sub(r"[-:]", "", moment))
 
 
 def _safe(text: str) -> str:
@@ -101,7 +101,7 @@ def write_archive(directory: str, name: str, texts: Mapping[str, str], folders: 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
     entry = tarfile.TarInfo(name)
-    entry.size, entry.mode = len(data), OWNER_ALONE
+    entry.size, entry.mode, entry.mtime = len(data), OWNER_ALONE, int(time.time())
     archive.addfile(entry, io.BytesIO(data))
 
 

@@ -258,7 +258,7 @@ def syns_again(case: Case, talk: Talk) -> Tuple[int, int, int]:
     for connection in talk.connections:
         stream = case.best(connection, connection.client)
         client, server = stream.side(connection.client), stream.side(connection.server)
-        if client.syns and server.syn_acks:
+        if client.syns and server.syn_acks and client.acks:
             number += 1
             extra = max(0, client.syns - 1) + max(0, server.syn_acks - 1)
             again += extra

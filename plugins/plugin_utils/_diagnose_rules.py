@@ -50,7 +50,7 @@ KINDS: Dict[str, Tuple[str, str]] = {
     rules.DIAG_ZERO_WINDOW: ("window", "warning"),
     rules.DIAG_RETRANSMISSION: ("retransmission", "error"),
     rules.DIAG_SILENT: ("retransmission", "error"),
-    rules.DIAG_MTU: ("mtu", "error"),
+    rules.DIAG_MTU: ("path_mtu", "error"),
     rules.DIAG_ASYMMETRIC: ("route", "warning"),
     rules.DIAG_PATH_LOSS: ("route", "warning"),
     rules.DIAG_BACKLOG: ("backlog", "warning"),

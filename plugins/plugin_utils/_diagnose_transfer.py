@@ -12,7 +12,7 @@ from typing import List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
 from ansible_collections.netfleet.tcp.plugins.module_utils._counters import COUNTED_BY
-from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose_model import Way
+from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose_model import SocketState, Way
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import NOT_MET, Counted, Indicator
 from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import indicators
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
@@ -161,10 +161,23 @@ def _told(case: Case, talk: Talk, client_sends: bool) -> bool:
     return bool(_too_large(case, talk, client_sends) or _silent(case, talk, client_sends))
 
 
-def _stuck(case: Case, talk: Talk, client_sends: bool) -> Iterator[Tuple[Connection, Stream, Side]]:
+def _stuck(case: Case, talk: Talk, client_sends: bool) -> Iterator[Tuple[Connection, Stream, Side, float]]:
+    """Connections of which a segment was repeated in vain, each with the time since when.
+
+    By the kernel's word that may be longer than the capture: 0 then.
+    """
     for connection, stream, side, _other in _sides(case, talk, client_sends):
-        if over("repeats", side.stuck.times):
-            yield connection, stream, side
+        sender = connection.client if client_sends else connection.server
+        backoff = _backoff(case, sender, connection.other(sender)) if side.stuck.times else 0
+        if over("repeats", max(side.stuck.times, backoff + 1)):
+            yield connection, stream, side, side.stuck.first if side.stuck.times > backoff else 0.0
+
+
+def _backoff(case: Case, own: End, theirs: End) -> int:
+    """How often an end has doubled its timeout since it has heard of the other one."""
+    witness = case.witness(own)
+    sockets = witness.view.sockets if witness else ()
+    return max((each.backoff for each in sockets if (each.local, each.peer) == (_text(own), _text(theirs))), default=0)
 
 
 def _heard_after(case: Case, talk: Talk, client_sends: bool, time: float, host: Optional[str]) -> bool:
@@ -184,10 +197,10 @@ def _host_of(connection: Connection, stream: Stream) -> Optional[str]:
 def _too_large(case: Case, talk: Talk, client_sends: bool) -> List[Tuple[Stream, Side]]:
     """Segments that are repeated in vain, larger than what passes, while the path carries others."""
     found = []
-    for connection, stream, side in _stuck(case, talk, client_sends):
+    for connection, stream, side, since in _stuck(case, talk, client_sends):
         large = over("every_path", side.stuck.length) and side.stuck.length > side.passed
         host = _host_of(connection, stream)
-        if large and _heard_after(case, talk, client_sends, side.stuck.first, host):
+        if large and _heard_after(case, talk, client_sends, since, host):
             found.append((stream, side))
     return found
 
@@ -195,10 +208,10 @@ def _too_large(case: Case, talk: Talk, client_sends: bool) -> List[Tuple[Stream,
 def _silent(case: Case, talk: Talk, client_sends: bool) -> List[Tuple[Connection, Side]]:
     """Segments that are repeated in vain, while nothing at all comes back."""
     found = []
-    for connection, stream, side in _stuck(case, talk, client_sends):
-        long = over("silence", side.stuck.last - side.stuck.first)
+    for connection, stream, side, since in _stuck(case, talk, client_sends):
+        long = not since or over("silence", side.stuck.last - since)
         host = _host_of(connection, stream)
-        if long and not _heard_after(case, talk, client_sends, side.stuck.first, host):
+        if long and not _heard_after(case, talk, client_sends, since, host):
             found.append((connection, side))
     return found
 
@@ -230,7 +243,7 @@ def path_mtu(case: Case, talk: Talk) -> Iterator[Finding]:
             continue
         _stream, worst = max(found, key=lambda each: each[1].stuck.times)
         errors = [error for stream, _side in found for error in stream.errors if error.too_big]
-        text = "%s has sent segments of %d bytes to %s up to %d times in vain, while %s get through" % (
+        text = "%s has sent segments of %d bytes to %s in vain (%d times meanwhile), while %s get through" % (
             case.name(sender),
             worst.stuck.length,
             case.name(receiver),
@@ -271,7 +284,17 @@ def _echoes(case: Case, talk: Talk, sender: str, receiver: str, way: Optional[Wa
             way.route_mtu,
         )
     )
-    yield finding(case, rules.DIAG_MTU, case.key(talk), text, sender, "", *_sizes(way), severity="warning")
+    waiting = [each for each in _sockets(case, sender, receiver) if over("repeats", each.backoff + 1)]
+    if waiting:
+        text += "; %d connections there repeat in vain what they have sent" % len(waiting)
+    severity = "" if waiting else "warning"
+    yield finding(case, rules.DIAG_MTU, case.key(talk), text, sender, "", *_sizes(way), severity=severity)
+
+
+def _sockets(case: Case, own: str, theirs: str) -> List[SocketState]:
+    witness = case.witnesses.get(case.name(own))
+    sockets = witness.view.sockets if witness else ()
+    return [each for each in sockets if each.peer.rpartition(":")[0].strip("[]") == theirs]
 
 
 def asymmetric(case: Case, talk: Talk) -> Iterator[Finding]:

@@ -45,7 +45,7 @@ class Kind:
     a host with too little to judge; empty where there is no such thing. may: what may have happened to a host of which
     nothing is known. statuses: as the JSON report calls them. values: what a finding's intended, running and boot are
     called; empty where there is none. files: whether findings are about files of the host.
-    differs: what is said of a value that is not the intended one.
+    differs: what is said of a value that is not the intended one. called: what it is, where that is no check.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Kind:
     may: str = ""
     files: bool = True
     differs: str = "differs"
+    called: str = ""
     values: Tuple[str, str, str] = ("intended", "running", "next boot")
 
     @property
@@ -70,7 +71,7 @@ class Kind:
     @property
     def check(self) -> str:
         """What it is called in a sentence that begins with it."""
-        return "%s check" % self.name.capitalize()
+        return self.called or "%s check" % self.name.capitalize()
 
 
 DRIFT_CHECK = Kind(
@@ -126,6 +127,7 @@ DIAGNOSE_CHECK = Kind(
     rules=(*DIAGNOSE_RULES, *(RULE_INDEX[name] for name in (HEALTH_LIMIT, HOST_UNREACHABLE, HOST_FAILED))),
     statuses={IN_STEP: "nothing_found", DRIFT: "found", UNREACHABLE: UNREACHABLE, FAILED: FAILED},
     may="have faults",
+    called="Diagnosis",
     files=False,
     differs="found",
     values=("expected", "found", ""),

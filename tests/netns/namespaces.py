@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+# As a host has it: without what a virtual environment holds.
+PYTHON = "/usr/bin/python3"
 ROOT = Path(__file__).resolve().parents[2]
 LEFT, RIGHT = "198.18.1.1", "198.18.2.1"
 _ROUTER = {"left": "198.18.1.254", "right": "198.18.2.254"}
@@ -73,12 +75,12 @@ class Net:
         """By its name in the inventory."""
         return {"left": self.left, "right": self.right}[name]
 
-    def host(self, name: str, **variables: Any) -> dict[str, Any]:
-        """A host of the inventory."""
+    def host(self, name: str, wrapper: str = "", **variables: Any) -> dict[str, Any]:
+        """A host of the inventory. wrapper: a command that runs its Python."""
         machine = self.machine(name)
         interpreter = self.folder / f"python-{name}"
         interpreter.write_text(
-            f'#!/bin/sh\nexec ip netns exec {machine.name} {sys.executable} "$@"\n', encoding="utf-8"
+            f'#!/bin/sh\nexec ip netns exec {machine.name} {wrapper} {PYTHON} "$@"\n', encoding="utf-8"
         )
         interpreter.chmod(0o755)
         return {
