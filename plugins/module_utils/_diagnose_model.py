@@ -42,6 +42,7 @@ class SocketState:
     receive_queue: bytes that the application has not read; send_queue: bytes that are not acknowledged. busy: time
     with data to send, of which receive_window_limited and send_buffer_limited. retransmitted: segments, since it
     began; lost, unacked, cwnd: segments now. send_scale, receive_scale: window scale, where window_scale is true.
+    send_window: bytes that the peer can take; -1: this kernel does not tell (before Linux 5.4).
     """
 
     local: str
@@ -71,6 +72,7 @@ class SocketState:
     receive_scale: int = 0
     congestion_control: str = ""
     inode: int = 0
+    send_window: int = -1
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ _QUEUES = struct.Struct("=56xII4xI")  # and the inode
 # tcp_info: backoff, options and scales, then 24 numbers of 32 bits; and what later kernels have added.
 _SHORT = struct.Struct("=xxxxBBBx24I")
 _LATER = struct.Struct("=4Q6IQ3Q")
+_SEND_WINDOW = 228
 _NONE = 0xFFFFFFFF
 _WINDOW_SCALE = 4  # TCPI_OPT_WSCALE
 
@@ -76,5 +77,10 @@ def _state(datagram: bytes, start: int, end: int, local: str, peer: str) -> Sock
         busy=later[11] // 1000,
         receive_window_limited=later[12] // 1000,
         send_buffer_limited=later[13] // 1000,
+        send_window=_number(datagram, place + _SEND_WINDOW) if length >= _SEND_WINDOW + 4 else -1,
         congestion_control=datagram[name : name + size].rstrip(b"\0").decode("ascii", "replace"),
     )
+
+
+def _number(datagram: bytes, place: int) -> int:
+    return int(struct.unpack_from("=I", datagram, place)[0])

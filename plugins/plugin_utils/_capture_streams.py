@@ -47,7 +47,8 @@ def seen(packets: Sequence[Packet], port: int = 0) -> Seen:
             errors.append(packet)
         else:
             grouped[packet.stream].append(packet)
-    streams = [_stream(group, port) for group in grouped.values()]
+    times = [packet.time for packet in packets]
+    streams = [_stream(group, port, max(times)) for group in grouped.values()]
     by_ends: Dict[frozenset[End], List[Stream]] = defaultdict(list)
     for stream in streams:
         by_ends[frozenset(stream.sides)].append(stream)
@@ -55,7 +56,6 @@ def seen(packets: Sequence[Packet], port: int = 0) -> Seen:
         for stream in by_ends.get(frozenset((packet.source, packet.destination)), ()):
             if packet.error and stream.first <= packet.time:
                 stream.errors.append(packet.error)
-    times = [packet.time for packet in packets]
     return Seen(
         tuple(streams), len(packets), min(times, default=0.0), max(times, default=0.0), len(duplicates(packets))
     )
@@ -83,12 +83,10 @@ def busiest_interface(packets: Iterable[Packet]) -> int:
     return max(counted, key=lambda number: (counted[number], -number), default=0)
 
 
-def _stream(packets: Sequence[Packet], port: int) -> Stream:
+def _stream(packets: Sequence[Packet], port: int, ended: float) -> Stream:
     client, server, mark = _ends(packets, port)
     own = {end: [packet for packet in packets if packet.source == end] for end in (client, server)}
-    sides = {
-        end: _side(own[end], own[server if end == client else client], packets[-1].time) for end in (client, server)
-    }
+    sides = {end: _side(own[end], own[server if end == client else client], ended) for end in (client, server)}
     return Stream(client, server, sides, mark, packets[0].time, packets[-1].time)
 
 
@@ -106,7 +104,7 @@ def _ends(packets: Sequence[Packet], port: int) -> Tuple[End, End, int]:
 
 
 def _side(packets: Sequence[Packet], others: Sequence[Packet], ended: float) -> Side:
-    """What an end sent, given what the other one did."""
+    """What an end sent, given what the other one did. ended: when the capture had its last packet."""
     side = Side(packets=len(packets), last=packets[-1].time if packets else 0.0)
     syn = next((packet for packet in packets if packet.has(SYN)), None)
     if syn:

@@ -47,9 +47,10 @@ def zero_window(case: Case, talk: Talk) -> Iterator[Finding]:
         closed = [
             (side, connection)
             for connection, _stream, side, _other in _sides(case, talk, client_reads)
-            if over("closed", side.closed)
+            if over("closed", side.closed) or (side.still_closed and _unread(case, reader, [connection]))
         ]
         if not closed:
+            yield from _closed_sockets(case, talk, reader, writer)
             continue
         longest = max(side.closed for side, _connection in closed)
         open_ = sum(side.still_closed for side, _connection in closed)
@@ -62,6 +63,21 @@ def zero_window(case: Case, talk: Talk) -> Iterator[Finding]:
             _unread(case, reader, [connection for _side, connection in closed]),
         )
         yield finding(case, rules.DIAG_ZERO_WINDOW, case.key(talk), text, reader)
+
+
+def _closed_sockets(case: Case, talk: Talk, reader: str, writer: str) -> Iterator[Finding]:
+    """The same by the kernel's word: what waits for a window seldom sends anything that a capture could show."""
+    waiting = [
+        each
+        for each in _sockets(case, writer, reader)
+        if each.state == "ESTAB" and each.send_window == 0 and each.send_queue and each.backoff
+    ]
+    port = str(talk.server[1])
+    waiting = [each for each in waiting if port in (each.local.rpartition(":")[2], each.peer.rpartition(":")[2])]
+    if waiting:
+        text = "%d connections of %s wait with %d bytes for %s, whose window is zero, by the kernel's word"
+        words = text % (len(waiting), case.name(writer), sum(each.send_queue for each in waiting), case.name(reader))
+        yield finding(case, rules.DIAG_ZERO_WINDOW, case.key(talk), words, reader)
 
 
 def _unread(case: Case, reader: str, connections: Sequence[Connection]) -> str:
@@ -206,12 +222,13 @@ def _too_large(case: Case, talk: Talk, client_sends: bool) -> List[Tuple[Stream,
 
 
 def _silent(case: Case, talk: Talk, client_sends: bool) -> List[Tuple[Connection, Side]]:
-    """Segments that are repeated in vain, while nothing at all comes back."""
+    """Segments that are repeated in vain, while nothing at all comes back over the connection."""
+    large = [side for _stream, side in _too_large(case, talk, client_sends)]
     found = []
     for connection, stream, side, since in _stuck(case, talk, client_sends):
         long = not since or over("silence", side.stuck.last - since)
-        host = _host_of(connection, stream)
-        if long and not _heard_after(case, talk, client_sends, since, host):
+        heard = stream.side(connection.other(connection.client if client_sends else connection.server)).last > since
+        if long and not heard and not any(side is each for each in large):
             found.append((connection, side))
     return found
 
@@ -223,12 +240,16 @@ def silent(case: Case, talk: Talk) -> Iterator[Finding]:
         found = _silent(case, talk, client_sends)
         if found:
             longest = max(side.stuck.last - side.stuck.first for _connection, side in found)
-            text = "on %d connections %s has repeated a segment for up to %.3g s, and %s says nothing"
-            words = text % (len(found), sender, longest, receiver)
+            since = "for %.3g s" % longest if longest else "since before the capture"
+            text = "on %d connections %s repeats a segment, %s, and %s says nothing"
+            words = text % (len(found), sender, since, receiver)
             both = carried(case, [connection for connection, _side in found], client_sends)
             if both is not None:
                 arrived = "are lost on the way there" if both.lost else "arrive there: what comes back is lost"
                 words += "; the segments %s" % arrived
+            began = min(side.stuck.first for _connection, side in found)
+            if _heard_after(case, talk, client_sends, began, None):
+                words += "; other connections are answered: a firewall on the way has likely forgotten these"
             yield finding(case, rules.DIAG_SILENT, case.key(talk), words, receiver)
 
 
