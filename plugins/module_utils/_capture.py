@@ -175,6 +175,8 @@ def problem_of(status: int, said: str) -> str:
     if "permission" in said.lower() or "not permitted" in said.lower():
         return NOT_PERMITTED
     lines = [line.strip() for line in said.splitlines() if line.strip()]
+    # What it says in parentheses is the same once more.
+    lines = [line for line in lines if line.startswith("tcpdump: ")] or lines
     return lines[-1] if lines else "it ended with status %d" % status
 
 

@@ -139,7 +139,7 @@ def _problems(given: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("peers", "%d are too many" % len(given["peers"]), "at most %d" % MOST_PEERS)
     if given["interface"].strip() and not _NAME.match(given["interface"].strip()):
         yield Problem("interface", "%r is no name of one" % given["interface"], "such as eth0, or any")
-    yield from filter_problems(given["filter"])
+    yield from filter_problems(given["filter"].strip())
 
 
 def filter_problems(text: str) -> Iterator[Problem]:
