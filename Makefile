@@ -73,7 +73,7 @@ scale: venv collection-link ## Measure that the cost per host does not grow with
 	@$(RUN) tools.scale
 
 ##@ Tests
-.PHONY: test lint types unit sanity collection controllers target-pythons precedence browser ci-examples molecule test-kernel
+.PHONY: test lint types unit netns sanity collection controllers target-pythons precedence browser ci-examples molecule test-kernel
 .PHONY: docs golden format test-links test-links-core test-faults test-faults-core test-kube test-kube-core test-kube-light
 test: deps venv collection-link ## Run every part below and say how each went (some: make test PARTS="lint unit")
 	@$(RUN) tools.parts $(PARTS)
@@ -86,6 +86,9 @@ types: venv collection-link ## mypy
 
 unit: venv collection-link ## Unit tests
 	@pytest tests/unit -n 2
+
+netns: venv collection-link ## Diagnoses and probes between hosts in network namespaces of this machine, with known faults
+	@pytest tests/netns
 
 sanity: venv ## ansible-test sanity on what is shipped
 	@$(RUN) tools.sanity

@@ -72,6 +72,7 @@ def all_parts() -> list[Part]:
         "lint",
         "types",
         "unit",
+        "netns",
         "browser",
         "collection",
         "sanity",
