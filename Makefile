@@ -73,9 +73,9 @@ scale: venv collection-link ## Measure that the cost per host does not grow with
 	@$(RUN) tools.scale
 
 ##@ Tests
-.PHONY: test lint types unit sanity collection controllers target-pythons precedence browser loopback ci-examples molecule
-.PHONY: docs golden format test-kernel test-links test-links-core test-faults test-faults-core test-kube test-kube-core
-.PHONY: test-kube-light
+.PHONY: test lint types unit netns sanity collection controllers target-pythons precedence browser loopback ci-examples
+.PHONY: docs golden format molecule test-kernel test-links test-links-core test-faults test-faults-core test-kube
+.PHONY: test-kube-core test-kube-light
 test: deps venv collection-link ## Run every part below and say how each went (some: make test PARTS="lint unit")
 	@$(RUN) tools.parts $(PARTS)
 
@@ -87,6 +87,9 @@ types: venv collection-link ## mypy
 
 unit: venv collection-link ## Unit tests
 	@pytest tests/unit -n 2
+
+netns: venv collection-link ## Diagnoses and probes between hosts in network namespaces of this machine, with known faults
+	@pytest tests/netns
 
 sanity: venv ## ansible-test sanity on what is shipped
 	@$(RUN) tools.sanity

@@ -26,7 +26,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import 
 from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import bounds
 from ansible_collections.netfleet.tcp.plugins.module_utils._own_addresses import OwnAddresses
 from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import MAPPED, Place, is_loopback
-from ansible_collections.netfleet.tcp.plugins.module_utils._socket_tally import TIME_WAIT, address_text
+from ansible_collections.netfleet.tcp.plugins.module_utils._socket_tally import TIME_WAIT, address_of
 
 TW_REUSE, TIMESTAMPS = "net.ipv4.tcp_tw_reuse", "net.ipv4.tcp_timestamps"
 TW_REUSE_DELAY = "net.ipv4.tcp_tw_reuse_delay"
@@ -223,8 +223,8 @@ class LoopbackTally:
         holding = self._held.get(pair, 0) / seconds if seconds else 0.0
         held = holding * (self._reuse.after if reused else self._reuse.lasts)
         return LoopbackUse(
-            source=address_text(pair.family, pair.source),
-            destination=address_text(pair.family, pair.destination),
+            source=address_of(pair.family, pair.source),
+            destination=address_of(pair.family, pair.destination),
             port=pair.port,
             per_second=_rounded(rate),
             low=_rounded(low),

@@ -53,6 +53,23 @@ HEALTH_PORTS = "health-ports"
 HEALTH_BACKLOG = "health-backlog"
 HEALTH_LOOPBACK = "health-loopback"
 HEALTH_LIMIT = "health-limit"
+PROBE_CONNECT = "probe-connect"
+PROBE_SYN = "probe-syn-retransmission"
+PROBE_RTT = "probe-rtt"
+PROBE_WINDOW_SCALE = "probe-window-scale"
+PROBE_MTU = "probe-mtu"
+DIAG_NO_ANSWER = "diagnose-no-answer"
+DIAG_REFUSED = "diagnose-refused"
+DIAG_SILENT = "diagnose-silent"
+DIAG_RESET = "diagnose-reset"
+DIAG_WINDOW_SCALE = "diagnose-window-scale"
+DIAG_ZERO_WINDOW = "diagnose-zero-window"
+DIAG_RETRANSMISSION = "diagnose-retransmission"
+DIAG_MTU = "diagnose-mtu"
+DIAG_ASYMMETRIC = "diagnose-asymmetric"
+DIAG_PATH_LOSS = "diagnose-path-loss"
+DIAG_BACKLOG = "diagnose-backlog"
+DIAG_INTERFACE = "diagnose-interface"
 
 SEVERITIES = ("note", "warning", "error")
 # What --tags selects, and the columns of a report's map. The subject host stands for the host as a whole.
@@ -70,6 +87,10 @@ HEALTH_SUBJECTS = (
     "loopback",
     "host",
 )
+# The same of an active probe.
+PROBE_SUBJECTS = ("client_success", "syn_retransmission", "rtt", "window_scale", "mtu", "host")
+# The same of a diagnosis.
+DIAGNOSE_SUBJECTS = ("handshake", "window", "retransmission", "path_mtu", "route", "backlog", "interface", "host")
 
 
 @dataclass(frozen=True)
@@ -309,7 +330,91 @@ HEALTH_RULES: Tuple[Rule, ...] = (
     ),
 )
 
-RULE_INDEX: Dict[str, Rule] = {rule.id: rule for rule in (*RULES, *HEALTH_RULES)}
+# Those of an active probe.
+PROBE_RULES: Tuple[Rule, ...] = (
+    Rule(
+        PROBE_CONNECT,
+        "connections to a destination fail",
+        "Of the connections that the probe made to a destination, more came to nothing than the target allows.",
+    ),
+    Rule(
+        PROBE_SYN,
+        "SYNs to a destination are sent again",
+        "Connections are established, but only after a second and more: the first SYN, or its answer, is lost.",
+    ),
+    Rule(PROBE_RTT, "the RTT is too long", "The mean RTT of the probe's connections to a class of peers is too long."),
+    Rule(
+        PROBE_WINDOW_SCALE,
+        "a destination has no window scale",
+        "Without it no more than 64 KiB are under way at a time: at an RTT of 100 ms, some 5 Mbit/s.",
+    ),
+    Rule(
+        PROBE_MTU,
+        "large packets to a destination vanish",
+        "Packets as large as the kernel sends them there do not get through, and nobody says so: connections are "
+        "established, and stall with the first full segment.",
+    ),
+)
+
+# Those of a diagnosis. What of them takes how much is told by plugin_utils/_diagnose_rules.py.
+DIAGNOSE_RULES: Tuple[Rule, ...] = (
+    Rule(
+        DIAG_NO_ANSWER,
+        "SYNs are not answered",
+        "A connection is asked for, and nothing comes back: somebody on the way, or the host itself, drops it.",
+    ),
+    Rule(DIAG_REFUSED, "connections are refused", "A connection is asked for, and the answer is a reset or ICMP's."),
+    Rule(
+        DIAG_SILENT,
+        "the other end of a connection has gone silent",
+        "A connection stands, and what is sent over it is no longer acknowledged.",
+    ),
+    Rule(
+        DIAG_RESET,
+        "connections are reset by a device on the way",
+        "A reset has come farther, or less far, than all other packets of the end whose address it bears.",
+    ),
+    Rule(
+        DIAG_WINDOW_SCALE,
+        "connections have no window scale",
+        "Without it no more than 64 KiB are under way at a time: at an RTT of 100 ms, some 5 Mbit/s.",
+    ),
+    Rule(
+        DIAG_ZERO_WINDOW,
+        "an application does not read",
+        "An end of a connection has said that it can take no more (a window of zero): the network waits for it.",
+    ),
+    Rule(
+        DIAG_RETRANSMISSION,
+        "segments are lost",
+        "More data segments were sent again than there should be, or many at once.",
+    ),
+    Rule(
+        DIAG_MTU,
+        "large packets vanish",
+        "Full-size segments do not get through while small ones do, and nobody says so: connections are established, "
+        "and stall with the first full segment.",
+    ),
+    Rule(
+        DIAG_ASYMMETRIC,
+        "packets go one way and come back another",
+        "Only one direction of a connection is seen where it was looked for, or the two are of different length. "
+        "Firewalls that keep state drop what they have seen but half of.",
+    ),
+    Rule(DIAG_PATH_LOSS, "the way loses packets", "Echoes that were sent along the way are lost up to its end."),
+    Rule(
+        DIAG_BACKLOG,
+        "a listener's queue is full",
+        "As many connections as may wait to be accepted do. Further ones are dropped, and tried again after a second.",
+    ),
+    Rule(
+        DIAG_INTERFACE,
+        "a host drops packets itself",
+        "A queue of the host (qdisc, interface, processor) has dropped packets while it was looked at.",
+    ),
+)
+
+RULE_INDEX: Dict[str, Rule] = {rule.id: rule for rule in (*RULES, *HEALTH_RULES, *PROBE_RULES, *DIAGNOSE_RULES)}
 
 
 def at_least(severity: str, threshold: str) -> bool:

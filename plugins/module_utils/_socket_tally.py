@@ -96,7 +96,7 @@ class _ClassTally:
             busy=self.busy // 1000,
             receive_window_limited=self.receive_window_limited // 1000,
             send_buffer_limited=self.send_buffer_limited // 1000,
-            rtt=_rtt(self.rtts, self.lowest),
+            rtt=rtt_of(self.rtts, self.lowest),
         )
 
 
@@ -247,8 +247,8 @@ class SocketTally:
     def _port_use(self, family: int, pair: bytes, available: int) -> PortUse:
         waiting, others = (used.get(pair, 0) for used in self._ports[family])
         return PortUse(
-            source=address_text(family, pair[2:18]),
-            destination=address_text(family, pair[18:]),
+            source=address_of(family, pair[2:18]),
+            destination=address_of(family, pair[18:]),
             port=int.from_bytes(pair[:2], "big"),
             time_wait=waiting,
             open=others,
@@ -272,15 +272,15 @@ def listeners(answer: Answer) -> Iterator[Tuple[int, Listener]]:
         backlog, limit, inode = _MESSAGE_END.unpack_from(datagram, start)
         place, length = attributes(datagram, start, end).get(SKMEMINFO, (0, 0))
         drops = struct.unpack_from("=I", datagram, place + _DROPS)[0] if length >= _DROPS + 4 else 0
-        address = address_text(datagram[start], datagram[start + 8 : start + 24])
+        address = address_of(datagram[start], datagram[start + 8 : start + 24])
         yield inode, Listener(address, int.from_bytes(datagram[start + 4 : start + 6], "big"), backlog, limit, drops)
 
 
 def _live(datagram: bytes, start: int, name: str, rtt: int, retransmitted: int, segments: int) -> LiveConnection:
     family = datagram[start]
     local, peer = (
-        _end_point(
-            address_text(family, datagram[start + address : start + address + 16]),
+        end_point(
+            address_of(family, datagram[start + address : start + address + 16]),
             datagram[start + port : start + port + 2],
         )
         for address, port in ((8, 4), (24, 6))
@@ -288,17 +288,19 @@ def _live(datagram: bytes, start: int, name: str, rtt: int, retransmitted: int, 
     return LiveConnection(local, peer, name, rtt / 1000.0, retransmitted, segments)
 
 
-def _end_point(address: str, port: bytes) -> str:
+def end_point(address: str, port: bytes) -> str:
+    """An address and a port, which is in the network's order, for people."""
     return ("[%s]:%d" if ":" in address else "%s:%d") % (address, int.from_bytes(port, "big"))
 
 
-def address_text(family: int, address: bytes) -> str:
+def address_of(family: int, address: bytes) -> str:
+    """An address of sixteen bytes, IPv4 in the first four, in words; one of IPv4 in IPv6 as that of IPv4."""
     if family == socket.AF_INET6 and not address.startswith(MAPPED):
         return socket.inet_ntop(socket.AF_INET6, address)
     return socket.inet_ntop(socket.AF_INET, address[len(MAPPED) :] if family == socket.AF_INET6 else address[:4])
 
 
-def _rtt(rtts: "array[int]", lowest: "array[int]") -> Rtt:
+def rtt_of(rtts: "array[int]", lowest: "array[int]") -> Rtt:
     """Of RTTs in microseconds."""
     size = len(rtts)
     if not size:

@@ -7,15 +7,20 @@ All formats of report are written by the same code; what it says of one kind or 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import (
     DECLARATION,
+    DIAGNOSE_RULES,
+    DIAGNOSE_SUBJECTS,
+    HEALTH_LIMIT,
     HEALTH_RULES,
     HEALTH_SUBJECTS,
     HOST_FAILED,
     HOST_UNREACHABLE,
+    PROBE_RULES,
+    PROBE_SUBJECTS,
     RULE_INDEX,
     RULES,
     SUBJECTS,
@@ -40,7 +45,7 @@ class Kind:
     a host with too little to judge; empty where there is no such thing. may: what may have happened to a host of which
     nothing is known. statuses: as the JSON report calls them. values: what a finding's intended, running and boot are
     called; empty where there is none. files: whether findings are about files of the host.
-    differs: what is said of a value that is not the intended one.
+    differs: what is said of a value that is not the intended one. called: what it is, where that is no check.
     """
 
     name: str
@@ -55,6 +60,7 @@ class Kind:
     may: str = ""
     files: bool = True
     differs: str = "differs"
+    called: str = ""
     values: Tuple[str, str, str] = ("intended", "running", "next boot")
 
     @property
@@ -65,7 +71,7 @@ class Kind:
     @property
     def check(self) -> str:
         """What it is called in a sentence that begins with it."""
-        return "%s check" % self.name.capitalize()
+        return self.called or "%s check" % self.name.capitalize()
 
 
 DRIFT_CHECK = Kind(
@@ -100,7 +106,33 @@ HEALTH_CHECK = Kind(
     differs="outside",
     values=("target", "measured", ""),
 )
-KINDS: Dict[str, Kind] = {kind.name: kind for kind in (DRIFT_CHECK, HEALTH_CHECK)}
+PROBE_CHECK = replace(
+    HEALTH_CHECK,
+    name="probe",
+    title="TCP probe",
+    subjects=PROBE_SUBJECTS,
+    rules=(
+        *PROBE_RULES,
+        *(RULE_INDEX[name] for name in (HEALTH_LIMIT, DECLARATION, WAIVER_EXPIRED, HOST_UNREACHABLE, HOST_FAILED)),
+    ),
+    few="with too few connections to judge",
+)
+DIAGNOSE_CHECK = Kind(
+    name="diagnose",
+    title="TCP diagnosis",
+    within="without a finding",
+    outside="with findings",
+    counts="findings",
+    subjects=DIAGNOSE_SUBJECTS,
+    rules=(*DIAGNOSE_RULES, *(RULE_INDEX[name] for name in (HEALTH_LIMIT, HOST_UNREACHABLE, HOST_FAILED))),
+    statuses={IN_STEP: "nothing_found", DRIFT: "found", UNREACHABLE: UNREACHABLE, FAILED: FAILED},
+    may="have faults",
+    called="Diagnosis",
+    files=False,
+    differs="found",
+    values=("expected", "found", ""),
+)
+KINDS: Dict[str, Kind] = {kind.name: kind for kind in (DRIFT_CHECK, HEALTH_CHECK, PROBE_CHECK, DIAGNOSE_CHECK)}
 _OF_SUBJECT = {subject: kind for kind in reversed(tuple(KINDS.values())) for subject in kind.subjects}
 
 

@@ -22,6 +22,8 @@ CONVERGE = REPOSITORY / "molecule" / "shared" / "converge.yml"
 ROLLBACK = REPOSITORY / "playbooks" / "rollback.yml"
 DRIFT = REPOSITORY / "molecule" / "shared" / "drift.yml"
 HEALTH = REPOSITORY / "playbooks" / "health.yml"
+PROBE = REPOSITORY / "playbooks" / "probe.yml"
+DIAGNOSE = REPOSITORY / "playbooks" / "diagnose.yml"
 _ACTIONS = ("tcp_tuning", "tcp_change", "tcp_rollback", "wireguard_links", "kube_proxy")
 CHANGING = {f"netfleet.tcp.{name}" for name in _ACTIONS}
 
@@ -86,6 +88,16 @@ def run_drift(scratch: Path, *arguments: str, more: Mapping[str, str] | None = N
 def run_health(scratch: Path, *arguments: str) -> Check:
     """The same with the check of TCP's health."""
     return _run_check("health", HEALTH, scratch, *arguments)
+
+
+def run_probe(scratch: Path, *arguments: str) -> Check:
+    """The same with the probe between hosts."""
+    return _run_check("probe", PROBE, scratch, *arguments)
+
+
+def run_diagnose(scratch: Path, *arguments: str) -> Check:
+    """The same with the diagnosis of a connection."""
+    return _run_check("diagnose", DIAGNOSE, scratch, *arguments)
 
 
 def _run_check(

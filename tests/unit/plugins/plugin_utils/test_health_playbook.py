@@ -203,7 +203,7 @@ def test_what_cannot_be_meant_is_refused_before_a_host_is_visited(
 def test_the_actions_take_what_is_documented() -> None:
     for text, specification in (
         (health_module.DOCUMENTATION, SETTINGS),
-        (health_report_module.DOCUMENTATION, health_report._SPECIFICATION),
+        (health_report_module.DOCUMENTATION, health_report.ActionModule.specification),
     ):
         options = yaml.safe_load(text)["options"]
         assert set(options) == set(specification)
@@ -218,7 +218,7 @@ def test_the_playbook_hands_over_the_variables_of_the_run() -> None:
     (play,) = yaml.safe_load(PLAYBOOK.read_text(encoding="utf-8"))
     look, report = play["tasks"]
     assert set(report["netfleet.tcp.health_report"]) == set(OF_THE_RUN)
-    assert look["register"] == health_report._SPECIFICATION["variable"]["default"]
+    assert look["register"] == health_report.ActionModule.specification["variable"]["default"]
     assert [task["tags"] for task in play["tasks"]] == [["always"], ["always"]]
     assert report["run_once"] is True
     assert play["strategy"] == "ansible.builtin.linear"

@@ -1,0 +1,66 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Retransmissions, resets and the time that connects take, by bpftrace: its program, and what it prints. Pure.
+
+By tracepoints alone, which are there from Linux 4.16 on. They see all network namespaces of the host.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, Iterable, List, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose_model import Traced
+
+# Addresses are those of IPv6, in which IPv4 is mapped: older kernels have no family there.
+_PROGRAM = """\
+tracepoint:tcp:tcp_retransmit_skb { printf("retransmit %%s %%d %%s %%d 0\\n",
+  ntop(args->saddr_v6), args->sport, ntop(args->daddr_v6), args->dport); }
+tracepoint:tcp:tcp_receive_reset { printf("reset_received %%s %%d %%s %%d 0\\n",
+  ntop(args->saddr_v6), args->sport, ntop(args->daddr_v6), args->dport); }
+tracepoint:sock:inet_sock_set_state /args->protocol == 6 && args->newstate == 2/ { @began[args->skaddr] = nsecs; }
+tracepoint:sock:inet_sock_set_state /args->oldstate == 2 && @began[args->skaddr]/ {
+  printf("%%s %%s %%d %%s %%d %%d\\n", args->newstate == 1 ? "connect" : "connect_failed", ntop(args->saddr_v6),
+    args->sport, ntop(args->daddr_v6), args->dport, (nsecs - @began[args->skaddr]) / 1000);
+  delete(@began[args->skaddr]); }
+interval:s:%d { exit(); }
+END { clear(@began); }
+"""
+_EVENT = re.compile(r"(\w+) (\S+) (\d+) (\S+) (\d+) (\d+)\Z")
+_MAPPED = "::ffff:"
+_MOST = 1000
+
+
+def arguments(seconds: float) -> List[str]:
+    """The command line. It ends in its time, whatever becomes of this process."""
+    whole = max(1, int(seconds))
+    return ["timeout", "-k", "2", str(whole + 10), "bpftrace", "-q", "-e", _PROGRAM % whole]
+
+
+def events(text: str, port: int, peers: Iterable[str]) -> Tuple[Traced, ...]:
+    """What was seen of connections with a port (0: any) and of these peers (none: all), the same ones as one."""
+    wanted = set(peers)
+    found: Dict[Tuple[str, str, str], Traced] = {}
+    for line in text.splitlines():
+        match = _EVENT.match(line.strip())
+        if not match:
+            continue
+        event, source, sport, destination, dport, micro = match.groups()
+        source, destination = (_plain(each) for each in (source, destination))
+        if (port and str(port) not in (sport, dport)) or (wanted and not wanted & {source, destination}):
+            continue
+        key = (event, _end(source, sport), _end(destination, dport))
+        before = found.get(key)
+        if before is None and len(found) >= _MOST:
+            continue
+        slowest = max(int(micro) / 1000.0, before.milliseconds if before else 0.0)
+        found[key] = Traced(*key, (before.count if before else 0) + 1, slowest)
+    return tuple(found.values())
+
+
+def _plain(address: str) -> str:
+    return address[len(_MAPPED) :] if address.startswith(_MAPPED) else address
+
+
+def _end(address: str, port: str) -> str:
+    return ("[%s]:%s" if ":" in address else "%s:%s") % (address, port)

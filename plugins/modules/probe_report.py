@@ -1,0 +1,79 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Documentation of the action plugin of the same name, which runs on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: probe_report
+short_description: Report how the hosts of a play reach each other
+version_added: 0.1.0
+author:
+  - netfleet.tcp contributors (@netfleet)
+description:
+  - Says one line for each indicator and group, then what is outside its target, grouped by what is wrong, and writes
+    reports for people and for CI.
+  - A group is judged by the connections of all its hosts together.
+  - Ends with failure (exit status 2) where a host or a group is outside its targets, and as unreachable (exit status 4)
+    where a host could not be asked or judged. To be run once, after M(netfleet.tcp.probe) on all hosts.
+extends_documentation_fragment:
+  - netfleet.tcp.attributes
+  - netfleet.tcp.attributes.controller
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+options:
+  groups:
+    description: Groups of the inventory that have lines of their own, beside the profiles.
+    type: list
+    elements: str
+    default: []
+  threshold:
+    description: The severity from which a finding counts.
+    type: str
+    choices: [note, warning, error]
+    default: warning
+  directory:
+    description: Where reports are written on the controller; empty for none. Existing reports there are replaced.
+    type: path
+    default: ""
+  formats:
+    description: Which reports to write.
+    type: list
+    elements: str
+    choices: [json, text, markdown, junit, sarif, html]
+    default: [json, text, markdown, junit, sarif, html]
+  compare:
+    description: A C(probe.json) of an earlier check, to say what is new, gone and still there.
+    type: path
+    default: ""
+  variable:
+    description: The variable in which the results of M(netfleet.tcp.probe) are registered.
+    type: str
+    default: __tcp_probe
+seealso:
+  - module: netfleet.tcp.probe
+"""
+
+EXAMPLES = r"""
+- name: Report
+  netfleet.tcp.probe_report:
+    directory: reports
+    groups: [databases]
+  run_once: true
+"""
+
+RETURN = r"""
+verdict:
+  description: V(within), V(outside) or V(not_asked).
+  returned: success or something outside
+  type: str
+reports:
+  description: The files that were written.
+  returned: success or something outside
+  type: list
+  elements: str
+"""

@@ -1,0 +1,165 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A case: what each host has seen and said, and the connections as all of them saw them. Pure; controller alone.
+
+A connection that two hosts captured is one. So that can be told which no host knows: what one sent and the other did
+not receive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Dict, List, Optional, Tuple
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose_model import HostView
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_model import End, Seen, Side, Stream
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_streams import behind
+
+# Seconds by which the clocks of two hosts may differ, and one be asked later than the other.
+_APART = 1.0
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A host. seen: what its capture shows; None where there is none that could be read."""
+
+    name: str
+    view: HostView
+    seen: Optional[Seen] = None
+
+
+@dataclass
+class Connection:
+    """A connection, by the hosts that have seen it."""
+
+    client: End
+    server: End
+    views: Dict[str, Stream] = field(default_factory=dict)
+
+    def other(self, end: End) -> End:
+        """The other end."""
+        return self.server if end == self.client else self.client
+
+
+@dataclass
+class Talk:
+    """All connections of one client's address to one service."""
+
+    client: str
+    server: End
+    connections: List[Connection] = field(default_factory=list)
+
+
+class Case:
+    """All that is known. names: of hosts by their addresses."""
+
+    def __init__(self, witnesses: Sequence[Witness], names: Mapping[str, str]) -> None:
+        self.witnesses = {witness.name: witness for witness in witnesses}
+        self.names = {address: witness.name for witness in witnesses for address in witness.view.addresses}
+        # Those of loopback are everybody's.
+        self.names = {address: name for address, name in self.names.items() if address not in ("127.0.0.1", "::1")}
+        self._known = {**names, **self.names}
+        self.translated = False
+        self.talks = self._talks()
+
+    def name(self, address: str) -> str:
+        """Whose an address is, for people."""
+        return self._known.get(address, address)
+
+    def end(self, end: End) -> str:
+        """A service, for people."""
+        name = self.name(end[0])
+        return ("[%s]:%d" if ":" in name else "%s:%d") % (name, end[1])
+
+    def key(self, talk: Talk) -> str:
+        """What findings call a client and a service."""
+        return "%s->%s" % (self.name(talk.client), self.end(talk.server))
+
+    def witness(self, end: End) -> Optional[Witness]:
+        """The host at an end, where it was asked."""
+        return self.witnesses.get(self.names.get(end[0], ""))
+
+    def captured(self, end: End) -> bool:
+        """Whether there is a capture of the host at an end."""
+        found = self.witness(end)
+        return found is not None and found.seen is not None
+
+    def near(self, connection: Connection, end: End) -> Optional[Stream]:
+        """The connection as the host at an end has seen it."""
+        return connection.views.get(self.names.get(end[0], ""))
+
+    def best(self, connection: Connection, end: End) -> Stream:
+        """The connection as it is seen at an end, or else wherever it was."""
+        return self.near(connection, end) or next(iter(connection.views.values()))
+
+    def watched(self, end: End, time: float) -> bool:
+        """Whether the host at an end has captured at that time, as far as clocks can be trusted."""
+        found = self.witness(end)
+        if found is None or found.seen is None:
+            return False
+        return found.view.started + _APART <= time <= found.view.ended - _APART / 2
+
+    def _talks(self) -> List[Talk]:
+        found: Dict[Tuple[End, End, int], Connection] = {}
+        marks: Dict[int, Tuple[End, End]] = {}
+        for witness in self.witnesses.values():
+            for stream in witness.seen.streams if witness.seen else ():
+                ends = (stream.client, stream.server)
+                if stream.mark >= 0 and marks.setdefault(stream.mark, ends) != ends:
+                    self.translated = True
+                key = self._same(found, stream)
+                found.setdefault(key, Connection(*ends)).views.setdefault(witness.name, stream)
+        talks: Dict[Tuple[str, End], Talk] = {}
+        for connection in found.values():
+            where = (connection.client[0], connection.server)
+            talks.setdefault(where, Talk(*where)).connections.append(connection)
+        return list(talks.values())
+
+    @staticmethod
+    def _same(found: Mapping[Tuple[End, End, int], Connection], stream: Stream) -> Tuple[End, End, int]:
+        """The key of the connection that a stream is a view of: without its SYN, any of these ends."""
+        key = (stream.client, stream.server, stream.mark)
+        if key in found:
+            return key
+        loose = [one for one in found if one[:2] == key[:2] and -1 in (one[2], stream.mark)]
+        return loose[0] if loose else key
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Bytes of data that one end sent while both captured, and that the other received."""
+
+    sent: int = 0
+    arrived: int = 0
+
+    @property
+    def lost(self) -> int:
+        """What was lost on the way."""
+        return max(0, self.sent - self.arrived)
+
+
+def carried(case: Case, connections: Iterable[Connection], client_sends: bool) -> Optional[Carried]:
+    """What of the data of one direction arrived; None where not both ends have captured it."""
+    sent = arrived = 0
+    known = False
+    for connection in connections:
+        sender = connection.client if client_sends else connection.server
+        near, far = case.near(connection, sender), case.near(connection, connection.other(sender))
+        if near is None or far is None or near is far:
+            continue
+        found = _compared(near.side(sender), far.side(sender))
+        known = known or bool(near.side(sender).ranges)
+        sent, arrived = sent + found.sent, arrived + found.arrived
+    return Carried(sent, arrived) if known else None
+
+
+def _compared(near: Side, far: Side) -> Carried:
+    """Within what of the sequence both have seen something: one may have begun later, or ended sooner."""
+    if not near.ranges or not far.ranges:
+        return Carried(sum(length for _seq, length in near.ranges), 0)
+    base = near.ranges[0][0]
+    here, there = ([(behind(seq, base), length) for seq, length in side.ranges] for side in (near, far))
+    low = max(min(start for start, _length in each) for each in (here, there))
+    high = min(max(start + length for start, length in each) for each in (here, there))
+    return Carried(*(sum(length for start, length in each if low <= start < high) for each in (here, there)))

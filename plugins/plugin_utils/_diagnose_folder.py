@@ -1,0 +1,114 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What hosts have said, in files of the controller, until the archive is made; and the archive. I/O.
+
+All of it is for its owner alone: that who talks to whom is known is enough to hide it. What waits for the archive is in
+the folder that Ansible removes when it ends, however it does.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+import os
+import re
+import tarfile
+import tempfile
+import time
+from collections.abc import Mapping
+from typing import Any, Dict, Optional
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose_model import HostView
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, host_error, input_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wire
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._put import OWNER_ALONE, put
+
+CAPTURE, VIEW = "capture.pcap.gz", "view.json"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def keep(directory: str, view: Mapping[str, Any], capture: str) -> str:
+    """Keep what a host has said, in a folder of its own; its path. capture: in base64, empty where there is none."""
+    # Of mode 0700.
+    folder = tempfile.mkdtemp(prefix="diagnose-", dir=directory)
+    try:
+        data = base64.b64decode(capture.encode("ascii"), validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise host_error("capture", "what the host sent is damaged: %s" % error, "run it again") from error
+    if data:
+        handle = os.open(os.path.join(folder, CAPTURE), os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ALONE)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+    put(os.path.join(folder, VIEW), json.dumps(view), OWNER_ALONE)
+    return folder
+
+
+def kept(folder: str) -> HostView:
+    """What a host has said; HostError where it is no longer there."""
+    try:
+        with open(os.path.join(folder, VIEW), encoding="utf-8") as stream:
+            data = json.load(stream)
+        # Its data stands in a file of its own; JSON has no bytes.
+        data["capture"]["data"] = b""
+        return from_wire(HostView, data)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise host_error(folder, "cannot be read: %s" % error, "run it again") from error
+
+
+def capture_path(folder: str) -> Optional[str]:
+    """Where the host's capture is; None where there is none."""
+    path = os.path.join(folder, CAPTURE)
+    return path if os.path.exists(path) else None
+
+
+def archive_name(hosts: str, moment: str) -> str:
+    """What an archive is called. moment: RFC 3339."""
+    return "diagnose-%s-%s" % (_safe(hosts), re.sub(r"[-:]", "", moment))
+
+
+def _safe(text: str) -> str:
+    return _UNSAFE.sub("_", text).strip(".-")[:60] or "_"
+
+
+def write_archive(directory: str, name: str, texts: Mapping[str, str], folders: Mapping[str, str]) -> str:
+    """Put an archive in place at once; its path. texts: of files by their names; folders: of hosts, by theirs.
+
+    InputError where the directory cannot be written to.
+    """
+    path = os.path.join(directory, name + ".tar.gz")
+    temporary = ""
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        # Of mode 0600, before anything is in it.
+        handle, temporary = tempfile.mkstemp(prefix=".%s-" % name, dir=directory)
+        with os.fdopen(handle, "wb") as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
+            for file, text in texts.items():
+                _add(archive, "%s/%s" % (name, file), text.encode("utf-8", "backslashreplace"))
+            for host, folder in folders.items():
+                for file in sorted(os.listdir(folder)):
+                    with open(os.path.join(folder, file), "rb") as source:
+                        _add(archive, "%s/%s/%s" % (name, _safe(host), file), source.read())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise _refused(directory, error) from error
+    finally:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+    return path
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode, entry.mtime = len(data), OWNER_ALONE, int(time.time())
+    archive.addfile(entry, io.BytesIO(data))
+
+
+def _refused(directory: str, error: OSError) -> InputError:
+    return input_error("tcp_diagnose_archive", "%s: %s" % (directory, error.strerror), "name another folder")
+
+
+def raw_texts(view: HostView) -> Dict[str, str]:
+    """What programs have printed on a host, by names of files."""
+    return {_safe(name) + ".txt": text for name, text in view.raw.items()}

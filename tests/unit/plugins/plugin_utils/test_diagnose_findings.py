@@ -1,0 +1,234 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is found in recorded cases: each fault by both ends, by one of them, without captures; in a good pair none."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
+from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose_model import (
+    Hop,
+    HostView,
+    InterfaceCounts,
+    SocketState,
+    Way,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import Holder, Listener
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._collect import collect
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_case import Case, Witness, carried
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_findings import findings, lost_from
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_rules import CURES, KINDS, THRESHOLDS, cure, over
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_text import facts, summary
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import DIAGNOSE_CHECK
+from tests.unit.plugins.plugin_utils.recorded_case import NAMES, PORT, case, without_capture
+
+# By record: the rule, whom it is about, and words of the reason.
+BOTH_ENDS = {
+    "window_scale": (rules.DIAG_WINDOW_SCALE, "right", "right does not offer it (net.ipv4.tcp_window_scaling is 0"),
+    "zero_window": (rules.DIAG_ZERO_WINDOW, "right", "right announced a window of zero to left on 1 connections"),
+    "loss": (rules.DIAG_RETRANSMISSION, "left", "are lost on the way from left to right"),
+    "mtu": (rules.DIAG_MTU, "left", "no ICMP message says so"),
+    "dropped_there": (rules.DIAG_NO_ANSWER, "right", "the SYNs leave left and do not arrive at right"),
+    "dropped_back": (rules.DIAG_NO_ANSWER, "left", "right answers, and its SYN-ACKs do not arrive at left"),
+    "dropped_by_server": (rules.DIAG_NO_ANSWER, "right", "arrive at right, and it does not answer"),
+    "dropped_by_client": (rules.DIAG_NO_ANSWER, "left", "arrive at left, which does not take them"),
+    "rejected_on_the_way": (rules.DIAG_REFUSED, "right", "by a reset that right has not sent"),
+    "rejected_by_icmp": (rules.DIAG_REFUSED, "right", "by ICMP of 198.18.1.254"),
+    "refused": (rules.DIAG_REFUSED, "right", "by a reset of right: nothing listens there"),
+    "asymmetric": (rules.DIAG_ASYMMETRIC, "left", "left sees on eth0 only what it sends"),
+    "silent": (rules.DIAG_SILENT, "right", "a firewall on the way has likely forgotten these"),
+}
+# The same where but one end is in the inventory.
+ONE_END = {
+    ("window_scale", "left"): (rules.DIAG_WINDOW_SCALE, "right does not offer it"),
+    ("zero_window", "left"): (rules.DIAG_ZERO_WINDOW, "right announced a window of zero"),
+    ("zero_window", "right"): (rules.DIAG_ZERO_WINDOW, "bytes unread there"),
+    ("loss", "left"): (rules.DIAG_RETRANSMISSION, "cannot be told from one end"),
+    ("mtu", "left"): (rules.DIAG_MTU, "no ICMP message says so"),
+    ("dropped_there", "left"): (rules.DIAG_NO_ANSWER, "cannot be told from one end"),
+    ("dropped_by_server", "right"): (rules.DIAG_NO_ANSWER, "arrive at right, and it does not answer"),
+    ("rejected_by_icmp", "left"): (rules.DIAG_REFUSED, "by ICMP of 198.18.1.254"),
+    ("refused", "left"): (rules.DIAG_REFUSED, "nothing listens there"),
+    ("asymmetric", "left"): (rules.DIAG_ASYMMETRIC, "answers come in elsewhere"),
+    ("silent", "left"): (rules.DIAG_SILENT, "right says nothing"),
+}
+
+
+def counted(found: "tuple[Finding, ...]") -> list[Finding]:
+    return [each for each in found if each.severity != "note"]
+
+
+@pytest.mark.parametrize("name", BOTH_ENDS)
+def test_both_ends(name: str) -> None:
+    rule, host, words = BOTH_ENDS[name]
+    (finding,) = counted(findings(case(name), PORT))
+    assert (finding.rule, finding.host) == (rule, host)
+    assert words in finding.reason
+    assert finding.key.startswith(f"left->right:{PORT}")
+    assert finding.cure
+
+
+@pytest.mark.parametrize(("name", "host"), ONE_END)
+def test_one_end(name: str, host: str) -> None:
+    rule, words = ONE_END[name, host]
+    (finding,) = counted(findings(case(name, host), PORT))
+    assert (finding.rule, finding.host) == (rule, host)
+    assert words in finding.reason
+
+
+@pytest.mark.parametrize("hosts", [("left", "right"), ("left",), ("right",)])
+def test_a_good_pair_gives_none(hosts: "tuple[str, ...]") -> None:
+    assert findings(case("well", *hosts), PORT) == ()
+
+
+def test_a_full_queue_is_two_findings() -> None:
+    found = {each.rule: each for each in counted(findings(case("queue"), PORT))}
+    assert set(found) >= {rules.DIAG_BACKLOG, rules.DIAG_NO_ANSWER}
+    assert "the queue of the service is full" in found[rules.DIAG_NO_ANSWER].reason
+    assert (found[rules.DIAG_BACKLOG].host, found[rules.DIAG_BACKLOG].key) == ("right", str(PORT))
+
+
+def test_every_record_is_used() -> None:
+    assert {*BOTH_ENDS, "well", "queue"} == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("dropped_there", rules.DIAG_NO_ANSWER),
+        ("refused", rules.DIAG_REFUSED),
+        ("rejected_by_icmp", rules.DIAG_REFUSED),
+    ],
+)
+def test_without_a_capture_the_connects_tell(name: str, rule: str) -> None:
+    (finding,) = findings(without_capture(name, "left"), PORT)
+    assert (finding.rule, finding.key) == (rule, f"left->right:{PORT}")
+    assert "of 3 connections that were tried failed" in finding.reason
+
+
+def test_what_arrives_is_compared_by_bytes() -> None:
+    good, lossy = case("well"), case("loss")
+    both = carried(good, good.talks[0].connections, client_sends=False)
+    assert both
+    assert (both.lost, both.sent == both.arrived, both.sent > 60_000) == (0, True, True)
+    there = carried(lossy, lossy.talks[0].connections, client_sends=True)
+    back = carried(lossy, lossy.talks[0].connections, client_sends=False)
+    assert there
+    assert back
+    assert 0.03 < there.lost / there.sent < 0.15
+    assert back.lost == 0
+    assert carried(case("loss", "left"), lossy.talks[0].connections, client_sends=True) is None
+
+
+def host(**view: Any) -> Witness:
+    return Witness("left", replace(HostView(addresses=("198.18.1.1",)), **view))
+
+
+def only(*witnesses: Witness) -> Finding:
+    (finding,) = findings(Case(list(witnesses), {}), PORT)
+    return finding
+
+
+def test_queues_of_a_host_that_drop() -> None:
+    finding = only(host(interfaces=(InterfaceCounts("eth0", "fq", 1000, 50, backlog=3000),)))
+    assert finding.rule == rules.DIAG_INTERFACE
+    assert "the qdisc fq of eth0 has dropped 50 of 1050 packets; 3000 bytes wait in it" in finding.reason
+    assert findings(Case([host(interfaces=(InterfaceCounts("eth0", "fq", 1_000_000, 50),))], {}), PORT) == ()
+    assert (
+        "eth0 counts 12 rx_missed_errors"
+        in only(host(interfaces=(InterfaceCounts("eth0", errors={"rx_missed_errors": 12, "tx_errors": 3}),))).reason
+    )
+    assert "before any processor took them" in only(host(backlog_drops=30)).reason
+
+
+def test_a_listener_whose_queue_is_full() -> None:
+    full = Listener("0.0.0.0", 443, 129, 128, 0, Holder("nginx", 7, "nginx.service"))
+    finding = only(host(listeners=(full,)))
+    assert (finding.rule, finding.key) == (rules.DIAG_BACKLOG, "443")
+    assert "129 connections wait until nginx.service accepts them, of at most 128" in finding.reason
+    assert findings(Case([host(listeners=(replace(full, backlog=128),))], {}), PORT) == ()
+    # It is empty again, and has dropped some meanwhile.
+    assert only(host(listeners=(replace(full, backlog=0, drops=9),), counters={"TcpExtListenOverflows": 9}))
+
+
+def way(*losses: float, silent: "tuple[int, ...]" = ()) -> Way:
+    hops = [
+        Hop(number, "" if number in silent else f"192.0.2.{number}", loss)
+        for number, loss in enumerate(losses, start=1)
+    ]
+    return Way("198.18.2.1", hops=tuple(hops))
+
+
+def test_loss_on_the_way_counts_only_where_it_goes_on_to_the_end() -> None:
+    assert lost_from(way(0, 60, 60)) == Hop(2, "192.0.2.2", 60)
+    # A router that answers few echoes, and an end that answers none.
+    assert lost_from(way(0, 80, 0)) is None
+    assert lost_from(way(0, 0, 100)) is None
+    assert lost_from(way(0, 100, 60, silent=(2,))) == Hop(3, "192.0.2.3", 60)
+    assert lost_from(way()) is None
+    finding = only(host(ways=(way(0, 60, 60),)))
+    assert "60 % of the echoes to 198.18.2.1 are lost, from router 2 (192.0.2.2) on" in finding.reason
+
+
+def test_echoes_alone_warn_and_connections_that_wait_make_it_an_error() -> None:
+    left = case("well", "left").witnesses["left"]
+    narrow = replace(left.view, ways=(replace(left.view.ways[0], path_mtu=1292),))
+    (finding,) = findings(Case([replace(left, view=narrow)], {}), PORT)
+    assert (finding.rule, finding.severity, finding.running) == (rules.DIAG_MTU, "warning", "1292 bytes")
+    waiting = SocketState(
+        "198.18.1.1:40000", f"198.18.2.1:{PORT}", "ESTAB", send_queue=5000, backoff=4, window_scale=True
+    )
+    (finding,) = findings(Case([replace(left, view=replace(narrow, sockets=(waiting,)))], {}), PORT)
+    assert (finding.severity, "1 connections there repeat in vain" in finding.reason) == ("error", True)
+
+
+def test_connections_that_stood_before_are_told_by_the_kernel() -> None:
+    left = case("well", "left").witnesses["left"]
+    old = SocketState("198.18.1.1:40000", f"198.18.2.1:{PORT}", "ESTAB", window_scale=False)
+    found = findings(Case([replace(left, view=replace(left.view, sockets=(old,)))], {}), PORT)
+    assert [(each.rule, "by the kernel's word" in each.reason) for each in found] == [(rules.DIAG_WINDOW_SCALE, True)]
+
+
+def test_data_and_code_agree() -> None:
+    known = {rule.id for rule in rules.DIAGNOSE_RULES}
+    assert set(KINDS) == known
+    assert {subject for subject, _severity in KINDS.values()} == set(rules.DIAGNOSE_SUBJECTS) - {"host"}
+    assert {rule for rule, _where in CURES} == known
+    assert all((rule, "") in CURES for rule in known)
+    assert cure(rules.DIAG_MTU, "no such place") == cure(rules.DIAG_MTU)
+    assert all(threshold.reason and threshold.unit for threshold in THRESHOLDS.values())
+    assert over("syns", 2)
+    assert not over("syns", 1.9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_case_is_told_as_text_and_as_data(name: str) -> None:
+    whole = case(name)
+    found = findings(whole, PORT)
+    answers = {
+        witness: {
+            "diagnose": {
+                "status": "asked",
+                "subjects": list(rules.DIAGNOSE_SUBJECTS),
+                "findings": [{**vars(each), "waiver": None} for each in found if each.host == witness],
+            }
+        }
+        for witness in whole.witnesses
+    }
+    report = collect(answers, "warning", 1_795_780_800.0, "0.1.0", DIAGNOSE_CHECK)
+    text = summary(whole, report, {"host": "left", "peer": "right"})
+    assert text.startswith("TCP diagnosis, host left, peer right\n")
+    assert f"left->right:{PORT}" in text
+    for each in counted(found):
+        assert " ".join(each.reason.split()[:6]) in " ".join(text.split())
+    data = json.loads(json.dumps(facts(whole, report, {})))
+    assert len(data["findings"]) == len(found)
+    assert data["talks"][0]["port"] == PORT
+    assert set(data["hosts"]) == {"left", "right"}
+    assert "data" not in data["hosts"]["left"]["capture"]

@@ -1,0 +1,97 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""playbooks/probe.yml, its actions and their documentation say the same; its report keeps to its schema."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from ansible_collections.netfleet.tcp.plugins.action import probe_report
+from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import Counted, Rtt
+from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import indicators, judged_rtt
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, to_wire
+from ansible_collections.netfleet.tcp.plugins.module_utils._probe import counters_of
+from ansible_collections.netfleet.tcp.plugins.module_utils._probe_model import Reached
+from ansible_collections.netfleet.tcp.plugins.modules import probe as probe_module
+from ansible_collections.netfleet.tcp.plugins.modules import probe_report as probe_report_module
+from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_json, _report_text
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._collect import collect
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_measures import Looked, with_measures
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._probe_check import OF_THE_RUN, SETTINGS
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import Report, from_data
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_files import files, write_reports
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import PROBE_CHECK
+
+ROOT = Path(__file__).resolve().parents[4]
+SUBJECTS = [name for name in PROBE_CHECK.subjects if name != "host"]
+
+
+def looked(failed: int, of: int = 3000) -> Looked:
+    counters = counters_of([Reached("peer", "10.0.0.2", 22, of, of - failed)])
+    rtt = judged_rtt(Rtt(40, 1.0, 1.0, 1.0, None, 0.9, 1.1, deviation=0.1), 50.0)
+    return Looked(counters, indicators(Counted("", 0.0, counters), {"client_success": 99.9})[0], {"cloud": rtt})
+
+
+def answer(kept: Looked, *found: Finding) -> dict[str, Any]:
+    checked = {"client_success": 1, "rtt": 1}
+    data = {"status": "asked", "profile": "cloud", "kernel": "6.12", "subjects": SUBJECTS, "checked": checked}
+    return {"probe": {**data, "findings": [to_wire(each) for each in found], "looked": to_wire(kept)}}
+
+
+@pytest.fixture
+def report() -> Report:
+    finding = Finding(
+        "client_success", "peer:22", "error", "why", "more than 99.9 %", "99 %", cure="cure", rule=rules.PROBE_CONNECT
+    )
+    answers = {"cloud1": answer(looked(0)), "cloud2": answer(looked(30), finding), "cloud3": None}
+    return with_measures(collect(answers, "warning", 1_795_780_800.0, "0.1.0", PROBE_CHECK), answers, [])
+
+
+def test_the_report_keeps_to_its_schema(report: Report, tmp_path: Path) -> None:
+    schema = json.loads((ROOT / "docs" / "schemas" / "probe-report.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    data = json.loads(_report_json.render(report))
+    assert [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(data)] == []
+    assert from_data(data, "probe") == report
+    assert schema["$defs"]["subject"]["enum"] == list(rules.PROBE_SUBJECTS)
+    assert schema["$defs"]["host"]["properties"]["status"]["enum"] == list(PROBE_CHECK.statuses.values())
+    written = write_reports(report, str(tmp_path), files(PROBE_CHECK))
+    assert {Path(path).name for path in written} == set(files(PROBE_CHECK).values())
+    assert all(Path(path).stat().st_size for path in written)
+
+
+def test_the_text_says_who_reaches_whom(report: Report) -> None:
+    text = " ".join(_report_text.render(report).split())
+    assert "cloud client success 99.5 % (99.32 to 99.64) of 6000" in text
+    assert "1 not met (cloud2), 1 met" in text
+    assert "peer:22: connections to a destination fail" in text
+    assert "1 of 3 hosts within targets" in text
+
+
+def test_the_actions_take_what_is_documented() -> None:
+    for text, specification in (
+        (probe_module.DOCUMENTATION, SETTINGS),
+        (probe_report_module.DOCUMENTATION, probe_report.ActionModule.specification),
+    ):
+        options = yaml.safe_load(text)["options"]
+        assert set(options) == set(specification)
+        for name, documented in options.items():
+            for field in ("type", "elements", "default", "choices"):
+                assert documented.get(field) == specification[name].get(field), (name, field)
+
+
+def test_the_playbook_hands_over_the_variables_of_the_run() -> None:
+    (play,) = yaml.safe_load((ROOT / "playbooks" / "probe.yml").read_text(encoding="utf-8"))
+    look, report = play["tasks"]
+    assert set(report["netfleet.tcp.probe_report"]) == set(OF_THE_RUN)
+    assert look["register"] == probe_report.ActionModule.specification["variable"]["default"]
+    assert [task["tags"] for task in play["tasks"]] == [["always"], ["always"]]
+    assert report["run_once"] is True
+    assert play["strategy"] == "ansible.builtin.linear"
