@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Dict, Tuple
+from typing import Any, Dict
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import MET, NOT_MET
@@ -20,19 +20,14 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._call import listed
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._check_action import (
     ASKED,
     CheckAction,
-    groups,
     module_failed,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._findings import merged
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_check import (
-    OF_LINKS,
     OF_THE_RUN,
     PREFIX,
     SETTINGS,
     checked,
-    derived_peers,
-    profile_of,
-    request,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_measures import looked
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_samples import (
@@ -40,12 +35,12 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_samples impor
     make_directory,
     read_sample,
 )
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_variables import asked_of, declared_by
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import HEALTH_CHECK, NOT_ENOUGH
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waivers import read_waivers
 
 # Judged whatever the traffic.
 _ALWAYS = ("window_scale", "ports", "backlog")
-_LINKS, _TUNING = "wireguard_links_", "tcp_tuning_"
 
 
 class ActionModule(CheckAction):
@@ -63,7 +58,7 @@ class ActionModule(CheckAction):
         settings = checked(given)
         waivers = read_waivers(settings["waivers"], PREFIX + "waivers", self.kind.subjects)
         host = str(task_vars["inventory_hostname"])
-        profile, arguments = self._asked(host, settings, task_vars)
+        profile, arguments = asked_of(settings, declared_by(self._templar, task_vars), task_vars)
         samples = os.path.abspath(os.path.expanduser(settings["samples"])) if settings["samples"] else ""
         sample, unusable = read_sample(samples, host) if samples else ({}, "")
         if sample:
@@ -102,16 +97,6 @@ class ActionModule(CheckAction):
             ],
             "looked": to_wire(kept),
         }
-
-    def _asked(
-        self, host: str, settings: Mapping[str, Any], task_vars: Mapping[str, Any]
-    ) -> Tuple[str, Dict[str, Any]]:
-        """The host's profile, and the arguments of the module that looks."""
-        declared = self.declared(_TUNING, ("profile",), task_vars).get("profile")
-        profile = profile_of(str(declared or ""), groups(task_vars))
-        address = str(self.declared("", ("ansible_host",), task_vars).get("ansible_host") or host)
-        links = self.declared(_LINKS, OF_LINKS, task_vars)
-        return profile, request(settings, profile, derived_peers(host, address, profile, links))
 
 
 def _know_groups(given: Any, task_vars: Mapping[str, Any]) -> None:
