@@ -212,7 +212,8 @@ def _go(system: System, step: _Step, serves: bool, sleep: Callable[[float], None
     paths = [want.path for _have, want in step.pairs]
     if not step.shall_run and (step.runs or any(path.endswith(TIMER) for path in paths)):
         _systemctl(system, "stop", TIMER, SERVICE)
-    _make(system, step.make)
+    if step.shall_run:
+        _make(system, step.make)
     for _have, want in step.pairs:
         put(system, want)
     if any(path.startswith(_UNITS) for path in paths):

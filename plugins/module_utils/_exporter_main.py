@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a timer runs on a host: it looks at TCP as the module tcp_health_info does, and leaves metrics for node_exporter.
+"""What a timer runs on a host: it looks at TCP as tcp_health_info does, and leaves metrics for node_exporter.
 
 Knows nothing of Ansible. A part that fails has no metrics but the one that says so, and the time of the last success
 stays where it was.

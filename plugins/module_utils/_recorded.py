@@ -36,7 +36,6 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import (
 from ansible_collections.netfleet.tcp.plugins.module_utils._observe import Request, load_vault, observe
 from ansible_collections.netfleet.tcp.plugins.module_utils._owners import owners
 from ansible_collections.netfleet.tcp.plugins.module_utils._plan import UNLOADED, make_plan
-from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import Vault
 from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import NOBODY, parse, rank_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 from ansible_collections.netfleet.tcp.plugins.module_utils._values import SECRET_KEYS, same_value
@@ -120,7 +119,7 @@ def _recorded(system: System, name: str, written: Dict[str, FileState]) -> Optio
     secrets = {key: value for key, value in _keys(files) if key in SECRET_KEYS}
     baseline, vault = load_vault(system, name, secrets)
     files = {path: replace(state, text=vault.mask_file(path, state.text)) for path, state in files.items()}
-    desired = _desired(name, files, vault)
+    desired = _desired(name, files)
     request = Request(
         keys=tuple(key.name for key in desired.keys),
         files=tuple(files),
@@ -151,11 +150,10 @@ def _keys(files: Dict[str, FileState]) -> Iterator[Tuple[str, str]]:
                 yield key, line.value
 
 
-def _desired(name: str, files: Dict[str, FileState], vault: Vault) -> Desired:
-    keys = {key: vault.mask(key, value) or value for key, value in _keys(files)}
+def _desired(name: str, files: Dict[str, FileState]) -> Desired:
     return Desired(
         name=name,
-        keys=tuple(DesiredKey(key, value) for key, value in keys.items()),
+        keys=tuple(DesiredKey(key, value) for key, value in dict(_keys(files)).items()),
         files=tuple(_desired_file(state) for state in files.values() if state.kind in ("file", "symlink")),
         modules=tuple(_modules(files)),
         qdiscs=tuple(_qdiscs(files)),
