@@ -39,7 +39,7 @@ def test_the_task_hands_on_every_variable_and_the_module_takes_it_as_it_is_speci
     given = task["netfleet.tcp.tcp_exporter"]
     options = _yaml("meta/argument_specs.yml")["argument_specs"]["main"]["options"]
     documented = _documented(tcp_exporter)
-    assert given == {name: "{{ %s%s }}" % (PREFIX, name) for name in set(documented) - OF_THE_INVENTORY}
+    assert given == {name: f"{{{{ {PREFIX}{name} }}}}" for name in set(documented) - OF_THE_INVENTORY}
     assert {PREFIX + name for name in (*given, *OF_THE_SERVER)} == set(options)
     for name in given:
         keys = ("type", "choices", "default")
