@@ -73,7 +73,7 @@ scale: venv collection-link ## Measure that the cost per host does not grow with
 	@$(RUN) tools.scale
 
 ##@ Tests
-.PHONY: test lint types unit sanity collection controllers target-pythons precedence browser ci-examples molecule test-kernel
+.PHONY: test lint types unit sanity collection controllers target-pythons precedence browser monitoring ci-examples molecule test-kernel
 .PHONY: docs golden format test-links test-links-core test-faults test-faults-core test-kube test-kube-core test-kube-light
 test: deps venv collection-link ## Run every part below and say how each went (some: make test PARTS="lint unit")
 	@$(RUN) tools.parts $(PARTS)
@@ -104,6 +104,9 @@ precedence: venv collection-link ## Compare what we say of sysctl.d with systemd
 
 browser: venv collection-link ## The HTML report in a real browser
 	@pytest tests/browser
+
+monitoring: venv collection-link ## The role tcp_monitoring against Debian's Prometheus and node_exporter
+	@pytest tests/monitoring
 
 ci-examples: venv collection-link ## Run what docs/ci calls
 	@pytest tests/ci

@@ -47,9 +47,13 @@ SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 
 def thresholds(panel: Panel) -> dashboard.ThresholdsConfig:
-    """Green up to where a value is coloured."""
+    """Green up to where a value is coloured; or red up to where it is enough."""
     steps = [(None, GREEN), (panel.warning, ORANGE), (panel.error, RED)]
-    found = [Threshold(value, colour) for value, colour in steps if value is not None or colour == GREEN]
+    if panel.enough is not None:
+        steps = [(None, RED), (panel.enough, GREEN)]
+    found = [
+        Threshold(value, colour) for number, (value, colour) in enumerate(steps) if not number or value is not None
+    ]
     return dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(found)
 
 
@@ -88,9 +92,11 @@ def _graph(panel: Panel) -> timeseries.Panel:
     made = made.line_width(1).fill_opacity(30 if panel.stacked else 5).show_points(VisibilityMode.NEVER)
     if panel.stacked:
         made = made.stacking(common.StackingConfig().mode(StackingMode.NORMAL))
-    elif panel.error is not None:
+    elif panel.error is not None or panel.enough is not None:
         made = made.thresholds_style(common.GraphThresholdsStyleConfig().mode(GraphTresholdsStyleMode.LINE))
-    return made.min(0) if panel.maximum is None else made.max(panel.maximum)
+    # So much of the axis is seen where nothing fails.
+    made = made.min(0) if panel.enough is None else made.axis_soft_min(1 - 5 * (1 - panel.enough))
+    return made if panel.maximum is None else made.max(panel.maximum)
 
 
 def placed(rows: dict[str, tuple[Panel, ...]]) -> Iterator[tuple[str | Panel, GridPos]]:

@@ -27,7 +27,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Panel:
-    """unit: by Grafana's name. warning, error: from there on a value is coloured. maximum: of the axis.
+    """unit: by Grafana's name. maximum: of the axis. warning, error: a value is coloured from there on; enough: below.
 
     hidden: columns that a table leaves out; value: what that of its values is called, which is left out where it is
     empty. stacked: whether series are put on top of each other.
@@ -41,6 +41,7 @@ class Panel:
     unit: str = "short"
     warning: float | None = None
     error: float | None = None
+    enough: float | None = None
     hidden: tuple[str, ...] = ()
     value: str = ""
     stacked: bool = False
@@ -117,6 +118,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Of the connections that hosts opened in 15 minutes, those established. Target: more than 99.9 %.",
             success("client_success"),
             unit="percentunit",
+            enough=0.999,
             maximum=1,
         ),
         graph(
@@ -124,6 +126,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Of the connections to listeners in 15 minutes, those that found room. Target: more than 99.9 %.",
             success("server_success"),
             unit="percentunit",
+            enough=0.999,
             maximum=1,
         ),
         graph(
@@ -161,7 +164,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         facts(
             "Furthest from their targets",
             "How many times the share that is allowed; with 95 % confidence, it is at least that.",
-            f"topk(20, {MISSED})",
+            f"topk(20, {MISSED} > 0)",
             "job",
             value="times what is allowed",
             warning=0.5,

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two hosts in namespaces of this machine, joined by a wire: one is monitored, the other is its peer.
+"""Two hosts in namespaces of this machine, joined by a wire: web1, which is monitored, and web2, its peer.
 
-What the monitored one can write is in memory and goes with it; the machine itself is not changed. Its systemctl is
+What they can write is in memory and goes with them; the machine itself is not changed. Their systemctl is
 systemctl_agent.py; node_exporter, Prometheus, the exporter and Ansible are the real ones.
 """
 
@@ -29,7 +29,10 @@ T = TypeVar("T")
 HERE = Path(__file__).resolve().parent
 ADDRESS, PEER = "192.0.2.1", "192.0.2.2"
 STREAM, SHORT = 7001, 7002
-NODE_EXPORTER_PORT, PROMETHEUS_PORT = 9100, 9090
+NAMES = ("web1", "web2")
+PROMETHEUS_PORT = 9090
+NODE_EXPORTER = "prometheus-node-exporter.service"
+TEXT_FILES = "/var/lib/prometheus/node-exporter"
 # Of what the rules say in minutes, that many seconds: a quarter of an hour passes in ten.
 FASTER = 90
 # What is in memory there; what tests need of the machine's own is copied.
@@ -48,6 +51,10 @@ def faster(text: str) -> str:
     return re.sub(r"\b(\d+)(m|h|d)\b", shorter, text)
 
 
+def _network(process: str) -> str:
+    return str(Path(f"/proc/{process}/ns/net").readlink())
+
+
 class Hosts:
     """The two hosts, and what runs on them."""
 
@@ -55,8 +62,7 @@ class Hosts:
         self.folder = folder
         self.processes: list[subprocess.Popen[bytes]] = []
         self.holders = [self._start(["unshare", "-m", "-n", "sleep", "infinity"]) for _host in range(2)]
-        for holder in self.holders:
-            wait(lambda holder=holder: os.readlink(f"/proc/{holder.pid}/ns/net") != os.readlink("/proc/self/ns/net"))  # type: ignore[misc]
+        wait(lambda: all(_network(str(holder.pid)) != _network("self") for holder in self.holders))
         self._wire()
         self._files()
 
@@ -100,6 +106,10 @@ class Hosts:
 
     def close(self) -> None:
         """End all of it. Nothing is left: the namespaces go with their last process."""
+        for peer, holder in enumerate(self.holders):
+            # What systemctl has started is none of ours by its parent.
+            if holder.poll() is None:
+                subprocess.run(self.inside(["systemctl", "stop", NODE_EXPORTER], bool(peer)), check=False)
         for process in reversed(self.processes):
             self.end(process)
 
@@ -110,28 +120,25 @@ class Hosts:
                 self.run("ip", *words.split(), peer=bool(peer))
 
     def _files(self) -> None:
-        kept = {path: Path(path).read_bytes() for path in COPIED}
-        for folder in FOLDERS:
-            self.run("mount", "-t", "tmpfs", "none", folder)
-        for path, content in kept.items():
-            self.run("tee", path, stdin=content.decode())
-        self.run("mkdir", "-p", "/run/systemd/system", "/run/lock", "/var/lib/prometheus/node-exporter")
         agent = self.folder / "systemctl"
         shutil.copy(HERE / "systemctl_agent.py", agent)
         agent.chmod(0o755)
-        self.run("mount", "--bind", str(agent), "/usr/bin/systemctl")
-        # As the package starts it.
-        self.run("systemctl", "start", "prometheus-node-exporter.service")
+        kept = {path: Path(path).read_text(encoding="utf-8") for path in COPIED}
+        for peer in (False, True):
+            for folder in FOLDERS:
+                self.run("mount", "-t", "tmpfs", "none", folder, peer=peer)
+            for path, text in kept.items():
+                self.run("tee", path, stdin=text, peer=peer)
+            self.run("mkdir", "-p", "/run/systemd/system", "/run/lock", TEXT_FILES, peer=peer)
+            self.run("mount", "--bind", str(agent), "/usr/bin/systemctl", peer=peer)
+            # As its package starts it.
+            self.run("systemctl", "start", NODE_EXPORTER, peer=peer)
 
-    def end_node_exporter(self) -> None:
-        """The one process that systemctl has started, which is none of ours by its parent."""
-        self.run("systemctl", "stop", "prometheus-node-exporter.service")
-
-    def playbook(self, path: str, *arguments: str, **variables: Any) -> tuple[str, dict[str, int]]:
-        """Run a playbook on the monitored host; its output, and its counts (ok, changed, ...)."""
-        inventory = self.folder / "hosts.yml"
+    def playbook(self, path: str, *arguments: str, peer: bool = False, **variables: Any) -> tuple[str, dict[str, int]]:
+        """Run a playbook on one of the hosts; its output, and its counts (ok, changed, ...)."""
+        inventory, name = self.folder / "hosts.yml", NAMES[peer]
         own = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": PYTHON}
-        inventory.write_text(json.dumps({"local": {"hosts": {"web1": own}}, "web": {"hosts": {"web1": {}}}}))
+        inventory.write_text(json.dumps({"local": {"hosts": {name: own}}, "web": {"hosts": {name: {}}}}))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         environment.update(
             ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"),
@@ -146,21 +153,24 @@ class Hosts:
             *arguments,
             str(ROOT / path),
         ]
-        said = self.run(*words, env=environment, cwd=ROOT)
-        counts = re.findall(r"^web1 .*?: (ok=.*)$", said, re.MULTILINE)[-1]
+        said = self.run(*words, env=environment, cwd=ROOT, peer=peer)
+        counts = re.findall(rf"^{name} .*?: (ok=.*)$", said, re.MULTILINE)[-1]
         return said, {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)", counts)}
 
     # Prometheus
 
-    def start_prometheus(self) -> None:
-        """Start it with the role's rules, made faster, and wait until it answers."""
+    def start_prometheus(self, number: int = 1) -> None:
+        """Start it with the role's rules, made faster, for so many of the hosts, and wait until it answers."""
         rules = self.folder / "rules.yml"
         rules.write_text(faster(RULES.read_text(encoding="utf-8")), encoding="utf-8")
-        target = {"targets": [f"127.0.0.1:{NODE_EXPORTER_PORT}"], "labels": {"instance": "web1"}}
+        targets = [
+            {"targets": [f"{address}:9100"], "labels": {"instance": name}}
+            for name, address in list(zip(NAMES, (ADDRESS, PEER), strict=True))[:number]
+        ]
         configuration = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(rules)],
-            "scrape_configs": [{"job_name": "node", "static_configs": [target]}],
+            "scrape_configs": [{"job_name": "node", "static_configs": targets}],
         }
         file = self.folder / "prometheus.yml"
         file.write_text(yaml.safe_dump(configuration), encoding="utf-8")
@@ -195,9 +205,9 @@ class Hosts:
         """The alerts that fire."""
         return {dict(labels)["alertname"] for labels in self.query('ALERTS{alertstate="firing"}')}
 
-    def export(self) -> None:
+    def export(self, peer: bool = False) -> None:
         """What the timer does."""
-        self.run("systemctl", "start", "netfleet-tcp-exporter.service")
+        self.run("systemctl", "start", "netfleet-tcp-exporter.service", peer=peer)
 
     # What can be wrong on the way
 

@@ -61,8 +61,11 @@ def start(unit: str) -> int:
     if unit.endswith(".timer"):
         (STATE / unit).write_text("")
         return 0 if (UNITS / unit).exists() else 5
-    command = re.findall(r"^ExecStart=(.*)$", (UNITS / unit).read_text(), re.MULTILINE)[0].split()
-    return subprocess.run(command, check=False).returncode
+    settings = dict(re.findall(r"^(\w+)=(.*)$", (UNITS / unit).read_text(), re.MULTILINE))
+    # Those of root's powers that the unit leaves it.
+    kept = ",".join(f"+{name[len('CAP_') :].lower()}" for name in settings["CapabilityBoundingSet"].split())
+    limits = ["setpriv", f"--bounding-set=-all,{kept}", "--no-new-privs"]
+    return subprocess.run([*limits, "--", *settings["ExecStart"].split()], check=False).returncode
 
 
 def main(verb: str, units: list[str]) -> int:

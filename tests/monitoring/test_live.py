@@ -7,21 +7,24 @@ One story in steps: each begins where the one before it has ended.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._node_exporter import DEFAULTS, DIRECTORY
 from tests.monitoring.hosts import ADDRESS, PEER, SHORT, Hosts, wait
-from tests.monitoring.promtool import promtool
+from tests.monitoring.promtool import FILES, promtool
 
 PLAYBOOK = "playbooks/monitoring.yml"
+DASHBOARD = FILES / "netfleet-tcp-dashboard.json"
 TEXT_FILE = f"{DIRECTORY}/netfleet_tcp.prom"
 # 192.0.2.0/24 is nobody's, and so is no class of the profile's.
-VARIABLES = {"tcp_health_peers": {"local": ["192.0.2.0/24"]}, "tcp_monitoring_interval": 15}
+VARIABLES: dict[str, Any] = {"tcp_health_peers": {"local": ["192.0.2.0/24"]}, "tcp_monitoring_interval": 15}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,6 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
     try:
         yield found
     finally:
-        found.end_node_exporter()
         found.close()
 
 
@@ -98,7 +100,7 @@ def test_what_is_scraped_is_what_the_kernel_says(hosts: Hosts) -> None:
     (service,) = (dict(labels)["service"] for labels in hosts.query('netfleet_tcp_service_connections{port="7001"}'))
     assert service.startswith("python3")
     waiting = len(hosts.run("ss", "-Htn", "state", "time-wait", "dport", "=", f":{SHORT}").splitlines())
-    seen = list(hosts.query('netfleet_tcp_sockets{state="TIME-WAIT"}').values())[0]
+    (seen,) = hosts.query('netfleet_tcp_sockets{state="TIME-WAIT"}').values()
     assert abs(seen - waiting) <= 80
 
 
@@ -149,6 +151,20 @@ def test_what_somebody_changes_by_hand_is_drift(hosts: Hosts, tmp_path: Path) ->
     until_fires(hosts, "TcpDrift")
     (labels,) = hosts.query('netfleet_tcp_drift_info{where="running"}')
     assert dict(labels)["key"] == "net.ipv4.tcp_fin_timeout"
+
+
+def test_every_query_of_the_dashboard_is_answered_by_metrics_that_were_scraped(hosts: Hosts) -> None:
+    panels = [panel for panel in json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"] if panel["type"] != "row"]
+    silent = set()
+    for panel in panels:
+        for target in panel["targets"]:
+            if not hosts.query(re.sub(r"\$\w+", ".*", target["expr"])):
+                silent.add((panel["title"], target["refId"]))
+    # Nobody tracks connections here.
+    assert silent <= {("Connection tracking", "A")}
+
+
+def test_drift_that_is_put_right_clears(hosts: Hosts) -> None:
     hosts.run("sysctl", "-w", "net.ipv4.tcp_fin_timeout=30")
     until_clears(hosts, "TcpDrift")
 

@@ -47,6 +47,11 @@ class Case:
     at: int = 40
 
 
+def braced(labels: dict[str, str]) -> str:
+    """Labels as promtool takes them."""
+    return "{" + ", ".join(f'{key}="{value}"' for key, value in labels.items()) + "}"
+
+
 def quiet(*found: Series, at: int = 40) -> Case:
     return Case(list(found), at=at)
 
@@ -264,10 +269,7 @@ def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
 def test_an_alert_fires_when_it_should_and_only_then(name: str, case: str, tmp_path: Path) -> None:
     tried = CASES[name][case]
     base = {"__name__": "ALERTS", "alertname": name, "alertstate": "firing", **HOST, **alerts()[name]["labels"]}
-    expected = [
-        {"labels": "{%s}" % ", ".join(f'{key}="{value}"' for key, value in {**base, **labels}.items()), "value": 1}
-        for labels in tried.fires
-    ]
+    expected = [{"labels": braced({**base, **labels}), "value": 1} for labels in tried.fires]
     asked = {
         "expr": f'ALERTS{{alertname="{name}", alertstate="firing"}}',
         "eval_time": f"{tried.at}m",

@@ -1,6 +1,8 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Traffic between the two hosts of the test: `traffic_agent.py serve | send ADDRESS CONNECTIONS RATE | connect ADDRESS PORT RATE`.
+"""Traffic between the two hosts of the test.
+
+traffic_agent.py serve | send ADDRESS CONNECTIONS RATE | connect ADDRESS PORT RATE
 
 serve takes connections on ports 7001 and 7002; what comes on the first is read away, on the second it ends at once.
 send keeps connections open to the first, and writes a few bytes on each, RATE times a second. connect opens so many

@@ -25,7 +25,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._desired import ROLE_
 from ansible_collections.netfleet.tcp.plugins.module_utils._exporter_main import export
 from ansible_collections.netfleet.tcp.plugins.module_utils._exporter_model import SETTINGS, ExporterSettings, dump
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import DesiredKey
-from ansible_collections.netfleet.tcp.plugins.module_utils._node_exporter import COUNTERS
+from ansible_collections.netfleet.tcp.plugins.module_utils._node_exporter import COUNTERS, OURS
 from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply
 from tests.unit.plugins.recorded_sockets import DONE, SocketHost, listener, message, tcp_info
 from tools.dashboard import FILE, UID, WIDTH, render
@@ -228,3 +228,7 @@ def test_the_exporters_metrics_are_all_in_its_documentation() -> None:
     page = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
     told = set(re.findall(r"`(netfleet_tcp_\w+)", page))
     assert told == set(exported())
+
+
+def test_whoever_gives_the_flags_by_other_means_is_told_them_as_they_are() -> None:
+    assert f"|{OURS}\n" in (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")

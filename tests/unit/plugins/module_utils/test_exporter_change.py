@@ -203,7 +203,9 @@ def test_a_node_exporter_that_does_not_run_is_not_started_and_that_is_said() -> 
 def test_without_node_exporter_it_is_said_what_to_do_and_nothing_is_begun() -> None:
     host = ExportingHost(None)
     for check_mode in (True, False):
-        with pytest.raises(HostError, match="is absent .install prometheus-node-exporter; or, where another one runs"):
+        with pytest.raises(
+            HostError, match=r"is absent \(install prometheus-node-exporter; or, where another one runs"
+        ):
             brought(host, check_mode=check_mode)
     assert host.steps == []
 
