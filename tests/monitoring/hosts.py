@@ -134,11 +134,17 @@ class Hosts:
             # As its package starts it.
             self.run("systemctl", "start", NODE_EXPORTER, peer=peer)
 
-    def playbook(self, path: str, *arguments: str, peer: bool = False, **variables: Any) -> tuple[str, dict[str, int]]:
-        """Run a playbook on one of the hosts; its output, and its counts (ok, changed, ...)."""
+    def playbook(
+        self, path: str, *arguments: str, peer: bool = False, server: bool = False, **variables: Any
+    ) -> tuple[str, dict[str, int]]:
+        """Run a playbook on one of the hosts; its output, and its counts (ok, changed, ...).
+
+        server: the host is of the group prometheus too.
+        """
         inventory, name = self.folder / "hosts.yml", NAMES[peer]
         own = {"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": PYTHON}
-        inventory.write_text(json.dumps({"local": {"hosts": {name: own}}, "web": {"hosts": {name: {}}}}))
+        found: dict[str, Any] = {"local": {"hosts": {name: own}}, "web": {"hosts": {name: {}}}}
+        inventory.write_text(json.dumps({**found, **({"prometheus": {"hosts": {name: {}}}} if server else {})}))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         environment.update(
             ANSIBLE_CONFIG=str(ROOT / "ansible.cfg"),

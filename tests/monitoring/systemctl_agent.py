@@ -73,6 +73,12 @@ def main(verb: str, units: list[str]) -> int:
     units = [unit for unit in units if not unit.startswith("--")]
     if verb == "is-active":
         return 0 if all(is_active(unit) for unit in units) else 3
+    if verb == "show":
+        # What Ansible wants to know of a service that it is to reload.
+        print(f"Id={units[0]}\nLoadState=loaded\nActiveState=active\nSubState=running")
+    if verb == "reload":
+        with (STATE / "reloaded").open("a") as log:
+            log.write("".join(f"{unit}\n" for unit in units))
     for unit in units:
         if verb in ("stop", "restart"):
             stop(unit)

@@ -18,10 +18,11 @@ import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._node_exporter import DEFAULTS, DIRECTORY
 from tests.monitoring.hosts import ADDRESS, PEER, SHORT, Hosts, wait
-from tests.monitoring.promtool import FILES, promtool
+from tests.monitoring.promtool import FILES, RULES, promtool
 
 PLAYBOOK = "playbooks/monitoring.yml"
 DASHBOARD = FILES / "netfleet-tcp-dashboard.json"
+FURTHEST = "Furthest from their targets"
 TEXT_FILE = f"{DIRECTORY}/netfleet_tcp.prom"
 # 192.0.2.0/24 is nobody's, and so is no class of the profile's.
 VARIABLES: dict[str, Any] = {"tcp_health_peers": {"local": ["192.0.2.0/24"]}, "tcp_monitoring_interval": 15}
@@ -34,6 +35,16 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
         yield found
     finally:
         found.close()
+
+
+def queries() -> dict[str, list[str]]:
+    """Those of each panel of the dashboard, by its title, with all chosen that there is."""
+    panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+    return {
+        panel["title"]: [re.sub(r"\$\w+", ".*", target["expr"]) for target in panel["targets"]]
+        for panel in panels
+        if panel["type"] != "row"
+    }
 
 
 def until_fires(hosts: Hosts, name: str, seconds: float = 45) -> None:
@@ -119,6 +130,8 @@ def test_loss_on_the_way_lets_the_alert_fire_and_its_end_clears_it(hosts: Hosts)
     until_fires(hosts, "TcpRetransmission")
     (share,) = hosts.query('instance:netfleet_tcp_bad:ratio15m{indicator="retransmission"}').values()
     assert 0.01 < share < 0.15, by
+    (furthest,) = queries()[FURTHEST]
+    assert ("indicator", "retransmission") in max(hosts.query(furthest).items(), key=lambda entry: entry[1])[0]
     hosts.lose(0)
     until_clears(hosts, "TcpRetransmission")
 
@@ -154,14 +167,9 @@ def test_what_somebody_changes_by_hand_is_drift(hosts: Hosts, tmp_path: Path) ->
 
 
 def test_every_query_of_the_dashboard_is_answered_by_metrics_that_were_scraped(hosts: Hosts) -> None:
-    panels = [panel for panel in json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"] if panel["type"] != "row"]
-    silent = set()
-    for panel in panels:
-        for target in panel["targets"]:
-            if not hosts.query(re.sub(r"\$\w+", ".*", target["expr"])):
-                silent.add((panel["title"], target["refId"]))
-    # Nobody tracks connections here.
-    assert silent <= {("Connection tracking", "A")}
+    silent = {title for title, expressions in queries().items() for each in expressions if not hosts.query(each)}
+    # Nobody may track connections here; nobody misses a target by now.
+    assert silent <= {"Connection tracking", FURTHEST}
 
 
 def test_drift_that_is_put_right_clears(hosts: Hosts) -> None:
@@ -180,3 +188,22 @@ def test_taken_away_nothing_is_left_and_node_exporter_has_its_flags_back(hosts: 
     wait(lambda: "TcpExporterGone" in hosts.firing(), 45)
     _said, counts = hosts.playbook(PLAYBOOK, tcp_monitoring_state="absent")
     assert counts["changed"] == 0
+
+
+def test_a_prometheus_server_gets_the_rules_and_is_told_once(hosts: Hosts) -> None:
+    hosts.run("mkdir", "/run/rules")
+    given = {
+        **VARIABLES,
+        "tcp_monitoring_rules_directory": "/run/rules",
+        "tcp_monitoring_runbooks": "https://docs.example.net/monitoring",
+    }
+    # The exporter, the rules, and that Prometheus is told of them.
+    for changed in (3, 0):
+        _said, counts = hosts.playbook(PLAYBOOK, server=True, **given)
+        assert (counts["changed"], counts["failed"]) == (changed, 0)
+    assert hosts.run("cat", "/run/fake-systemd/reloaded") == "prometheus\n"
+    there = hosts.run("cat", "/run/rules/netfleet-tcp.rules.yml")
+    assert "runbook_url: https://docs.example.net/monitoring#tcprtt\n" in there
+    assert there == RULES.read_text(encoding="utf-8").replace("docs/monitoring.md", given["tcp_monitoring_runbooks"])
+    hosts.playbook(PLAYBOOK, server=True, **{**given, "tcp_monitoring_state": "absent"})
+    assert hosts.run("ls", "/run/rules") == ""
