@@ -83,7 +83,11 @@ class _Remembered:
 
 @dataclass(frozen=True)
 class _Step:
-    """From what to what. runs: whether the timer does; shall_run: whether it is to. make: the directory to be made."""
+    """From what to what. runs: whether the timer does; shall_run: whether it is to.
+
+    make, remove: the directory to be made, or to be removed if it is empty. left: what was there of the files that the
+    exporter itself writes.
+    """
 
     present: Tuple[FileState, ...]
     wanted: Tuple[FileState, ...]
@@ -91,6 +95,7 @@ class _Step:
     shall_run: bool
     make: str = ""
     remove: str = ""
+    left: Tuple[FileState, ...] = ()
 
     @property
     def pairs(self) -> List[Tuple[FileState, FileState]]:
@@ -164,7 +169,8 @@ def _to_bring(system: System, wanted: Wanted) -> _Step:
     former = _former_text_file(system)
     if former and former != "%s/%s" % (directory, FILE_NAME):
         states.append(FileState(former))
-    return _step(system, states, True, make)
+    text_file = system.file_state("%s/%s" % (directory, FILE_NAME))
+    return replace(_step(system, states, True, make), left=(text_file,))
 
 
 def _original(defaults: FileState, remembered: Optional[_Remembered]) -> str:
@@ -245,7 +251,9 @@ def _serve(system: System, serves: bool, sleep: Callable[[float], None]) -> List
         return ["%s does not run: nobody reads the metrics" % UNIT]
     _systemctl(system, "restart", UNIT)
     sleep(_MOMENT)
-    if system.run(["systemctl", "is-active", "--quiet", UNIT])[0] != 0:
+    # One that ends is started anew some times, and is active meanwhile.
+    shown = system.run(["systemctl", "show", "--property=ActiveState,NRestarts", UNIT])[1].split()
+    if "ActiveState=active" not in shown or "NRestarts=0" not in shown:
         raise host_error(UNIT, "ends with its new flags: %s" % _last_words(system, UNIT), "see %s" % DEFAULTS)
     return []
 
@@ -253,12 +261,18 @@ def _serve(system: System, serves: bool, sleep: Callable[[float], None]) -> List
 def _back(system: System, step: _Step, serves: bool) -> List[Problem]:
     """The way back; what is wrong with it."""
     problems = []
-    for have, _want in step.pairs:
+    if not step.runs:
+        # While its unit is there: else systemd would remember one that failed. Whether it ran by then does not matter.
+        system.run(["systemctl", "stop", TIMER, SERVICE])
+    for have in (*(have for have, _want in step.pairs), *step.left):
         problems += way_back(lambda have=have: put(system, have))  # type: ignore[misc]
     # These fail where there is nothing of that name any more.
     system.run(["systemctl", "daemon-reload"])
-    system.run(["systemctl", "restart" if step.runs else "stop", TIMER])
+    if step.runs:
+        system.run(["systemctl", "restart", TIMER])
     if serves and DEFAULTS in [have.path for have, _want in step.pairs]:
+        # Started too often, it would not be started again for a while.
+        system.run(["systemctl", "reset-failed", UNIT])
         problems += way_back(lambda: _systemctl(system, "restart", UNIT))
     for directory in filter(None, (step.make, STATE_DIRECTORY)):
         system.remove_empty_directory(directory)
@@ -274,10 +288,9 @@ def _systemctl(system: System, verb: str, *unit: str) -> None:
 
 
 def _last_words(system: System, unit: str) -> str:
-    _status, output, _error = system.run(
-        ["journalctl", "--quiet", "--no-pager", "--lines=3", "--output=cat", "-u", unit]
-    )
-    return "; ".join(output.split("\n")).strip("; ")
+    """What the unit's own process said last, without what systemd says of it."""
+    argv = ["journalctl", "--quiet", "--no-pager", "--lines=3", "--output=cat", "_SYSTEMD_UNIT=" + unit]
+    return "; ".join(system.run(argv)[1].split("\n")).strip("; ")
 
 
 def _remembered(system: System) -> Optional[_Remembered]:

@@ -46,7 +46,7 @@ def gone(host: ExportingHost, check_mode: bool = False) -> dict[str, Any]:
 
 def whole(host: ExportingHost) -> tuple[Any, ...]:
     """All that could be changed on it."""
-    return dict(host.files), set(host.active), list(host.flags), set(host.directories)
+    return dict(host.files), set(host.active), list(host.flags), set(host.directories), set(host.failed)
 
 
 def test_the_first_time_everything_is_put_in_place_tried_and_started() -> None:
@@ -103,7 +103,7 @@ def test_taken_away_nothing_is_left_and_the_flags_are_as_they_were_to_the_byte()
         host = ExportingHost(text)
         before = whole(host)
         brought(host)
-        host.put(TEXT_FILE, "netfleet_tcp_x 1\n")
+        assert TEXT_FILE in host.files
         answer = gone(host)
         assert answer["changed"]
         assert whole(host) == before
@@ -161,7 +161,7 @@ def test_a_directory_that_is_missing_is_made_and_taken_away_again() -> None:
 def test_metrics_in_a_directory_that_is_no_longer_the_one_are_removed() -> None:
     host = ExportingHost()
     brought(host)
-    host.put(TEXT_FILE, "netfleet_tcp_x 1\n")
+    assert TEXT_FILE in host.files
     host.put(DEFAULTS, 'ARGS="--collector.textfile.directory=/srv/text"\n')
     host.directories.add("/srv/text")
     brought(host)
