@@ -47,6 +47,10 @@ def test_whatever_a_process_is_called_the_line_can_be_read(name: str) -> None:
         assert value == name
 
 
+def test_a_name_of_any_length_is_cut() -> None:
+    assert render([gauge("a", "b", of(1, service=300 * "x"))]).splitlines()[-1].count("x") == 100
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**18), 10**18))
 def test_a_number_is_read_as_what_it_was(number: float) -> None:
     line = render([gauge("a", "b", of(number))]).splitlines()[-1]

@@ -8,6 +8,7 @@ import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STATE_DIRECTORY, baseline_path
 from ansible_collections.netfleet.tcp.plugins.module_utils._begin import Terms
+from ansible_collections.netfleet.tcp.plugins.module_utils._confirmed import take_back
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import ROLE_DECLARATION, build
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
 from ansible_collections.netfleet.tcp.plugins.module_utils._metrics import render
@@ -25,6 +26,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._secrets import token
 from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import apply
 from ansible_collections.netfleet.tcp.plugins.module_utils._tuning_metrics import tuning_metrics
 from tests.unit.plugins.fake_system import CONGESTION_CONTROL, DEFAULT_QDISC, FakeSystem
+from tests.unit.plugins.other_services import run_tuned
 
 FILE = "90-netfleet-tcp.conf"
 PATH = "/etc/sysctl.d/" + FILE
@@ -144,6 +146,25 @@ def test_after_a_rollback_what_stood_before_is_what_is_wanted() -> None:
     assert only(host).differences == ()
     host.sysctls[FIN] = "15"
     assert only(host).differences == (Difference(RUNNING, FIN),)
+
+
+def test_a_change_that_was_taken_back_says_what_its_files_were_before() -> None:
+    host = tuned()
+    for path in [path for path in host.files if path.startswith(STATE_DIRECTORY + "/history")]:
+        # So long ago that it is forgotten.
+        del host.files[path]
+    last = apply(host, declared({**KEYS, FIN: "15"}), {SECRET_KEY: SECRET}, Terms(60)).pending
+    assert last
+    take_back(host, last.id, "a test")
+    assert only(host).differences == ()
+    host.put(PATH, host.files[PATH].text.replace("= 30", "= 31"))
+    assert set(only(host).differences) == {Difference(FILES, PATH), Difference(BOOT, FIN)}
+
+
+def test_a_service_that_has_the_last_word_at_boot_is_seen() -> None:
+    host = tuned()
+    run_tuned(host, FIN + " = 20", reapply="0")
+    assert only(host).differences == (Difference(BOOT, FIN),)
 
 
 def test_a_declaration_that_was_taken_away_is_not_judged() -> None:
