@@ -73,9 +73,9 @@ scale: venv collection-link ## Measure that the cost per host does not grow with
 	@$(RUN) tools.scale
 
 ##@ Tests
-.PHONY: test lint types unit netns sanity collection controllers target-pythons precedence browser loopback ci-examples
-.PHONY: docs golden format molecule test-kernel test-links test-links-core test-faults test-faults-core test-kube
-.PHONY: test-kube-core test-kube-light
+.PHONY: test lint types unit netns sanity collection controllers target-pythons precedence browser loopback monitoring
+.PHONY: docs golden format ci-examples molecule test-kernel test-links test-links-core test-faults test-faults-core
+.PHONY: test-kube test-kube-core test-kube-light
 test: deps venv collection-link ## Run every part below and say how each went (some: make test PARTS="lint unit")
 	@$(RUN) tools.parts $(PARTS)
 
@@ -111,6 +111,9 @@ browser: venv collection-link ## The HTML report in a real browser
 
 loopback: deps venv collection-link ## Short connections to a real Redis: found, relieved, ended; as root, prints the figures
 	@pytest tests/loopback -s
+
+monitoring: venv collection-link ## The role tcp_monitoring against Debian's Prometheus and node_exporter
+	@pytest tests/monitoring
 
 ci-examples: venv collection-link ## Run what docs/ci calls
 	@pytest tests/ci

@@ -8,13 +8,26 @@ Standard library only. Nothing is asked of apt, nor of sudo, where every package
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from tools.shared import ToolError, finish, run
+
+# Packages whose programs are wanted and whose services are not, with the unit that would run them from now on.
+UNITS = Path("/etc/systemd/system")
+DAEMONS = {
+    "prometheus": "prometheus.service",
+    "prometheus-node-exporter": "prometheus-node-exporter.service",
+}
+# What packages ask whether they may start a service; 101 says no.
+POLICY = Path("/usr/sbin/policy-rc.d")
+NOTHING_STARTS = "#!/bin/sh\nexit 101\n"
 
 
 def wanted_packages(text: str) -> list[str]:
@@ -54,6 +67,33 @@ def privileged() -> list[str]:
     raise ToolError("neither root nor sudo: run `make deps` as root once, or install the packages named above by hand")
 
 
+@contextlib.contextmanager
+def without_services(packages: list[str]) -> Iterator[None]:
+    """Have the services of DAEMONS among these packages start neither now nor at the next boot.
+
+    They are masked, and stay so: `systemctl unmask UNIT` for whoever wants one.
+    """
+    units = [UNITS / unit for name, unit in DAEMONS.items() if name in packages]
+    for unit in units:
+        if not unit.exists() and not unit.is_symlink():
+            run([*privileged(), "ln", "-s", "/dev/null", str(unit)], f"masking {unit.name}")
+            print(
+                f"deps: {unit.name} is masked: its programs are for the tests, and nothing runs by itself", flush=True
+            )
+    if not units or POLICY.exists():
+        yield
+        return
+    # A machine without systemd would start them by their init scripts.
+    with tempfile.NamedTemporaryFile("w", suffix=".sh") as script:
+        script.write(NOTHING_STARTS)
+        script.flush()
+        run([*privileged(), "install", "--mode=0755", script.name, str(POLICY)], f"writing {POLICY}")
+    try:
+        yield
+    finally:
+        run([*privileged(), "rm", "-f", str(POLICY)], f"removing {POLICY}")
+
+
 def main() -> int:
     """Command line; 0 when nothing is missing any more."""
     parser = argparse.ArgumentParser(prog="python3 -m tools.deps", description=__doc__)
@@ -69,7 +109,8 @@ def main() -> int:
     except ToolError as error:
         # An unreachable third source must not stop what the others can give; what is really missing shows next.
         print(f"note: {error}", file=sys.stderr)
-    run([*apt, "install", "--yes", "--no-install-recommends", *missing], "installing Debian packages", show=True)
+    with without_services(missing):
+        run([*apt, "install", "--yes", "--no-install-recommends", *missing], "installing Debian packages", show=True)
     still = missing_packages(wanted, query(wanted))
     if still:
         raise ToolError(f"apt-get was content, yet dpkg does not call these installed: {' '.join(still)}")

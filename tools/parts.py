@@ -80,6 +80,7 @@ def all_parts() -> list[Part]:
         "controllers",
         "precedence",
         "loopback",
+        "monitoring",
     )
     parts = [Part(name, "sources", 1800 if name in ("precedence", "netns") else 900) for name in sources]
     lab = {"molecule": 1500, "test-kernel": 3000, "test-links-core": 1800, "test-faults-core": 1500, "ci-examples": 900}

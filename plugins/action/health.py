@@ -16,7 +16,6 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_check import 
     PREFIX,
     SETTINGS,
     checked,
-    request,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_measures import looked
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_samples import (
@@ -24,6 +23,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_samples impor
     make_directory,
     read_sample,
 )
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_variables import asked_of, declared_by
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import HEALTH_CHECK
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waivers import read_waivers
 
@@ -44,8 +44,7 @@ class ActionModule(HealthAction):
         settings = checked(given)
         waivers = read_waivers(settings["waivers"], PREFIX + "waivers", self.kind.subjects)
         host = str(task_vars["inventory_hostname"])
-        profile, peers = self.standing(host, task_vars)
-        arguments = request(settings, profile, peers)
+        profile, arguments = asked_of(settings, declared_by(self._templar, task_vars), task_vars)
         samples = os.path.abspath(os.path.expanduser(settings["samples"])) if settings["samples"] else ""
         sample, unusable = read_sample(samples, host) if samples else ({}, "")
         if sample:

@@ -18,6 +18,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils import _health_check
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._check_action import module_failed
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_action import HealthAction, know_groups, limits
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_measures import Looked
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_variables import declared_by, standing
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._probe_check import (
     ADDRESS,
     OF_THE_RUN,
@@ -52,7 +53,7 @@ class ActionModule(HealthAction):
         settings = checked(given)
         waivers = read_waivers(settings["waivers"], PREFIX + "waivers", self.kind.subjects)
         host = str(task_vars["inventory_hostname"])
-        profile, derived = self.standing(host, task_vars)
+        profile, derived = standing(declared_by(self._templar, task_vars), task_vars)
         health_names = ("targets", "rtt_targets", "peers")
         health = _health_check.checked(self.declared(_health_check.PREFIX, health_names, task_vars))
         classes = _health_check.merged_peers(derived, health["peers"])

@@ -11,14 +11,14 @@ Pure but for the System that is handed in.
 
 from __future__ import annotations
 
-import io
 import sys
-import zipfile
 from functools import lru_cache
-from typing import Dict, List
+from typing import List
 
+# Imported here, so that Ansible takes it along to the host.
 from ansible_collections.netfleet.tcp.plugins.module_utils import _revert_main
 from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STATE_DIRECTORY
+from ansible_collections.netfleet.tcp.plugins.module_utils._bundle import as_text, bundle, main_of, own_sources
 from ansible_collections.netfleet.tcp.plugins.module_utils._checkpoint_store import PROGRAM
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System, systemd_runs
@@ -28,9 +28,6 @@ HAND_OVER = "netfleet-tcp-hand-over"
 # Seconds before the time is over at which the program is started.
 LEAD = 30
 _UNITS = (TIMER + ".timer", TIMER + ".service")
-_PACKAGE = "ansible_collections.netfleet.tcp.plugins.module_utils."
-# Its import above also has Ansible take that module along to the host.
-_MAIN = "import sys\nfrom %s import main\n\nsys.exit(main(sys.argv[1:]))\n" % _revert_main.__name__
 
 
 def arm(system: System, seconds: float) -> str:
@@ -102,30 +99,4 @@ def _install(system: System) -> None:
 
 @lru_cache(maxsize=None)
 def _program() -> str:
-    # Bytes travel as text with surrogates, which write_file turns back.
-    return bundle(own_sources()).decode("utf-8", "surrogateescape")
-
-
-def own_sources() -> Dict[str, str]:
-    """The source of each module of ours that this process has loaded, by its full name."""
-    found: Dict[str, str] = {}
-    for name, module in sorted(sys.modules.items()):
-        if name.startswith(_PACKAGE) and "." not in name[len(_PACKAGE) :]:
-            source = module.__loader__.get_source(name)  # type: ignore[union-attr]
-            found[name] = source or ""
-    return found
-
-
-def bundle(sources: Dict[str, str], main: str = _MAIN) -> bytes:
-    """A Python zip application of these modules; main: of its __main__. Same text, same bytes."""
-    files = {"__main__.py": main}
-    for name, source in sources.items():
-        parts = name.split(".")
-        for depth in range(1, len(parts)):
-            files.setdefault("/".join(parts[:depth]) + "/__init__.py", "")
-        files["/".join(parts) + ".py"] = source
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, text in sorted(files.items()):
-            archive.writestr(zipfile.ZipInfo(path), text.encode(), zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
+    return as_text(bundle(own_sources(), main_of(_revert_main.__name__)))

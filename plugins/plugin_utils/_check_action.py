@@ -14,12 +14,12 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible.template import trust_as_template
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError, input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import HOST_FAILED, HOST_UNREACHABLE
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._call import check_call
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_variables import declared_by, groups
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import (
     FAILED,
     UNREACHABLE,
@@ -63,8 +63,7 @@ class CheckAction(ActionBase):
 
     def declared(self, prefix: str, names: Iterable[str], task_vars: Mapping[str, Any]) -> Any:
         """The variables that the host has of those with a prefix, by their names without it, filled in."""
-        named = ["'%s': %s%s" % (name, prefix, name) for name in names if prefix + name in task_vars]
-        return self._templar.template(trust_as_template("{{ {%s} }}" % ", ".join(named)))
+        return declared_by(self._templar, task_vars)(prefix, names)
 
     def kept(
         self,
@@ -83,11 +82,6 @@ class CheckAction(ActionBase):
             partial=len(subjects) < len(self.kind.subjects) - 1,
         )
         return [to_wire(finding) for finding in found]
-
-
-def groups(task_vars: Mapping[str, Any]) -> List[str]:
-    """The groups of the inventory that the host is in."""
-    return [str(name) for name in task_vars.get("group_names") or []]
 
 
 def not_asked(status: str, rule: str, reason: str, cure: str) -> Dict[str, Any]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import MET, NOT_MET
@@ -15,16 +15,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import HEALTH_LIMIT
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._arguments import unknown_names
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._call import listed
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._check_action import ASKED, CheckAction, groups
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._check_action import ASKED, CheckAction
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._findings import merged
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_check import OF_LINKS, derived_peers, profile_of
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_measures import Looked, with_measures
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import Report
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_action import ReportAction, report_options
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import NOT_ENOUGH, Kind
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waivers import Tolerance
-
-_LINKS, _TUNING = "wireguard_links_", "tcp_tuning_"
 
 
 class HealthAction(CheckAction):
@@ -32,13 +29,6 @@ class HealthAction(CheckAction):
 
     # Subjects that are judged whatever the traffic.
     always: Tuple[str, ...] = ()
-
-    def standing(self, host: str, task_vars: Mapping[str, Any]) -> Tuple[str, Dict[str, List[str]]]:
-        """The host's profile, and the classes of peers that the inventory tells by itself."""
-        declared = self.declared(_TUNING, ("profile",), task_vars).get("profile")
-        profile = profile_of(str(declared or ""), groups(task_vars))
-        address = str(self.declared("", ("ansible_host",), task_vars).get("ansible_host") or host)
-        return profile, derived_peers(host, address, profile, self.declared(_LINKS, OF_LINKS, task_vars))
 
     def judged(
         self,

@@ -14,7 +14,7 @@ from typing import Any
 from testinfra.host import Host as Connection
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _rollback
-from ansible_collections.netfleet.tcp.plugins.module_utils._revert_timer import bundle, own_sources
+from ansible_collections.netfleet.tcp.plugins.module_utils._bundle import bundle, own_sources
 from lab.vm_qemu import Monitor
 from tests.molecule import fault_agent, fault_watcher
 from tests.molecule.hosts import OBSERVE, Seen, differences, wait_for

@@ -1,0 +1,361 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Brings the exporter of a host to its declared state, or takes it away with all that came with it.
+
+It is no change of TCP: it is not among those that rollback takes back, and needs no confirmation. Whatever fails leaves
+the host as it was. Pure but for the System that is handed in.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import sys
+import time
+from dataclasses import replace
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+# Imported here, so that Ansible takes it along to the host.
+from ansible_collections.netfleet.tcp.plugins.module_utils import _exporter_main
+from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STATE_DIRECTORY
+from ansible_collections.netfleet.tcp.plugins.module_utils._bundle import as_text, bundle, main_of, needed, own_sources
+from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error, way_back
+from ansible_collections.netfleet.tcp.plugins.module_utils._exporter_model import (
+    FILE_NAME,
+    PROGRAM,
+    SETTINGS,
+    ExporterSettings,
+    dump,
+    is_directory,
+    load,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._exporter_units import SERVICE, TIMER, units, without_units
+from ansible_collections.netfleet.tcp.plugins.module_utils._files import put
+from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change, FileState, to_wire
+from ansible_collections.netfleet.tcp.plugins.module_utils._node_exporter import (
+    DEFAULTS,
+    DIRECTORY,
+    UNIT,
+    directories_of,
+    wanted_words,
+    with_words,
+    without_ours,
+    words_before,
+    words_of,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._plan import describe_file, same_file
+from ansible_collections.netfleet.tcp.plugins.module_utils._record_file import FORMAT, read_record
+from ansible_collections.netfleet.tcp.plugins.module_utils._system import System, systemd_runs
+
+# What stood there before.
+BEFORE = STATE_DIRECTORY + "/exporter-before.json"
+LOCK_SECONDS = 30.0
+_PYTHON = "/usr/bin/python3"
+_INSTALL = (
+    "install prometheus-node-exporter; or, where another one runs, say tcp_monitoring_node_exporter_flags: false, and "
+    "give it the flags of docs/monitoring.md"
+)
+# Seconds in which a service that does not like its flags has ended.
+_MOMENT = 1.0
+_UNITS = "/etc/systemd/"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The exporter as it shall be. settings.directory: empty for node_exporter's own.
+
+    flags: whether node_exporter's flags are ours to set.
+    """
+
+    settings: ExporterSettings
+    flags: bool = True
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    """original, written: the text of DEFAULTS from before us, and as we left it. made: the directory that we made."""
+
+    original: str = ""
+    written: str = ""
+    made: str = ""
+
+
+@dataclass(frozen=True)
+class _Step:
+    """From what to what. runs: whether the timer does; shall_run: whether it is to.
+
+    make, remove: the directory to be made, or to be removed if it is empty. left: what was there of the files that the
+    exporter itself writes.
+    """
+
+    present: Tuple[FileState, ...]
+    wanted: Tuple[FileState, ...]
+    runs: bool
+    shall_run: bool
+    make: str = ""
+    remove: str = ""
+    left: Tuple[FileState, ...] = ()
+
+    @property
+    def pairs(self) -> List[Tuple[FileState, FileState]]:
+        """The files that differ, as they are and as they shall be."""
+        return [(have, want) for have, want in zip(self.present, self.wanted) if not same_file(have, want)]
+
+    @property
+    def changes(self) -> List[Change]:
+        """What there is to do, in words."""
+        found = [Change("file", want.path, describe_file(want), describe_file(have)) for have, want in self.pairs]
+        if self.runs != self.shall_run:
+            found.append(Change("service", TIMER, _active(self.shall_run), _active(self.runs)))
+        return found
+
+
+def bring(
+    system: System, wanted: Wanted, check_mode: bool, sleep: Callable[[float], None] = time.sleep
+) -> Dict[str, Any]:
+    """Have the exporter run; the result of the module. HostError, with everything as it was, where it does not."""
+    return _changed(system, lambda: _to_bring(system, wanted), check_mode, sleep)
+
+
+def take_away(system: System, check_mode: bool, sleep: Callable[[float], None] = time.sleep) -> Dict[str, Any]:
+    """Take the exporter away, with its metrics and, as far as they are ours, node_exporter's flags."""
+    return _changed(system, lambda: _to_take_away(system), check_mode, sleep)
+
+
+def _changed(
+    system: System, to_do: Callable[[], _Step], check_mode: bool, sleep: Callable[[float], None]
+) -> Dict[str, Any]:
+    if not system.facts()["root"]:
+        raise host_error("", "changing a host needs root", "use become")
+    if check_mode:
+        return _result(to_do(), [])
+    with system.lock(LOCK_SECONDS):
+        step = to_do()
+        return _result(step, _apply(system, step, sleep) if step.changes else [])
+
+
+def _to_bring(system: System, wanted: Wanted) -> _Step:
+    if not systemd_runs(system):
+        raise host_error("", "systemd does not run here, whose timer would run the exporter", "leave this host out")
+    defaults, remembered = system.file_state(DEFAULTS), _remembered(system)
+    old = remembered or _Remembered()
+    original = _original(defaults, remembered)
+    text, directory = original, wanted.settings.directory or DIRECTORY
+    if wanted.flags:
+        if defaults.kind != "file":
+            raise host_error(DEFAULTS, "is %s" % describe_file(defaults), _INSTALL)
+        words = words_of(original)
+        directory = wanted.settings.directory or (directories_of(words) or [DIRECTORY])[0]
+        if not is_directory(directory):
+            raise host_error(DEFAULTS, "%r can be no directory for text files" % directory, "change that flag")
+        text = with_words(original, wanted_words(words, directory))
+        if sorted(words_of(text)) == sorted(words_of(defaults.text)):
+            # Theirs may stand in another order by now.
+            text = defaults.text
+    make = directory if system.file_state(directory).kind == "absent" else ""
+    record = replace(old, made=make or old.made)
+    if text != defaults.text:
+        record = replace(record, original=original if wanted.flags else "", written=text if wanted.flags else "")
+    states = [
+        FileState(PROGRAM, "file", 0o600, _program()),
+        FileState(SETTINGS, "file", 0o600, dump(replace(wanted.settings, directory=directory))),
+        _record(record),
+        *units(_python(system), directory, wanted.settings.interval),
+    ]
+    if defaults.kind == "file":
+        states.append(replace(defaults, text=text))
+    # One that was in another directory would be read for ever.
+    former = _former_text_file(system)
+    if former and former != "%s/%s" % (directory, FILE_NAME):
+        states.append(FileState(former))
+    text_file = system.file_state("%s/%s" % (directory, FILE_NAME))
+    return replace(_step(system, states, True, make), left=(text_file,))
+
+
+def _original(defaults: FileState, remembered: Optional[_Remembered]) -> str:
+    """The text of DEFAULTS without what we added to it."""
+    if defaults.kind != "file":
+        return defaults.text
+    if remembered and remembered.written and defaults.text == remembered.written:
+        return remembered.original
+    words = words_of(defaults.text)
+    if remembered and remembered.written:
+        # Edited since.
+        before, wrote = (words_of(text) for text in (remembered.original, remembered.written))
+        return with_words(defaults.text, words_before(words, before, wrote))
+    return with_words(defaults.text, without_ours(words))
+
+
+def _to_take_away(system: System) -> _Step:
+    defaults, remembered = system.file_state(DEFAULTS), _remembered(system)
+    former = _former_text_file(system) or "%s/%s" % (DIRECTORY, FILE_NAME)
+    states = [*without_units(), FileState(former), FileState(PROGRAM), FileState(SETTINGS), FileState(BEFORE)]
+    if defaults.kind == "file":
+        states.insert(0, replace(defaults, text=_original(defaults, remembered)))
+    step = _step(system, states, False)
+    return replace(step, remove=remembered.made) if remembered else step
+
+
+def _step(system: System, states: List[FileState], shall_run: bool, make: str = "") -> _Step:
+    runs = system.run(["systemctl", "is-active", "--quiet", TIMER])[0] == 0
+    return _Step(tuple(system.file_state(state.path) for state in states), tuple(states), runs, shall_run, make)
+
+
+def _apply(system: System, step: _Step, sleep: Callable[[float], None]) -> List[str]:
+    """Do it; returns warnings. HostError, with everything as it was, where any of it fails."""
+    serves = system.run(["systemctl", "is-active", "--quiet", UNIT])[0] == 0
+    try:
+        return _go(system, step, serves, sleep)
+    except BaseException as error:
+        # Whatever it was: never leave a host half changed.
+        problems = list(error.problems) if isinstance(error, HostError) else [Problem("", str(error) or repr(error))]
+        back = _back(system, step, serves)
+        raise HostError([*problems, *(back or [Problem("", "everything was restored")])]) from error
+
+
+def _go(system: System, step: _Step, serves: bool, sleep: Callable[[float], None]) -> List[str]:
+    paths = [want.path for _have, want in step.pairs]
+    if not step.shall_run and (step.runs or any(path.endswith(TIMER) for path in paths)):
+        _systemctl(system, "stop", TIMER, SERVICE)
+    if step.shall_run:
+        _make(system, step.make)
+    for _have, want in step.pairs:
+        put(system, want)
+    if any(path.startswith(_UNITS) for path in paths):
+        _systemctl(system, "daemon-reload")
+    if step.shall_run:
+        # Once now: what keeps it from working is seen here, and not by the alert.
+        _systemctl(system, "start", SERVICE)
+        _systemctl(system, "restart", TIMER)
+    warnings = _serve(system, serves, sleep) if DEFAULTS in paths else []
+    if not step.shall_run:
+        for directory in filter(None, (step.remove, STATE_DIRECTORY)):
+            system.remove_empty_directory(directory)
+    return warnings
+
+
+def _make(system: System, directory: str) -> None:
+    try:
+        system.make_private_directory(STATE_DIRECTORY)
+        if directory:
+            system.make_open_directory(directory)
+    except OSError as error:
+        text = "cannot be made: %s" % (error.strerror or error)
+        raise host_error(directory or STATE_DIRECTORY, text, "make it, or name another one") from error
+
+
+def _serve(system: System, serves: bool, sleep: Callable[[float], None]) -> List[str]:
+    """Have node_exporter take its flags. HostError where it does not like them."""
+    if not serves:
+        return ["%s does not run: nobody reads the metrics" % UNIT]
+    _systemctl(system, "restart", UNIT)
+    sleep(_MOMENT)
+    # One that ends is started anew some times, and is active meanwhile.
+    shown = system.run(["systemctl", "show", "--property=ActiveState,NRestarts", UNIT])[1].split()
+    if "ActiveState=active" not in shown or "NRestarts=0" not in shown:
+        raise host_error(UNIT, "ends with its new flags: %s" % _last_words(system, UNIT), "see %s" % DEFAULTS)
+    return []
+
+
+def _back(system: System, step: _Step, serves: bool) -> List[Problem]:
+    """The way back; what is wrong with it."""
+    problems = []
+    if not step.runs:
+        # While its unit is there: else systemd would remember one that failed. Whether it ran by then does not matter.
+        system.run(["systemctl", "stop", TIMER, SERVICE])
+    for have in (*(have for have, _want in step.pairs), *step.left):
+        problems += way_back(lambda have=have: put(system, have))  # type: ignore[misc]
+    # These fail where there is nothing of that name any more.
+    system.run(["systemctl", "daemon-reload"])
+    if step.runs:
+        system.run(["systemctl", "restart", TIMER])
+    if serves and DEFAULTS in [have.path for have, _want in step.pairs]:
+        # Started too often, it would not be started again for a while.
+        system.run(["systemctl", "reset-failed", UNIT])
+        problems += way_back(lambda: _systemctl(system, "restart", UNIT))
+    for directory in filter(None, (step.make, STATE_DIRECTORY)):
+        system.remove_empty_directory(directory)
+    return problems
+
+
+def _systemctl(system: System, verb: str, *unit: str) -> None:
+    status, _output, error = system.run(["systemctl", verb, *unit])
+    if status != 0:
+        told = _last_words(system, unit[0]) if unit else ""
+        text = "systemctl %s fails: %s" % (verb, told or error.strip() or "exit status %d" % status)
+        raise host_error(unit[0] if unit else "systemd", text, "see the host's journal")
+
+
+def _last_words(system: System, unit: str) -> str:
+    """What the unit's own process said last, without what systemd says of it."""
+    argv = ["journalctl", "--quiet", "--no-pager", "--lines=3", "--output=cat", "_SYSTEMD_UNIT=" + unit]
+    return "; ".join(system.run(argv)[1].split("\n")).strip("; ")
+
+
+def _remembered(system: System) -> Optional[_Remembered]:
+    text = system.read(BEFORE)
+    cure = "remove it to leave the flags of node_exporter as they are"
+    return None if text is None else read_record(_Remembered, BEFORE, text, "what stood there before", cure)
+
+
+def _record(remembered: _Remembered) -> FileState:
+    data = {**to_wire(remembered), "format": FORMAT}
+    return FileState(BEFORE, "file", 0o600, json.dumps(data, indent=1, sort_keys=True) + "\n")
+
+
+def _former_text_file(system: System) -> str:
+    """Where the metrics go by the settings that are there; empty where there are none that can be read."""
+    text = system.read(SETTINGS)
+    try:
+        return load(text).text_file if text else ""
+    except HostError:
+        return ""
+
+
+def _program() -> str:
+    name = _exporter_main.__name__
+    return as_text(bundle(needed(own_sources(), name), main_of(name)))
+
+
+def _python(system: System) -> str:
+    """What runs the program: by the name that outlives a new version of Python, where that is the same one."""
+    if system.file_state(_PYTHON).target == posixpath.basename(sys.executable):
+        return _PYTHON
+    return sys.executable
+
+
+def _active(runs: bool) -> str:
+    return "active" if runs else "inactive"
+
+
+def _result(step: _Step, warnings: List[str]) -> Dict[str, Any]:
+    changes = step.changes
+    return {
+        "changed": bool(changes),
+        "before": _state(step.present, step.runs),
+        "after": _state(step.wanted, step.shall_run),
+        "changes": [to_wire(change) for change in changes],
+        "findings": [],
+        "warnings": warnings,
+        "diff": [
+            {
+                "before_header": "%s (%s)" % (have.path, describe_file(have)),
+                "after_header": "%s (%s)" % (want.path, describe_file(want)),
+                "before": _shown(have),
+                "after": _shown(want),
+            }
+            for have, want in step.pairs
+        ],
+    }
+
+
+def _state(files: Tuple[FileState, ...], runs: bool) -> Dict[str, Dict[str, str]]:
+    return {"file": {state.path: describe_file(state) for state in files}, "service": {TIMER: _active(runs)}}
+
+
+def _shown(state: FileState) -> str:
+    """A file's text for people. The program is an archive, and the record has the text of another file in it."""
+    if state.path in (PROGRAM, BEFORE):
+        return describe_file(state) + "\n" if state.kind == "file" else ""
+    return state.text or (state.target and state.target + "\n")
