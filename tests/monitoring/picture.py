@@ -28,7 +28,7 @@ from tests.monitoring.hosts import ADDRESS, PEER, SHORT, Hosts
 from tests.monitoring.promtool import FILES
 
 DASHBOARD = FILES / "netfleet-tcp-dashboard.json"
-VARIABLES = {"tcp_health_peers": {"local": ["192.0.2.0/24"]}, "tcp_monitoring_interval": 15}
+VARIABLES: dict[str, Any] = {"tcp_health_peers": {"local": ["192.0.2.0/24"]}, "tcp_monitoring_interval": 15}
 SECONDS = 40  # of each part of the story
 # Pixels a cell of the grid, and of the whole.
 CELL_WIDTH, CELL_HEIGHT, WIDTH, DOTS = 62.0, 34.0, 24, 100
