@@ -19,7 +19,7 @@ description:
     O(payload) asks for it. It is bounded by O(seconds) and O(megabytes), never without a filter, and no file is written
     on the host.
   - Changes nothing, and installs nothing. What is missing (C(tcpdump), C(mtr), C(bpftrace), root) is named in
-    RV(limits), and the rest is done.
+    RV(view.limits), and the rest is done.
   - To be run by the playbook C(netfleet.tcp.diagnose), which judges what both ends say.
 extends_documentation_fragment:
   - netfleet.tcp.attributes
@@ -91,11 +91,60 @@ EXAMPLES = r"""
 
 RETURN = r"""
 view:
-  description:
-    - All that the host says - C(capture) (without its data), C(sockets), C(listeners), C(holders), C(counters) that
-      changed, C(settings), C(ways), C(interfaces), C(traced), C(raw) (what programs printed) and C(limits).
+  description: All that the host says.
   returned: success
   type: dict
+  contains:
+    capture:
+      description: What was captured where, by which filter, and what was missed; without the data.
+      returned: success
+      type: dict
+    sockets:
+      description: The connections with the peers and of the port, as the kernel has them.
+      returned: success
+      type: list
+      elements: dict
+    listeners:
+      description: The sockets that listen on the port, with their queues.
+      returned: success
+      type: list
+      elements: dict
+    holders:
+      description: Whose the connections are of which something was not read.
+      returned: success
+      type: dict
+    counters:
+      description: By the names of nstat, what was counted in the time; those that did not change are left out.
+      returned: success
+      type: dict
+    settings:
+      description: Keys by which causes are told.
+      returned: success
+      type: dict
+    ways:
+      description: By peer, the route, the MTU of the path, the routers on it, and connections that were tried.
+      returned: success
+      type: list
+      elements: dict
+    interfaces:
+      description: What their qdiscs and they themselves have dropped in the time.
+      returned: success
+      type: list
+      elements: dict
+    traced:
+      description: What C(bpftrace) has seen.
+      returned: success
+      type: list
+      elements: dict
+    raw:
+      description: What programs have printed, by a name.
+      returned: success
+      type: dict
+    limits:
+      description: What could not be looked at, and why.
+      returned: success
+      type: list
+      elements: str
 capture:
   description: The capture, as a pcap file compressed by gzip, in base64; empty where there is none.
   returned: success

@@ -54,8 +54,11 @@ def diagnose(hosts: Net, *options: str, **variables: Any) -> Diagnosis:
         "tcp_diagnose_directory": str(hosts.folder / "reports"),
         **variables,
     }
-    wrapper = given.pop("wrapper", "")
-    names = {name: hosts.host(name, wrapper) for name in ("left", "right")}
+    wrapper, addresses = given.pop("wrapper", ""), given.pop("addresses", {})
+    names = {
+        name: hosts.host(name, wrapper, **({"tcp_probe_address": addresses[name]} if addresses else {}))
+        for name in ("left", "right")
+    }
     done = hosts.playbook("diagnose", names, *options, **given)
     output = done.stdout + done.stderr
     path = hosts.folder / "reports" / "diagnose.json"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.netns.diagnosis import PORT, SECRET, another_way_back, diagnose, narrow, serve, traffic
+from tests.netns.diagnosis import AGENT, PORT, SECRET, another_way_back, diagnose, narrow, serve, traffic
 from tests.netns.namespaces import LEFT, RIGHT, Net, until
 
 
@@ -186,6 +186,28 @@ def test_a_qdisc_that_drops(hosts: Net) -> None:
     assert re.search(
         r"the qdisc tbf of eth0 has dropped \d+ of \d+ packets", done.found["diagnose-interface"]["reason"]
     )
+
+
+def test_by_ipv6_it_is_the_same(hosts: Net) -> None:
+    addresses = {"left": "fd00:1::1", "right": "fd00:2::1"}
+    for name, number in (("left", 1), ("right", 2)):
+        machine = hosts.machine(name)
+        machine.ip("address", "add", f"{addresses[name]}/64", "dev", "eth0", "nodad")
+        hosts.middle.ip("address", "add", f"fd00:{number}::254/64", "dev", name, "nodad")
+        machine.ip("route", "add", "default", "via", f"fd00:{number}::254")
+    hosts.middle.run("sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=1")
+    hosts.right.sysctl(tcp_window_scaling=0)
+    hosts.right.start(
+        AGENT.replace('create_server((""', 'create_server(("::"').replace("backlog", SIX), "serve", str(PORT)
+    )
+    done = diagnose(hosts, addresses=addresses)
+    assert list(done.found) == ["diagnose-window-scale"], done.output
+    (way,) = json.loads(done.files["left/view.json"])["ways"]
+    assert (way["peer"], way["connects"], way["path_mtu"]) == ("fd00:2::1", {"": 3}, 1500)
+    assert "(host fd00:2::1)" in json.loads(done.files["left/view.json"])["capture"]["filter"]
+
+
+SIX = "family=socket.AF_INET6, backlog"
 
 
 def test_one_end_alone_says_what_it_can(hosts: Net) -> None:
