@@ -14,8 +14,8 @@ from typing import Dict, FrozenSet, List, Optional, Tuple
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 # What tshark's analysis of TCP says of a packet, without its prefix.
 RETRANSMISSION, FAST, SPURIOUS = "retransmission", "fast_retransmission", "spurious_retransmission"
-OUT_OF_ORDER, ACK_UNSEEN, PROBE = "out_of_order", "ack_lost_segment", "zero_window_probe"
-MARKS = (RETRANSMISSION, FAST, SPURIOUS, OUT_OF_ORDER, ACK_UNSEEN, PROBE)
+PROBE = "zero_window_probe"
+MARKS = (RETRANSMISSION, FAST, SPURIOUS, PROBE)
 
 End = Tuple[str, int]
 
@@ -88,10 +88,10 @@ class Side:
     """What one end of a connection sent, as one host saw it.
 
     segments: all with data, what a network card is yet to split counted as those that it becomes; repeated: of these,
-    what was sent again (spurious: needlessly); burst: most of them within a second. scale, mss: that its SYN offered.
-    closings: how often it announced a window of zero; closed: seconds that this held; still_closed: at the end, too.
-    stuck: see there; passed: bytes of the largest segment that was acknowledged. ranges: of its data, each as it was
-    sent, by the number of its first byte and its length. acks_unseen: how often it acknowledged what was not seen.
+    what was sent again (spurious: needlessly); burst: most of them within a second, of burst_of segments in it. scale,
+    mss: that its SYN offered. closings: how often it announced a window of zero; closed: seconds that this held;
+    still_closed: at the end, too. stuck: see there; passed: bytes of the largest segment that was acknowledged. ranges:
+    of its data, each as it was sent, by the number of its first byte and its length.
     """
 
     packets: int = 0
@@ -100,10 +100,10 @@ class Side:
     repeated: int = 0
     spurious: int = 0
     burst: int = 0
+    burst_of: int = 0
     syns: int = 0
     syn_acks: int = 0
     acks: int = 0
-    acks_unseen: int = 0
     resets: int = 0
     fins: int = 0
     scale: Optional[int] = None
@@ -142,10 +142,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a host's capture shows. first, last: of all its packets. duplicates: packets seen on several interfaces."""
+    """What a host's capture shows. duplicates: how many packets were seen on several interfaces."""
 
     streams: Tuple[Stream, ...] = ()
-    packets: int = 0
-    first: float = 0.0
-    last: float = 0.0
     duplicates: int = 0

@@ -14,7 +14,6 @@ from typing import Deque, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_model import (
     ACK,
-    ACK_UNSEEN,
     FAST,
     FIN,
     PROBE,
@@ -56,9 +55,7 @@ def seen(packets: Sequence[Packet], port: int = 0) -> Seen:
         for stream in by_ends.get(frozenset((packet.source, packet.destination)), ()):
             if packet.error and stream.first <= packet.time:
                 stream.errors.append(packet.error)
-    return Seen(
-        tuple(streams), len(packets), min(times, default=0.0), max(times, default=0.0), len(duplicates(packets))
-    )
+    return Seen(tuple(streams), len(duplicates(packets)))
 
 
 def duplicates(packets: Iterable[Packet]) -> List[Packet]:
@@ -115,7 +112,6 @@ def _side(packets: Sequence[Packet], others: Sequence[Packet], ended: float) -> 
         side.acks += packet.has(ACK) and not packet.has(SYN) and not packet.has(RST)
         side.fins += packet.has(FIN)
         side.resets += packet.has(RST)
-        side.acks_unseen += ACK_UNSEEN in packet.marks
         (side.reset_ttls if packet.has(RST) else side.ttls)[packet.ttl] += 1
     limits = [mss for mss in (side.mss, next((other.mss for other in others if other.has(SYN)), 0)) if mss]
     _count_data(side, [packet for packet in packets if packet.length and not packet.has(SYN)], min(limits, default=0))
@@ -130,7 +126,8 @@ def is_again(packet: Packet) -> bool:
 
 
 def _count_data(side: Side, packets: Sequence[Packet], mss: int) -> None:
-    recent: Deque[float] = deque()
+    recent: Deque[Tuple[float, int, int]] = deque()
+    total = repeated = 0
     # Without timestamps a segment has no more than the MSS; with them a little less.
     most = mss or _USUAL_MSS
     for packet in packets:
@@ -138,13 +135,16 @@ def _count_data(side: Side, packets: Sequence[Packet], mss: int) -> None:
         side.segments += number
         side.data += packet.length
         side.ranges.append((packet.seq, packet.length))
-        if is_again(packet):
-            side.repeated += number
-            side.spurious += number if SPURIOUS in packet.marks else 0
-            recent.extend([packet.time] * number)
-            while recent[0] < packet.time - _BURST:
-                recent.popleft()
-            side.burst = max(side.burst, len(recent))
+        again = number if is_again(packet) else 0
+        recent.append((packet.time, number, again))
+        total, repeated = total + number, repeated + again
+        while recent[0][0] < packet.time - _BURST:
+            _time, fewer, less = recent.popleft()
+            total, repeated = total - fewer, repeated - less
+        side.repeated += again
+        side.spurious += again if SPURIOUS in packet.marks else 0
+        if repeated > side.burst:
+            side.burst, side.burst_of = repeated, total
 
 
 def behind(number: int, base: int) -> int:

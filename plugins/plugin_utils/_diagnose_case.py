@@ -148,10 +148,18 @@ def carried(case: Case, connections: Iterable[Connection], client_sends: bool) -
         near, far = case.near(connection, sender), case.near(connection, connection.other(sender))
         if near is None or far is None or near is far:
             continue
+        if any(_misses(case, end) for end in (connection.client, connection.server)):
+            # What a capture has missed would seem to be lost on the way.
+            return None
         found = _compared(near.side(sender), far.side(sender))
         known = known or bool(near.side(sender).ranges)
         sent, arrived = sent + found.sent, arrived + found.arrived
     return Carried(sent, arrived) if known else None
+
+
+def _misses(case: Case, end: End) -> bool:
+    witness = case.witness(end)
+    return witness is not None and bool(witness.view.capture.dropped + witness.view.capture.dropped_interface)
 
 
 def _compared(near: Side, far: Side) -> Carried:

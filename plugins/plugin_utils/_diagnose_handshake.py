@@ -16,7 +16,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose_model impor
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_model import End, Side, Stream
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_case import Case, Connection, Talk
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_rules import KINDS, THRESHOLDS, cure, over
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_rules import KINDS, cure, over
 
 WINDOW_SCALING = "net.ipv4.tcp_window_scaling"
 
@@ -264,16 +264,3 @@ def syns_again(case: Case, talk: Talk) -> Tuple[int, int, int]:
             again += extra
             slowest = max(slowest, stream.last - client.first_syn) if extra else slowest
     return number, again, int(1000 * slowest)
-
-
-__all__ = [
-    "THRESHOLDS",
-    "finding",
-    "no_answer",
-    "queue_is_full",
-    "refused",
-    "reset_on_the_way",
-    "syns_again",
-    "tracking_is_full",
-    "window_scale",
-]

@@ -31,6 +31,7 @@ THRESHOLDS: Dict[str, Threshold] = {
     "burst": Threshold(
         5, "segments sent again within 1 s", "a single loss recovers with fewer; so many stall a stream"
     ),
+    "burst_share": Threshold(5.0, "% of the segments of that second", "of thousands a few are no stall"),
     "repeats": Threshold(3, "times the same segment, never acknowledged", "a third one takes a second that one waits"),
     "every_path": Threshold(536, "bytes", "the MSS that each path has to carry (RFC 9293, 3.7.1)"),
     "silence": Threshold(1.0, "s without any answer", "the first RTO is a fifth of that; the path is open by then"),

@@ -104,19 +104,14 @@ def retransmission(case: Case, talk: Talk) -> Iterator[Finding]:
     for client_sends in (True, False):
         sides = [side for _connection, _stream, side, _other in _sides(case, talk, client_sends)]
         segments, again = sum(side.segments for side in sides), sum(side.repeated for side in sides)
-        burst = max((side.burst for side in sides), default=0)
+        burst = max((side.burst for side in sides if _stalls(side)), default=0)
         judged = _judged("retransmission", segments - again, again)
         # What is too large for the path is sent again too, and silence has nothing but that; each is told by itself.
         if _told(case, talk, client_sends) or not (judged.verdict == NOT_MET or over("burst", burst)):
             continue
         sender, receiver = (case.name(each) for each in _ends(talk, client_sends))
-        text = "%s sent %d of %d data segments to %s again, up to %d within a second" % (
-            sender,
-            again,
-            segments,
-            receiver,
-            burst,
-        )
+        text = "%s sent %d of %d data segments to %s again" % (sender, again, segments, receiver)
+        text += ", up to %d within a second" % burst if burst else ""
         where, words = _lost_where(case, talk, client_sends, again, sum(side.spurious for side in sides))
         yield finding(
             case,
@@ -146,6 +141,11 @@ def retransmission(case: Case, talk: Talk) -> Iterator[Finding]:
             "less than %g %%" % THRESHOLDS["syn_retransmission"].value,
             "%.3g %%" % (judged.percent or 0.0),
         )
+
+
+def _stalls(side: Side) -> bool:
+    """Whether so many segments were sent again within a second that what is sent stands still."""
+    return over("burst", side.burst) and over("burst_share", 100.0 * side.burst / max(1, side.burst_of))
 
 
 def _judged(name: str, of: int, again: int) -> Indicator:

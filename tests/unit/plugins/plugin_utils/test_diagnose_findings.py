@@ -20,6 +20,9 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose_model impor
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import Holder, Listener
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
+from ansible_collections.netfleet.tcp.plugins.plugin_utils import _diagnose_transfer as transfer
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_model import Packet, Side
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_streams import seen
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._collect import collect
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_case import Case, Witness, carried
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_findings import findings, lost_from
@@ -124,6 +127,34 @@ def test_what_arrives_is_compared_by_bytes() -> None:
     assert 0.03 < there.lost / there.sent < 0.15
     assert back.lost == 0
     assert carried(case("loss", "left"), lossy.talks[0].connections, client_sends=True) is None
+
+
+def test_a_capture_that_misses_packets_proves_no_loss() -> None:
+    lossy = case("loss")
+    right = lossy.witnesses["right"]
+    missing = replace(right, view=replace(right.view, capture=replace(right.view.capture, dropped=3)))
+    found = Case([lossy.witnesses["left"], missing], {})
+    assert carried(found, found.talks[0].connections, client_sends=True) is None
+    (finding,) = counted(findings(found, PORT))
+    assert "cannot be told from one end" in finding.reason
+
+
+def sent(number: int, again: int, seconds: float) -> Side:
+    """A side that has sent so many segments in that time, the last of them again."""
+    marks = [frozenset[str]()] * (number - again) + [frozenset(["retransmission"])] * again
+    packets = [
+        Packet(at, seconds * at / number, ("10.0.0.1", 1), ("10.0.0.2", PORT), 1, seq=100 * at, length=100, marks=mark)
+        for at, mark in enumerate(marks)
+    ]
+    return seen(packets, PORT).streams[0].side(("10.0.0.1", 1))
+
+
+def test_a_burst_is_a_part_of_what_is_sent_in_its_second() -> None:
+    slow, fast = sent(60, 6, 1.0), sent(6000, 6, 1.0)
+    assert (slow.burst, slow.burst_of, fast.burst, fast.burst_of) == (6, 60, 6, 6000)
+    assert sent(100, 6, 100.0).burst == 2
+    assert transfer._stalls(slow)
+    assert not transfer._stalls(fast)
 
 
 def host(**view: Any) -> Witness:
