@@ -263,8 +263,8 @@ def test_without_root_it_is_a_part_of_it(hosts: Net) -> None:
 @pytest.mark.parametrize(
     ("variables", "status", "words"),
     [
-        ({"tcp_diagnose_host": ""}, 4, "tcp_diagnose_host"),
-        ({"tcp_diagnose_host": "nobody"}, 4, "tcp_diagnose_host: nobody: name a host of the inventory"),
+        ({"tcp_diagnose_host": ""}, 2, "tcp_diagnose_host"),
+        ({"tcp_diagnose_host": "nobody"}, 2, "tcp_diagnose_host: nobody: name a host of the inventory"),
         (
             {"tcp_diagnose_peer": "", "tcp_diagnose_port": 0},
             4,
