@@ -21,6 +21,7 @@ description:
 extends_documentation_fragment:
   - netfleet.tcp.attributes
   - netfleet.tcp.attributes.controller
+  - netfleet.tcp.a_report
 attributes:
   check_mode:
     support: full
@@ -31,25 +32,6 @@ options:
     description: A folder on the controller, made with mode 0700, for the archive.
     type: path
     default: diagnoses
-  threshold:
-    description: The severity from which a finding counts.
-    type: str
-    choices: [note, warning, error]
-    default: warning
-  directory:
-    description: Where reports are written on the controller; empty for none. Existing reports there are replaced.
-    type: path
-    default: ""
-  formats:
-    description: Which reports to write.
-    type: list
-    elements: str
-    choices: [json, text, markdown, junit, sarif, html]
-    default: [json, text, markdown, junit, sarif, html]
-  compare:
-    description: A C(diagnose.json) of an earlier check, to say what is new, gone and still there.
-    type: path
-    default: ""
   variable:
     description: The variable in which the results of M(netfleet.tcp.diagnose) are registered.
     type: str

@@ -21,6 +21,7 @@ description:
 extends_documentation_fragment:
   - netfleet.tcp.attributes
   - netfleet.tcp.attributes.facts
+  - netfleet.tcp.a_report.waivers
 attributes:
   action:
     description: The comparison runs on the controller.
@@ -31,13 +32,6 @@ options:
       - The declaration, with the options of M(netfleet.tcp.tcp_tuning), or the name of a variable that holds it.
     type: dict
     required: true
-  waivers:
-    description:
-      - Findings to tolerate. Each entry has C(hosts) (a pattern as in C(-l)), C(key) (the key of the finding, with
-        wildcards), C(reason) and C(expires) (the last day on which it counts), and may have a C(subject).
-      - An expired waiver is a finding.
-    type: raw
-    default: []
   report:
     description:
       - The C(threshold), C(formats) and C(directory) that M(netfleet.tcp.drift_report) will be given. What it could not

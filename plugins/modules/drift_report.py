@@ -18,31 +18,13 @@ description:
 extends_documentation_fragment:
   - netfleet.tcp.attributes
   - netfleet.tcp.attributes.controller
+  - netfleet.tcp.a_report
 attributes:
   check_mode:
     support: full
   diff_mode:
     support: none
 options:
-  threshold:
-    description: The severity from which a finding is drift.
-    type: str
-    choices: [note, warning, error]
-    default: warning
-  directory:
-    description: Where reports are written on the controller; empty for none. Existing reports there are replaced.
-    type: path
-    default: ""
-  formats:
-    description: Which reports to write.
-    type: list
-    elements: str
-    choices: [json, text, markdown, junit, sarif, html]
-    default: [json, text, markdown, junit, sarif, html]
-  compare:
-    description: A C(drift.json) of an earlier check, to say what is new, gone and still there.
-    type: path
-    default: ""
   variable:
     description: The variable in which the results of M(netfleet.tcp.drift) are registered.
     type: str

@@ -21,6 +21,7 @@ description:
 extends_documentation_fragment:
   - netfleet.tcp.attributes
   - netfleet.tcp.attributes.facts
+  - netfleet.tcp.a_report.waivers
 attributes:
   action:
     description: The judgement runs on the controller.
@@ -72,13 +73,6 @@ options:
         V(50), where nothing else is given.
     type: dict
     default: {}
-  waivers:
-    description:
-      - Findings to tolerate. Each entry has C(hosts) (a pattern as in C(-l)), C(key) (the key of the finding, with
-        wildcards), C(reason) and C(expires) (the last day on which it counts), and may have a C(subject).
-      - An expired waiver is a finding.
-    type: raw
-    default: []
 seealso:
   - module: netfleet.tcp.health_report
   - module: netfleet.tcp.tcp_health_info

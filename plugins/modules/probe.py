@@ -23,6 +23,7 @@ description:
 extends_documentation_fragment:
   - netfleet.tcp.attributes
   - netfleet.tcp.attributes.facts
+  - netfleet.tcp.a_report.waivers
 attributes:
   action:
     description: The choice of peers and the judgement run on the controller.
@@ -63,10 +64,6 @@ options:
     description: Another number has other peers called, so that some days see all pairs.
     type: int
     default: 0
-  waivers:
-    description: Findings to tolerate, as O(netfleet.tcp.health#module:waivers).
-    type: raw
-    default: []
 seealso:
   - module: netfleet.tcp.probe_report
   - module: netfleet.tcp.tcp_probe
