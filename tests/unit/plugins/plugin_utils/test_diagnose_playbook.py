@@ -43,6 +43,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_folder impo
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import from_data
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_files import files, write_reports
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import DIAGNOSE_CHECK
+from tests.unit.plugins.documented import not_as_documented
 from tests.unit.plugins.plugin_utils.recorded_case import packets, record
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -179,11 +180,7 @@ def test_the_actions_take_what_is_documented() -> None:
         (diagnose_module.DOCUMENTATION, SETTINGS),
         (diagnose_report_module.DOCUMENTATION, diagnose_report.ActionModule.specification),
     ):
-        options = yaml.safe_load(text)["options"]
-        assert set(options) == set(specification)
-        for name, documented in options.items():
-            for field in ("type", "elements", "default", "choices"):
-                assert documented.get(field) == specification[name].get(field), (name, field)
+        assert not_as_documented(text, specification) == []
 
 
 def test_the_playbook_hands_over_the_variables_of_the_run() -> None:

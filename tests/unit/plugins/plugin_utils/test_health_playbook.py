@@ -20,6 +20,7 @@ from ansible_collections.netfleet.tcp.plugins.action import health_report
 from ansible_collections.netfleet.tcp.plugins.modules import health as health_module
 from ansible_collections.netfleet.tcp.plugins.modules import health_report as health_report_module
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_check import OF_THE_RUN, SETTINGS
+from tests.unit.plugins.documented import not_as_documented, options_of
 
 ROOT = Path(__file__).resolve().parents[4]
 PLAYBOOK = ROOT / "playbooks" / "health.yml"
@@ -205,12 +206,8 @@ def test_the_actions_take_what_is_documented() -> None:
         (health_module.DOCUMENTATION, SETTINGS),
         (health_report_module.DOCUMENTATION, health_report.ActionModule.specification),
     ):
-        options = yaml.safe_load(text)["options"]
-        assert set(options) == set(specification)
-        for name, documented in options.items():
-            for field in ("type", "elements", "default", "choices"):
-                assert documented.get(field) == specification[name].get(field), (name, field)
-        suboptions = options.get("targets", {}).get("suboptions", {})
+        assert not_as_documented(text, specification) == []
+        suboptions = options_of(text).get("targets", {}).get("suboptions", {})
         assert set(suboptions) == set(specification.get("targets", {}).get("options", {}))
 
 
