@@ -140,7 +140,7 @@ def _to_bring(system: System, wanted: Wanted) -> _Step:
         raise host_error("", "systemd does not run here, whose timer would run the exporter", "leave this host out")
     defaults, remembered = system.file_state(DEFAULTS), _remembered(system)
     old = remembered or _Remembered()
-    original = _original(defaults, remembered)
+    original = _original(system, defaults, remembered)
     text, directory = original, wanted.settings.directory or DIRECTORY
     if wanted.flags:
         if defaults.kind != "file":
@@ -155,8 +155,10 @@ def _to_bring(system: System, wanted: Wanted) -> _Step:
             text = defaults.text
     make = directory if system.file_state(directory).kind == "absent" else ""
     record = replace(old, made=make or old.made)
-    if text != defaults.text:
-        record = replace(record, original=original if wanted.flags else "", written=text if wanted.flags else "")
+    if not wanted.flags:
+        record = replace(record, original="", written="")
+    elif text != defaults.text or (text != original and not old.written):
+        record = replace(record, original=original, written=text)
     states = [
         FileState(PROGRAM, "file", 0o600, _program()),
         FileState(SETTINGS, "file", 0o600, dump(replace(wanted.settings, directory=directory))),
@@ -173,18 +175,19 @@ def _to_bring(system: System, wanted: Wanted) -> _Step:
     return replace(_step(system, states, True, make), left=(text_file,))
 
 
-def _original(defaults: FileState, remembered: Optional[_Remembered]) -> str:
-    """The text of DEFAULTS without what we added to it."""
-    if defaults.kind != "file":
+def _original(system: System, defaults: FileState, remembered: Optional[_Remembered]) -> str:
+    """The text of DEFAULTS without what we added to it. It is read only where there may be something of ours in it."""
+    if defaults.kind != "file" or (remembered and not remembered.written):
         return defaults.text
-    if remembered and remembered.written and defaults.text == remembered.written:
+    if remembered is None:
+        # The same counters may be somebody's own, who has them from the documentation.
+        was_here = system.file_state(SETTINGS).kind != "absent"
+        return with_words(defaults.text, without_ours(words_of(defaults.text))) if was_here else defaults.text
+    if defaults.text == remembered.written:
         return remembered.original
-    words = words_of(defaults.text)
-    if remembered and remembered.written:
-        # Edited since.
-        before, wrote = (words_of(text) for text in (remembered.original, remembered.written))
-        return with_words(defaults.text, words_before(words, before, wrote))
-    return with_words(defaults.text, without_ours(words))
+    # Edited since.
+    before, wrote = (words_of(text) for text in (remembered.original, remembered.written))
+    return with_words(defaults.text, words_before(words_of(defaults.text), before, wrote))
 
 
 def _to_take_away(system: System) -> _Step:
@@ -192,7 +195,7 @@ def _to_take_away(system: System) -> _Step:
     former = _former_text_file(system) or "%s/%s" % (DIRECTORY, FILE_NAME)
     states = [*without_units(), FileState(former), FileState(PROGRAM), FileState(SETTINGS), FileState(BEFORE)]
     if defaults.kind == "file":
-        states.insert(0, replace(defaults, text=_original(defaults, remembered)))
+        states.insert(0, replace(defaults, text=_original(system, defaults, remembered)))
     step = _step(system, states, False)
     return replace(step, remove=remembered.made) if remembered else step
 

@@ -95,7 +95,9 @@ def wanted_words(words: List[str], directory: str) -> List[str]:
 
 
 def with_ours(fields: Optional[str]) -> str:
-    """A pattern of counters, and ours too. None: the one that node_exporter has by itself."""
+    """A pattern of counters, and ours too, once. None: the one that node_exporter has by itself."""
+    if fields is not None and "|%s|" % OURS in "|%s|" % fields:
+        return fields
     return "%s|%s" % (_USUAL if fields is None else fields, OURS)
 
 

@@ -19,7 +19,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._exporter_model impor
     load,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._exporter_units import LINK, SERVICE, TIMER
-from ansible_collections.netfleet.tcp.plugins.module_utils._node_exporter import DEFAULTS, DIRECTORY, UNIT, words_of
+from ansible_collections.netfleet.tcp.plugins.module_utils._node_exporter import (
+    DEFAULTS,
+    DIRECTORY,
+    UNIT,
+    with_ours,
+    words_of,
+)
 from tests.unit.plugins.exporting_host import DEBIAN, ExportingHost
 
 WANTED = Wanted(ExporterSettings("", {"local": ("10.0.0.0/8",)}, {"retransmission": 0.5}, {"local": 5.0}))
@@ -340,3 +346,36 @@ def test_what_cannot_be_meant_is_refused_with_its_name(given: dict[str, Any], sa
     with pytest.raises(InputError) as all_of_them:
         wanted_from({**GIVEN, "interval": 5, **given})
     assert "interval" in str(all_of_them.value)
+
+
+PASTED = 'ARGS="--collector.netstat.fields=%s"\n' % with_ours("^Tcp_.*$")
+
+
+def test_flags_that_are_not_ours_are_neither_read_nor_written() -> None:
+    alone = Wanted(ExporterSettings(DIRECTORY), flags=False)
+    for text in (PASTED, 'ARGS="--one\n'):
+        host = ExportingHost("")
+        host.put(DEFAULTS, text)
+        brought(host, alone)
+        assert host.text(DEFAULTS) == text
+        assert brought(host, alone)["changed"] is False
+        gone(host)
+        assert host.text(DEFAULTS) == text
+        assert "restart " + UNIT not in host.ran
+
+
+def test_a_host_that_never_had_the_exporter_keeps_its_own_pattern() -> None:
+    host = ExportingHost(PASTED)
+    assert gone(host)["changed"] is False
+    brought(host)
+    gone(host)
+    assert host.text(DEFAULTS) == PASTED
+
+
+def test_flags_that_are_no_longer_ours_are_forgotten_once_they_are_given_back() -> None:
+    host = ExportingHost()
+    brought(host)
+    brought(host, Wanted(WANTED.settings, flags=False))
+    host.put(DEFAULTS, PASTED)
+    gone(host)
+    assert host.text(DEFAULTS) == PASTED
