@@ -8,6 +8,7 @@ the host as it was. Pure but for the System that is handed in.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import posixpath
 import sys
@@ -38,6 +39,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._node_exporter import
     DIRECTORY,
     UNIT,
     directories_of,
+    missing_flags,
     wanted_words,
     with_words,
     without_ours,
@@ -86,7 +88,8 @@ class _Step:
     """From what to what. runs: whether the timer does; shall_run: whether it is to.
 
     make, remove: the directory to be made, or to be removed if it is empty. left: what was there of the files that the
-    exporter itself writes.
+    exporter itself writes. reads: the directory that node_exporter is to read, where its flags are ours. lacks: the
+    flags that its process has not, though its file has them.
     """
 
     present: Tuple[FileState, ...]
@@ -96,6 +99,8 @@ class _Step:
     make: str = ""
     remove: str = ""
     left: Tuple[FileState, ...] = ()
+    reads: str = ""
+    lacks: Tuple[str, ...] = ()
 
     @property
     def pairs(self) -> List[Tuple[FileState, FileState]]:
@@ -108,6 +113,8 @@ class _Step:
         found = [Change("file", want.path, describe_file(want), describe_file(have)) for have, want in self.pairs]
         if self.runs != self.shall_run:
             found.append(Change("service", TIMER, _active(self.shall_run), _active(self.runs)))
+        if self.lacks:
+            found.append(Change("service", UNIT, *_with_flags(self.lacks)))
         return found
 
 
@@ -153,6 +160,11 @@ def _to_bring(system: System, wanted: Wanted) -> _Step:
         if sorted(words_of(text)) == sorted(words_of(defaults.text)):
             # Theirs may stand in another order by now.
             text = defaults.text
+    elif defaults.kind == "file" and not wanted.settings.directory:
+        with contextlib.suppress(HostError):
+            directory = (directories_of(words_of(text)) or [DIRECTORY])[0]
+        if not is_directory(directory):
+            raise host_error(DEFAULTS, "%r can be no directory for text files" % directory, "name another one")
     make = directory if system.file_state(directory).kind == "absent" else ""
     record = replace(old, made=make or old.made)
     if not wanted.flags:
@@ -172,7 +184,11 @@ def _to_bring(system: System, wanted: Wanted) -> _Step:
     if former and former != "%s/%s" % (directory, FILE_NAME):
         states.append(FileState(former))
     text_file = system.file_state("%s/%s" % (directory, FILE_NAME))
-    return replace(_step(system, states, True, make), left=(text_file,))
+    step = replace(_step(system, states, True, make), left=(text_file,), reads=directory if wanted.flags else "")
+    if not wanted.flags or text != defaults.text:
+        return step
+    # A run that was killed before it had node_exporter take them has left them in the file alone.
+    return replace(step, lacks=tuple(_lacks(system, directory) or ()))
 
 
 def _original(system: System, defaults: FileState, remembered: Optional[_Remembered]) -> str:
@@ -231,7 +247,7 @@ def _go(system: System, step: _Step, serves: bool, sleep: Callable[[float], None
         # Once now: what keeps it from working is seen here, and not by the alert.
         _systemctl(system, "start", SERVICE)
         _systemctl(system, "restart", TIMER)
-    warnings = _serve(system, serves, sleep) if DEFAULTS in paths else []
+    warnings = _serve(system, step.reads, serves, sleep) if DEFAULTS in paths or step.lacks else []
     if not step.shall_run:
         for directory in filter(None, (step.remove, STATE_DIRECTORY)):
             system.remove_empty_directory(directory)
@@ -248,8 +264,8 @@ def _make(system: System, directory: str) -> None:
         raise host_error(directory or STATE_DIRECTORY, text, "make it, or name another one") from error
 
 
-def _serve(system: System, serves: bool, sleep: Callable[[float], None]) -> List[str]:
-    """Have node_exporter take its flags. HostError where it does not like them."""
+def _serve(system: System, reads: str, serves: bool, sleep: Callable[[float], None]) -> List[str]:
+    """Have node_exporter take its flags. HostError where it does not like them, or (reads) does not get them."""
     if not serves:
         return ["%s does not run: nobody reads the metrics" % UNIT]
     _systemctl(system, "restart", UNIT)
@@ -258,7 +274,21 @@ def _serve(system: System, serves: bool, sleep: Callable[[float], None]) -> List
     shown = system.run(["systemctl", "show", "--property=ActiveState,NRestarts", UNIT])[1].split()
     if "ActiveState=active" not in shown or "NRestarts=0" not in shown:
         raise host_error(UNIT, "ends with its new flags: %s" % _last_words(system, UNIT), "see %s" % DEFAULTS)
+    lacks = _lacks(system, reads) if reads else []
+    if lacks is None:
+        return ["%s: its process cannot be seen, nor whether it has its flags" % UNIT]
+    if lacks:
+        cure = "see systemctl cat %s: its ExecStart= has to hand $ARGS of %s on" % (UNIT, DEFAULTS)
+        raise host_error(UNIT, "runs without %s, though they are in its file" % ", ".join(lacks), cure)
     return []
+
+
+def _lacks(system: System, directory: str) -> Optional[List[str]]:
+    """The flags that node_exporter's process has not; None where there is no process to be seen."""
+    shown = system.run(["systemctl", "show", "--property=MainPID", UNIT])[1].split()
+    pid = next((word[len("MainPID=") :] for word in shown if word.startswith("MainPID=")), "0")
+    text = system.read("/proc/%s/cmdline" % pid) if pid != "0" else None
+    return missing_flags(text.split("\0"), directory) if text else None
 
 
 def _back(system: System, step: _Step, serves: bool) -> List[Problem]:
@@ -277,6 +307,8 @@ def _back(system: System, step: _Step, serves: bool) -> List[Problem]:
         # Started too often, it would not be started again for a while.
         system.run(["systemctl", "reset-failed", UNIT])
         problems += way_back(lambda: _systemctl(system, "restart", UNIT))
+    elif step.lacks:
+        problems.append(Problem(UNIT, "may have been restarted, with the flags that %s had before this run" % DEFAULTS))
     for directory in filter(None, (step.make, STATE_DIRECTORY)):
         system.remove_empty_directory(directory)
     return problems
@@ -332,12 +364,20 @@ def _active(runs: bool) -> str:
     return "active" if runs else "inactive"
 
 
+def _with_flags(lacks: Tuple[str, ...]) -> Tuple[str, str]:
+    """How node_exporter is to run, and how it does."""
+    flags = ", ".join(lacks)
+    return "active with " + flags, "active without " + flags
+
+
 def _result(step: _Step, warnings: List[str]) -> Dict[str, Any]:
     changes = step.changes
+    want, have = _with_flags(step.lacks)
+    after, before = ({UNIT: want}, {UNIT: have}) if step.lacks else ({}, {})
     return {
         "changed": bool(changes),
-        "before": _state(step.present, step.runs),
-        "after": _state(step.wanted, step.shall_run),
+        "before": _state(step.present, {**before, TIMER: _active(step.runs)}),
+        "after": _state(step.wanted, {**after, TIMER: _active(step.shall_run)}),
         "changes": [to_wire(change) for change in changes],
         "findings": [],
         "warnings": warnings,
@@ -353,8 +393,8 @@ def _result(step: _Step, warnings: List[str]) -> Dict[str, Any]:
     }
 
 
-def _state(files: Tuple[FileState, ...], runs: bool) -> Dict[str, Dict[str, str]]:
-    return {"file": {state.path: describe_file(state) for state in files}, "service": {TIMER: _active(runs)}}
+def _state(files: Tuple[FileState, ...], services: Dict[str, str]) -> Dict[str, Dict[str, str]]:
+    return {"file": {state.path: describe_file(state) for state in files}, "service": services}
 
 
 def _shown(state: FileState) -> str:

@@ -101,6 +101,13 @@ def with_ours(fields: Optional[str]) -> str:
     return "%s|%s" % (_USUAL if fields is None else fields, OURS)
 
 
+def missing_flags(words: List[str], directory: str) -> List[str]:
+    """Which flags that are needed are not among these words, as those of a process are."""
+    fields = _fields_of(words)
+    missing = [] if fields is not None and with_ours(fields) == fields else [FIELDS_FLAG]
+    return missing + ([] if directory in directories_of(words) else [DIRECTORY_FLAG])
+
+
 def words_before(words: List[str], before: List[str], wrote: List[str]) -> List[str]:
     """The words without what we added. before, wrote: those from before us, and those that we left.
 

@@ -379,3 +379,58 @@ def test_flags_that_are_no_longer_ours_are_forgotten_once_they_are_given_back() 
     host.put(DEFAULTS, PASTED)
     gone(host)
     assert host.text(DEFAULTS) == PASTED
+
+
+def test_a_run_that_was_killed_before_node_exporter_took_its_flags_is_made_good() -> None:
+    host = ExportingHost()
+    brought(host)
+    host.flags = []
+    host.ran.clear()
+    shown = brought(host, check_mode=True)["changes"]
+    assert [(change["subject"], change["key"], change["running"]) for change in shown] == [
+        ("service", UNIT, "active without --collector.netstat.fields, --collector.textfile.directory")
+    ]
+    answer = brought(host)
+    assert (answer["changes"], answer["before"] != answer["after"]) == (shown, True)
+    assert "restart " + UNIT in host.ran
+    assert host.flags == words_of(host.text(DEFAULTS))
+    assert brought(host)["changed"] is False
+
+
+def test_a_unit_that_does_not_hand_the_flags_on_is_an_error_each_time() -> None:
+    host = ExportingHost()
+    host.deaf = True
+    before = whole(host)
+    with pytest.raises(HostError, match=r"runs without --collector.netstat.fields, .* \(see systemctl cat"):
+        brought(host)
+    assert whole(host) == before
+
+
+def test_a_node_exporter_whose_process_cannot_be_seen_is_no_error_and_that_is_said() -> None:
+    host = ExportingHost()
+    host.hidden = True
+    assert brought(host)["warnings"] == ["%s: its process cannot be seen, nor whether it has its flags" % UNIT]
+    assert brought(host)["changed"] is False
+
+
+def test_with_flags_of_somebody_elses_the_directory_is_theirs_where_they_can_be_read() -> None:
+    for text, directory in (
+        ('ARGS="--collector.textfile.directory=/srv/text"\n', "/srv/text"),
+        ('ARGS="--collector.textfile.directory=/srv/text\n', DIRECTORY),
+        (DEBIAN, DIRECTORY),
+    ):
+        host = ExportingHost("")
+        host.put(DEFAULTS, text)
+        host.directories.add("/srv/text")
+        brought(host, Wanted(ExporterSettings(""), flags=False))
+        assert load(host.text(SETTINGS)).directory == directory
+        assert host.text(DEFAULTS) == text
+
+
+def test_that_node_exporter_ends_with_flags_of_a_run_that_was_killed_is_not_called_restored() -> None:
+    host = ExportingHost()
+    brought(host)
+    host.flags, host.dies_with = [], "netstat.fields"
+    with pytest.raises(HostError, match="may have been restarted, with the flags that") as caught:
+        brought(host)
+    assert "everything was restored" not in str(caught.value)
