@@ -111,6 +111,8 @@ class _Step:
     def changes(self) -> List[Change]:
         """What there is to do, in words."""
         found = [Change("file", want.path, describe_file(want), describe_file(have)) for have, want in self.pairs]
+        if self.make:
+            found.append(Change("directory", self.make, "directory", "absent"))
         if self.runs != self.shall_run:
             found.append(Change("service", TIMER, _active(self.shall_run), _active(self.runs)))
         if self.lacks:
@@ -156,6 +158,8 @@ def _to_bring(system: System, wanted: Wanted) -> _Step:
         directory = wanted.settings.directory or (directories_of(words) or [DIRECTORY])[0]
         if not is_directory(directory):
             raise host_error(DEFAULTS, "%r can be no directory for text files" % directory, "change that flag")
+        if directory not in directories_of(words_of(defaults.text)):
+            _hide_nothing(system, words, directory)
         text = with_words(original, wanted_words(words, directory))
         if sorted(words_of(text)) == sorted(words_of(defaults.text)):
             # Theirs may stand in another order by now.
@@ -166,6 +170,10 @@ def _to_bring(system: System, wanted: Wanted) -> _Step:
         if not is_directory(directory):
             raise host_error(DEFAULTS, "%r can be no directory for text files" % directory, "name another one")
     make = directory if system.file_state(directory).kind == "absent" else ""
+    parent = posixpath.dirname(directory)
+    if make and parent != "/" and system.file_state(parent).kind == "absent":
+        # Whatever it is to be, a mount as likely as not, it is nothing of ours.
+        raise host_error(directory, "cannot be made, since %s is missing" % parent, "make it, or name another one")
     record = replace(old, made=make or old.made)
     if not wanted.flags:
         record = replace(record, original="", written="")
@@ -189,6 +197,17 @@ def _to_bring(system: System, wanted: Wanted) -> _Step:
         return step
     # A run that was killed before it had node_exporter take them has left them in the file alone.
     return replace(step, lacks=tuple(_lacks(system, directory) or ()))
+
+
+def _hide_nothing(system: System, words: List[str], directory: str) -> None:
+    """HostError where text files of others are in the directory that is built in, and would be read no more."""
+    if directories_of(words) or directory == DIRECTORY:
+        return
+    others = [name for name in system.names(DIRECTORY) if name.endswith(".prom") and name != FILE_NAME]
+    if others:
+        problem = "names no directory, so that node_exporter reads %s, and %s in there would be missing"
+        cure = "leave tcp_monitoring_directory empty, or move what is in there"
+        raise host_error(DEFAULTS, problem % (DIRECTORY, ", ".join(others[:3])), cure)
 
 
 def _original(system: System, defaults: FileState, remembered: Optional[_Remembered]) -> str:

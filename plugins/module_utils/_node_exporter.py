@@ -73,8 +73,11 @@ def words_of(text: str) -> List[str]:
 
 
 def directories_of(words: List[str]) -> List[str]:
-    """The directories for text files that are named: newer versions take several. HostError for one without value."""
-    return [value for name, value in _pairs(words) if name == DIRECTORY_FLAG]
+    """The directories for text files that are named: newer versions take several. HostError for one without value.
+
+    Without a slash at the end, which is none of a directory's name.
+    """
+    return [value.rstrip("/") or value for name, value in _pairs(words) if name == DIRECTORY_FLAG]
 
 
 def wanted_words(words: List[str], directory: str) -> List[str]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._exporter_model import SETTINGS, load
@@ -40,7 +41,7 @@ class ExportingHost(SocketHost):
         self.restarts = 0
         self.failed: set[str] = set()
         self.ran: list[str] = []
-        self.directories.add(DIRECTORY)
+        self.directories |= {posixpath.dirname(DIRECTORY), DIRECTORY}
         if defaults is not None:
             self.put(DEFAULTS, defaults)
         self.flags = words_of(defaults or "")

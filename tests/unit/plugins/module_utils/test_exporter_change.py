@@ -156,12 +156,68 @@ def test_the_directory_that_node_exporter_reads_already_is_taken() -> None:
 
 def test_a_directory_that_is_missing_is_made_and_taken_away_again() -> None:
     host = ExportingHost()
-    host.directories.clear()
+    host.directories.discard(DIRECTORY)
     before = whole(host)
-    brought(host)
+    shown = brought(host, check_mode=True)["changes"]
+    assert ("directory", DIRECTORY, "directory", "absent") in [
+        (change["subject"], change["key"], change["want"], change["running"]) for change in shown
+    ]
+    assert brought(host)["changes"] == shown
     assert DIRECTORY in host.directories
     gone(host)
     assert whole(host) == before
+
+
+def test_a_directory_that_has_vanished_since_is_made_again() -> None:
+    host = ExportingHost()
+    host.directories.discard(DIRECTORY)
+    brought(host)
+    host.directories.discard(DIRECTORY)
+    del host.files[TEXT_FILE]
+    answer = brought(host)
+    assert [(change["subject"], change["key"]) for change in answer["changes"]] == [("directory", DIRECTORY)]
+    assert DIRECTORY in host.directories
+    assert TEXT_FILE in host.files
+    assert brought(host)["changed"] is False
+
+
+def test_a_directory_in_one_that_is_missing_is_refused_in_check_mode_too() -> None:
+    host = ExportingHost()
+    before = whole(host)
+    for check_mode in (True, False):
+        with pytest.raises(HostError, match=r"/srv/no/text: cannot be made, since /srv/no is missing \(make it, or name"):
+            brought(host, Wanted(ExporterSettings("/srv/no/text")), check_mode)
+    assert whole(host) == before
+
+
+def test_text_files_of_others_in_the_directory_that_is_built_in_are_not_hidden() -> None:
+    host = ExportingHost()
+    host.directories.add("/srv/text")
+    host.put(DIRECTORY + "/apt.prom", "apt_upgrades_pending 0\n")
+    elsewhere = Wanted(ExporterSettings("/srv/text"))
+    with pytest.raises(HostError, match=r"reads %s, and apt.prom in there would be missing" % DIRECTORY):
+        brought(host, elsewhere)
+    brought(host)
+    gone(host)
+    del host.files[DIRECTORY + "/apt.prom"]
+    brought(host, elsewhere)
+    # It reads another one by now.
+    host.put(DIRECTORY + "/apt.prom", "apt_upgrades_pending 0\n")
+    assert brought(host, elsewhere)["changed"] is False
+
+
+@pytest.mark.parametrize("text", ['ARGS="--collector.textfile.directory=/srv/text/"\n', DEBIAN])
+def test_a_slash_at_the_end_of_a_directory_is_none_of_its_name(text: str) -> None:
+    host = ExportingHost(text)
+    host.directories.add("/srv/text")
+    assert wanted_from({**GIVEN, "directory": "/srv/text/"}).settings.directory == "/srv/text"
+    brought(host, wanted_from({**GIVEN, "directory": "/srv/text/" if text == DEBIAN else ""}))
+    assert load(host.text(SETTINGS)).text_file == "/srv/text/netfleet_tcp.prom"
+    assert words_of(text) == [word for word in host.flags if word in words_of(text)]
+
+
+def test_a_group_that_is_named_twice_is_one() -> None:
+    assert wanted_from({**GIVEN, "groups": ["web", "cloud", "web"]}).settings.groups == ("web", "cloud")
 
 
 def test_metrics_in_a_directory_that_is_no_longer_the_one_are_removed() -> None:
@@ -335,6 +391,7 @@ def load_again(settings: ExporterSettings) -> ExporterSettings:
         ({"interval": 5}, "interval: 5 is out of range (15 to 3600 seconds)"),
         ({"services": 0}, "services: 0 is out of range (1 to 100)"),
         ({"directory": "/a b"}, "directory: '/a b' cannot be one"),
+        ({"directory": "/"}, "directory: '/' cannot be one"),
         ({"peers": {"local": ["10.0.0.0/99"]}}, "peers.local[0]"),
         ({"targets": {"retransmission": 100}}, "targets.retransmission"),
     ],
