@@ -45,9 +45,7 @@ class ExporterSettings:
 
         Nor is loopback watched, of which there are no metrics.
         """
-        return Asked(
-            peers=self.peers, targets=self.targets, rtt_targets=self.rtt_targets, top=self.top, loopback=False
-        )
+        return Asked(peers=self.peers, targets=self.targets, rtt_targets=self.rtt_targets, top=self.top, loopback=False)
 
     @property
     def text_file(self) -> str:

@@ -185,7 +185,9 @@ def test_a_directory_in_one_that_is_missing_is_refused_in_check_mode_too() -> No
     host = ExportingHost()
     before = whole(host)
     for check_mode in (True, False):
-        with pytest.raises(HostError, match=r"/srv/no/text: cannot be made, since /srv/no is missing \(make it, or name"):
+        with pytest.raises(
+            HostError, match=r"/srv/no/text: cannot be made, since /srv/no is missing \(make it, or name"
+        ):
             brought(host, Wanted(ExporterSettings("/srv/no/text")), check_mode)
     assert whole(host) == before
 
