@@ -150,30 +150,8 @@ def _to_bring(system: System, wanted: Wanted) -> _Step:
     defaults, remembered = system.file_state(DEFAULTS), _remembered(system)
     old = remembered or _Remembered()
     original = _original(system, defaults, remembered)
-    text, directory = original, wanted.settings.directory or DIRECTORY
-    if wanted.flags:
-        if defaults.kind != "file":
-            raise host_error(DEFAULTS, "is %s" % describe_file(defaults), _INSTALL)
-        words = words_of(original)
-        directory = wanted.settings.directory or (directories_of(words) or [DIRECTORY])[0]
-        if not is_directory(directory):
-            raise host_error(DEFAULTS, "%r can be no directory for text files" % directory, "change that flag")
-        if directory not in directories_of(words_of(defaults.text)):
-            _hide_nothing(system, words, directory)
-        text = with_words(original, wanted_words(words, directory))
-        if sorted(words_of(text)) == sorted(words_of(defaults.text)):
-            # Theirs may stand in another order by now.
-            text = defaults.text
-    elif defaults.kind == "file" and not wanted.settings.directory:
-        with contextlib.suppress(HostError):
-            directory = (directories_of(words_of(text)) or [DIRECTORY])[0]
-        if not is_directory(directory):
-            raise host_error(DEFAULTS, "%r can be no directory for text files" % directory, "name another one")
-    make = directory if system.file_state(directory).kind == "absent" else ""
-    parent = posixpath.dirname(directory)
-    if make and parent != "/" and system.file_state(parent).kind == "absent":
-        # Whatever it is to be, a mount as likely as not, it is nothing of ours.
-        raise host_error(directory, "cannot be made, since %s is missing" % parent, "make it, or name another one")
+    text, directory = _flags(system, wanted, defaults, original)
+    make = _to_make(system, directory)
     record = replace(old, made=make or old.made)
     if not wanted.flags:
         record = replace(record, original="", written="")
@@ -197,6 +175,42 @@ def _to_bring(system: System, wanted: Wanted) -> _Step:
         return step
     # A run that was killed before it had node_exporter take them has left them in the file alone.
     return replace(step, lacks=tuple(_lacks(system, directory) or ()))
+
+
+def _flags(system: System, wanted: Wanted, defaults: FileState, original: str) -> Tuple[str, str]:
+    """The text of DEFAULTS as it shall be, and the directory that node_exporter then reads."""
+    directory, text = wanted.settings.directory, original
+    if wanted.flags:
+        if defaults.kind != "file":
+            raise host_error(DEFAULTS, "is %s" % describe_file(defaults), _INSTALL)
+        words = words_of(original)
+        directory = directory or (directories_of(words) or [DIRECTORY])[0]
+        if directory not in directories_of(words_of(defaults.text)):
+            _hide_nothing(system, words, directory)
+        text = with_words(original, wanted_words(words, directory))
+        if sorted(words_of(text)) == sorted(words_of(defaults.text)):
+            # Theirs may stand in another order by now.
+            text = defaults.text
+    elif defaults.kind == "file" and not directory:
+        # As far as they can be understood: they are not ours to complain of.
+        with contextlib.suppress(HostError):
+            directory = next(iter(directories_of(words_of(text))), "")
+    directory = directory or DIRECTORY
+    if not is_directory(directory):
+        cure = "change that flag" if wanted.flags else "set tcp_monitoring_directory"
+        raise host_error(DEFAULTS, "%r can be no directory for text files" % directory, cure)
+    return text, directory
+
+
+def _to_make(system: System, directory: str) -> str:
+    """The directory where it is to be made; empty where it is there."""
+    if system.file_state(directory).kind != "absent":
+        return ""
+    parent = posixpath.dirname(directory)
+    if parent != "/" and system.file_state(parent).kind == "absent":
+        # Whatever it is to be, a mount as likely as not, it is nothing of ours.
+        raise host_error(directory, "cannot be made, since %s is missing" % parent, "make it, or name another one")
+    return directory
 
 
 def _hide_nothing(system: System, words: List[str], directory: str) -> None:

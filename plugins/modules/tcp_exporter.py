@@ -56,8 +56,8 @@ options:
   node_exporter_flags:
     description:
       - Whether the flags in C(/etc/default/prometheus-node-exporter) are this module's to set.
-      - With V(true), a node_exporter that runs without them is restarted. With V(false), the file is left alone, but for
-        what this module has set there before, which is taken back.
+      - With V(true), a node_exporter that runs without them is restarted. With V(false), the file is left alone, but
+        for what this module has set there before, which is taken back.
     type: bool
     default: true
   groups:
