@@ -149,7 +149,7 @@ def _to_bring(system: System, wanted: Wanted) -> _Step:
         raise host_error("", "systemd does not run here, whose timer would run the exporter", "leave this host out")
     defaults, remembered = system.file_state(DEFAULTS), _remembered(system)
     old = remembered or _Remembered()
-    original = _original(system, defaults, remembered)
+    original = _original(system, defaults, remembered) if wanted.flags or old.written else defaults.text
     text, directory = _flags(system, wanted, defaults, original)
     make = _to_make(system, directory)
     record = replace(old, made=make or old.made)
@@ -158,9 +158,10 @@ def _to_bring(system: System, wanted: Wanted) -> _Step:
     elif text != defaults.text or (text != original and not old.written):
         record = replace(record, original=original, written=text)
     states = [
+        # First: that the exporter is there without it says that it was lost.
+        _record(record),
         FileState(PROGRAM, "file", 0o600, _program()),
         FileState(SETTINGS, "file", 0o600, dump(replace(wanted.settings, directory=directory))),
-        _record(record),
         *units(_python(system), directory, wanted.settings.interval),
     ]
     if defaults.kind == "file":
@@ -311,7 +312,8 @@ def _serve(system: System, reads: str, serves: bool, sleep: Callable[[float], No
     if lacks is None:
         return ["%s: its process cannot be seen, nor whether it has its flags" % UNIT]
     if lacks:
-        cure = "see systemctl cat %s: its ExecStart= has to hand $ARGS of %s on" % (UNIT, DEFAULTS)
+        cure = "see systemctl cat %s: its ExecStart= has to hand $ARGS of %s on; or set %s: false"
+        cure %= (UNIT, DEFAULTS, "tcp_monitoring_node_exporter_flags")
         raise host_error(UNIT, "runs without %s, though they are in its file" % ", ".join(lacks), cure)
     return []
 

@@ -493,3 +493,20 @@ def test_that_node_exporter_ends_with_flags_of_a_run_that_was_killed_is_not_call
     with pytest.raises(HostError, match="may have been restarted, with the flags that") as caught:
         brought(host)
     assert "everything was restored" not in str(caught.value)
+
+
+def test_flags_that_are_not_ours_are_left_alone_where_the_record_is_lost_too() -> None:
+    alone = Wanted(ExporterSettings(DIRECTORY), flags=False)
+    for text in (PASTED, 'ARGS="--one\n'):
+        host = ExportingHost()
+        brought(host)
+        del host.files[BEFORE]
+        host.put(DEFAULTS, text)
+        brought(host, alone)
+        assert host.text(DEFAULTS) == text
+
+
+def test_a_run_that_was_killed_at_any_file_has_a_record_before_all_else() -> None:
+    host = ExportingHost()
+    brought(host)
+    assert next(step for step in host.steps if step.startswith("file ")) == "file " + BEFORE
