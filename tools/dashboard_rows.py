@@ -82,10 +82,7 @@ def by_class(name: str) -> str:
 
 
 BUSY = f"sum by (peers) (netfleet_tcp_peer_busy_seconds{{{HOSTS}}} > 0)"
-MISSED = (
-    f"instance:netfleet_tcp_bad_low:ratio15m{{{HOSTS}}} / on (job, instance, indicator) group_left ()"
-    f" netfleet_tcp_allowed_ratio{{{HOSTS}}}"
-)
+MISSED = f"instance:netfleet_tcp_bad_low:ratio15m{{{HOSTS}}} / netfleet_tcp_allowed_ratio{{{HOSTS}}}"
 ROWS: dict[str, tuple[Panel, ...]] = {
     "Fleet": (
         count(

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,13 +22,15 @@ from tools.shared import ToolError, finish, run
 
 # Packages whose programs are wanted and whose services are not, with the unit that would run them from now on.
 UNITS = Path("/etc/systemd/system")
+# Where else systemd finds units: one that is there before its package is the machine's own.
+OTHER_UNITS = tuple(Path(place) / "systemd/system" for place in ("/run", "/usr/local/lib", "/usr/lib", "/lib"))
 DAEMONS = {
     "prometheus": "prometheus.service",
     "prometheus-node-exporter": "prometheus-node-exporter.service",
 }
-# What packages ask whether they may start a service; 101 says no.
+# What packages ask whether they may start a service; 101 says no. Others write one that says the same: ours has a mark.
 POLICY = Path("/usr/sbin/policy-rc.d")
-NOTHING_STARTS = "#!/bin/sh\nexit 101\n"
+NOTHING_STARTS = "#!/bin/sh\n# Of netfleet.tcp's tools.deps, which removes it.\nexit 101\n"
 
 
 def wanted_packages(text: str) -> list[str]:
@@ -75,23 +78,47 @@ def without_services(packages: list[str]) -> Iterator[None]:
     """
     units = [UNITS / unit for name, unit in DAEMONS.items() if name in packages]
     for unit in units:
-        if not unit.exists() and not unit.is_symlink():
+        if not any(place.exists() or place.is_symlink() for place in (unit, *(at / unit.name for at in OTHER_UNITS))):
+            run([*privileged(), "mkdir", "-p", str(UNITS)], f"making {UNITS}")
             run([*privileged(), "ln", "-s", "/dev/null", str(unit)], f"masking {unit.name}")
             print(
                 f"deps: {unit.name} is masked: its programs are for the tests, and nothing runs by itself", flush=True
             )
-    if not units or POLICY.exists():
+    if POLICY.exists() and not _is_ours():
         yield
         return
-    # A machine without systemd would start them by their init scripts.
-    with tempfile.NamedTemporaryFile("w", suffix=".sh") as script:
-        script.write(NOTHING_STARTS)
-        script.flush()
-        run([*privileged(), "install", "--mode=0755", script.name, str(POLICY)], f"writing {POLICY}")
+    former = signal.signal(signal.SIGTERM, _asked_to_end)
     try:
+        if units and not _is_ours():
+            # A machine without systemd would start them by their init scripts.
+            with tempfile.NamedTemporaryFile("w", suffix=".sh") as script:
+                script.write(NOTHING_STARTS)
+                script.flush()
+                run([*privileged(), "install", "--mode=0755", script.name, str(POLICY)], f"writing {POLICY}")
         yield
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        try:
+            remove_policy()
+        finally:
+            signal.signal(signal.SIGTERM, former)
+
+
+def remove_policy() -> None:
+    """Remove POLICY where it is ours: what this run wrote, or one that was killed."""
+    if _is_ours():
         run([*privileged(), "rm", "-f", str(POLICY)], f"removing {POLICY}")
+
+
+def _is_ours() -> bool:
+    try:
+        return POLICY.read_text(encoding="utf-8") == NOTHING_STARTS
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _asked_to_end(_signal: int, _frame: object) -> None:
+    raise ToolError("ended by SIGTERM; what is not installed yet is by the next `make deps`")
 
 
 def main() -> int:
@@ -101,6 +128,7 @@ def main() -> int:
     wanted = wanted_packages(parser.parse_args().list.read_text(encoding="utf-8"))
     missing = missing_packages(wanted, query(wanted))
     if not missing:
+        remove_policy()
         return 0
     print(f"deps: installing {' '.join(missing)}", flush=True)
     apt = [*privileged(), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet=2"]

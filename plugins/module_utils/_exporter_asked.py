@@ -29,15 +29,20 @@ def wanted_from(given: Mapping[str, Any]) -> Wanted:
     if problems:
         raise InputError(problems)
     settings = ExporterSettings(
-        directory=given["directory"],
+        directory=_directory(given),
         peers={str(name): tuple(str(prefix) for prefix in prefixes) for name, prefixes in asked.peers.items()},
         targets={name: float(target) for name, target in asked.targets.items()},
         rtt_targets=dict(asked.rtt_targets),
         top=top,
         interval=given["interval"],
-        groups=tuple(given["groups"]),
+        groups=tuple(dict.fromkeys(given["groups"])),
     )
     return Wanted(settings, given["node_exporter_flags"])
+
+
+def _directory(given: Mapping[str, Any]) -> str:
+    """Without a slash at the end, by which it would be another one than node_exporter's."""
+    return str(given["directory"]).rstrip("/") or str(given["directory"])
 
 
 def _problems(given: Mapping[str, Any]) -> Iterator[Problem]:
@@ -45,6 +50,6 @@ def _problems(given: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("interval", "%d is out of range" % given["interval"], "%d to %d seconds" % (SHORTEST, LONGEST))
     if not 1 <= given["services"] <= MOST:
         yield Problem("services", "%d is out of range" % given["services"], "1 to %d" % MOST)
-    directory = given["directory"]
+    directory = _directory(given)
     if directory and not is_directory(directory):
         yield Problem("directory", "%r cannot be one" % directory, "a path such as /var/lib/node_exporter")

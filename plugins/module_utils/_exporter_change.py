@@ -8,6 +8,7 @@ the host as it was. Pure but for the System that is handed in.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import posixpath
 import sys
@@ -38,6 +39,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._node_exporter import
     DIRECTORY,
     UNIT,
     directories_of,
+    missing_flags,
     wanted_words,
     with_words,
     without_ours,
@@ -86,7 +88,8 @@ class _Step:
     """From what to what. runs: whether the timer does; shall_run: whether it is to.
 
     make, remove: the directory to be made, or to be removed if it is empty. left: what was there of the files that the
-    exporter itself writes.
+    exporter itself writes. reads: the directory that node_exporter is to read, where its flags are ours. lacks: the
+    flags that its process has not, though its file has them.
     """
 
     present: Tuple[FileState, ...]
@@ -96,6 +99,8 @@ class _Step:
     make: str = ""
     remove: str = ""
     left: Tuple[FileState, ...] = ()
+    reads: str = ""
+    lacks: Tuple[str, ...] = ()
 
     @property
     def pairs(self) -> List[Tuple[FileState, FileState]]:
@@ -106,8 +111,12 @@ class _Step:
     def changes(self) -> List[Change]:
         """What there is to do, in words."""
         found = [Change("file", want.path, describe_file(want), describe_file(have)) for have, want in self.pairs]
+        if self.make:
+            found.append(Change("directory", self.make, "directory", "absent"))
         if self.runs != self.shall_run:
             found.append(Change("service", TIMER, _active(self.shall_run), _active(self.runs)))
+        if self.lacks:
+            found.append(Change("service", UNIT, *_with_flags(self.lacks)))
         return found
 
 
@@ -140,27 +149,19 @@ def _to_bring(system: System, wanted: Wanted) -> _Step:
         raise host_error("", "systemd does not run here, whose timer would run the exporter", "leave this host out")
     defaults, remembered = system.file_state(DEFAULTS), _remembered(system)
     old = remembered or _Remembered()
-    original = _original(defaults, remembered)
-    text, directory = original, wanted.settings.directory or DIRECTORY
-    if wanted.flags:
-        if defaults.kind != "file":
-            raise host_error(DEFAULTS, "is %s" % describe_file(defaults), _INSTALL)
-        words = words_of(original)
-        directory = wanted.settings.directory or (directories_of(words) or [DIRECTORY])[0]
-        if not is_directory(directory):
-            raise host_error(DEFAULTS, "%r can be no directory for text files" % directory, "change that flag")
-        text = with_words(original, wanted_words(words, directory))
-        if sorted(words_of(text)) == sorted(words_of(defaults.text)):
-            # Theirs may stand in another order by now.
-            text = defaults.text
-    make = directory if system.file_state(directory).kind == "absent" else ""
+    original = _original(system, defaults, remembered) if wanted.flags or old.written else defaults.text
+    text, directory = _flags(system, wanted, defaults, original)
+    make = _to_make(system, directory)
     record = replace(old, made=make or old.made)
-    if text != defaults.text:
-        record = replace(record, original=original if wanted.flags else "", written=text if wanted.flags else "")
+    if not wanted.flags:
+        record = replace(record, original="", written="")
+    elif text != defaults.text or (text != original and not old.written):
+        record = replace(record, original=original, written=text)
     states = [
+        # First: that the exporter is there without it says that it was lost.
+        _record(record),
         FileState(PROGRAM, "file", 0o600, _program()),
         FileState(SETTINGS, "file", 0o600, dump(replace(wanted.settings, directory=directory))),
-        _record(record),
         *units(_python(system), directory, wanted.settings.interval),
     ]
     if defaults.kind == "file":
@@ -170,21 +171,73 @@ def _to_bring(system: System, wanted: Wanted) -> _Step:
     if former and former != "%s/%s" % (directory, FILE_NAME):
         states.append(FileState(former))
     text_file = system.file_state("%s/%s" % (directory, FILE_NAME))
-    return replace(_step(system, states, True, make), left=(text_file,))
+    step = replace(_step(system, states, True, make), left=(text_file,), reads=directory if wanted.flags else "")
+    if not wanted.flags or text != defaults.text:
+        return step
+    # A run that was killed before it had node_exporter take them has left them in the file alone.
+    return replace(step, lacks=tuple(_lacks(system, directory) or ()))
 
 
-def _original(defaults: FileState, remembered: Optional[_Remembered]) -> str:
-    """The text of DEFAULTS without what we added to it."""
-    if defaults.kind != "file":
+def _flags(system: System, wanted: Wanted, defaults: FileState, original: str) -> Tuple[str, str]:
+    """The text of DEFAULTS as it shall be, and the directory that node_exporter then reads."""
+    directory, text = wanted.settings.directory, original
+    if wanted.flags:
+        if defaults.kind != "file":
+            raise host_error(DEFAULTS, "is %s" % describe_file(defaults), _INSTALL)
+        words = words_of(original)
+        directory = directory or (directories_of(words) or [DIRECTORY])[0]
+        if directory not in directories_of(words_of(defaults.text)):
+            _hide_nothing(system, words, directory)
+        text = with_words(original, wanted_words(words, directory))
+        if sorted(words_of(text)) == sorted(words_of(defaults.text)):
+            # Theirs may stand in another order by now.
+            text = defaults.text
+    elif defaults.kind == "file" and not directory:
+        # As far as they can be understood: they are not ours to complain of.
+        with contextlib.suppress(HostError):
+            directory = next(iter(directories_of(words_of(text))), "")
+    directory = directory or DIRECTORY
+    if not is_directory(directory):
+        cure = "change that flag" if wanted.flags else "set tcp_monitoring_directory"
+        raise host_error(DEFAULTS, "%r can be no directory for text files" % directory, cure)
+    return text, directory
+
+
+def _to_make(system: System, directory: str) -> str:
+    """The directory where it is to be made; empty where it is there."""
+    if system.file_state(directory).kind != "absent":
+        return ""
+    parent = posixpath.dirname(directory)
+    if parent != "/" and system.file_state(parent).kind == "absent":
+        # Whatever it is to be, a mount as likely as not, it is nothing of ours.
+        raise host_error(directory, "cannot be made, since %s is missing" % parent, "make it, or name another one")
+    return directory
+
+
+def _hide_nothing(system: System, words: List[str], directory: str) -> None:
+    """HostError where text files of others are in the directory that is built in, and would be read no more."""
+    if directories_of(words) or directory == DIRECTORY:
+        return
+    others = [name for name in system.names(DIRECTORY) if name.endswith(".prom") and name != FILE_NAME]
+    if others:
+        problem = "names no directory, so that node_exporter reads %s, and %s in there would be missing"
+        cure = "leave tcp_monitoring_directory empty, or move what is in there"
+        raise host_error(DEFAULTS, problem % (DIRECTORY, ", ".join(others[:3])), cure)
+
+
+def _original(system: System, defaults: FileState, remembered: Optional[_Remembered]) -> str:
+    """The text of DEFAULTS without what we added to it. It is read only where there may be something of ours in it."""
+    if defaults.kind != "file" or (remembered and not remembered.written):
         return defaults.text
-    if remembered and remembered.written and defaults.text == remembered.written:
+    if remembered is None:
+        # The same counters may be somebody's own, who has them from the documentation.
+        was_here = system.file_state(SETTINGS).kind != "absent"
+        return with_words(defaults.text, without_ours(words_of(defaults.text))) if was_here else defaults.text
+    if defaults.text == remembered.written:
         return remembered.original
-    words = words_of(defaults.text)
-    if remembered and remembered.written:
-        # Edited since.
-        before, wrote = (words_of(text) for text in (remembered.original, remembered.written))
-        return with_words(defaults.text, words_before(words, before, wrote))
-    return with_words(defaults.text, without_ours(words))
+    # Edited since.
+    before, wrote = (words_of(text) for text in (remembered.original, remembered.written))
+    return with_words(defaults.text, words_before(words_of(defaults.text), before, wrote))
 
 
 def _to_take_away(system: System) -> _Step:
@@ -192,7 +245,7 @@ def _to_take_away(system: System) -> _Step:
     former = _former_text_file(system) or "%s/%s" % (DIRECTORY, FILE_NAME)
     states = [*without_units(), FileState(former), FileState(PROGRAM), FileState(SETTINGS), FileState(BEFORE)]
     if defaults.kind == "file":
-        states.insert(0, replace(defaults, text=_original(defaults, remembered)))
+        states.insert(0, replace(defaults, text=_original(system, defaults, remembered)))
     step = _step(system, states, False)
     return replace(step, remove=remembered.made) if remembered else step
 
@@ -228,7 +281,7 @@ def _go(system: System, step: _Step, serves: bool, sleep: Callable[[float], None
         # Once now: what keeps it from working is seen here, and not by the alert.
         _systemctl(system, "start", SERVICE)
         _systemctl(system, "restart", TIMER)
-    warnings = _serve(system, serves, sleep) if DEFAULTS in paths else []
+    warnings = _serve(system, step.reads, serves, sleep) if DEFAULTS in paths or step.lacks else []
     if not step.shall_run:
         for directory in filter(None, (step.remove, STATE_DIRECTORY)):
             system.remove_empty_directory(directory)
@@ -245,8 +298,8 @@ def _make(system: System, directory: str) -> None:
         raise host_error(directory or STATE_DIRECTORY, text, "make it, or name another one") from error
 
 
-def _serve(system: System, serves: bool, sleep: Callable[[float], None]) -> List[str]:
-    """Have node_exporter take its flags. HostError where it does not like them."""
+def _serve(system: System, reads: str, serves: bool, sleep: Callable[[float], None]) -> List[str]:
+    """Have node_exporter take its flags. HostError where it does not like them, or (reads) does not get them."""
     if not serves:
         return ["%s does not run: nobody reads the metrics" % UNIT]
     _systemctl(system, "restart", UNIT)
@@ -255,7 +308,22 @@ def _serve(system: System, serves: bool, sleep: Callable[[float], None]) -> List
     shown = system.run(["systemctl", "show", "--property=ActiveState,NRestarts", UNIT])[1].split()
     if "ActiveState=active" not in shown or "NRestarts=0" not in shown:
         raise host_error(UNIT, "ends with its new flags: %s" % _last_words(system, UNIT), "see %s" % DEFAULTS)
+    lacks = _lacks(system, reads) if reads else []
+    if lacks is None:
+        return ["%s: its process cannot be seen, nor whether it has its flags" % UNIT]
+    if lacks:
+        cure = "see systemctl cat %s: its ExecStart= has to hand $ARGS of %s on; or set %s: false"
+        cure %= (UNIT, DEFAULTS, "tcp_monitoring_node_exporter_flags")
+        raise host_error(UNIT, "runs without %s, though they are in its file" % ", ".join(lacks), cure)
     return []
+
+
+def _lacks(system: System, directory: str) -> Optional[List[str]]:
+    """The flags that node_exporter's process has not; None where there is no process to be seen."""
+    shown = system.run(["systemctl", "show", "--property=MainPID", UNIT])[1].split()
+    pid = next((word[len("MainPID=") :] for word in shown if word.startswith("MainPID=")), "0")
+    text = system.read("/proc/%s/cmdline" % pid) if pid != "0" else None
+    return missing_flags(text.split("\0"), directory) if text else None
 
 
 def _back(system: System, step: _Step, serves: bool) -> List[Problem]:
@@ -274,6 +342,8 @@ def _back(system: System, step: _Step, serves: bool) -> List[Problem]:
         # Started too often, it would not be started again for a while.
         system.run(["systemctl", "reset-failed", UNIT])
         problems += way_back(lambda: _systemctl(system, "restart", UNIT))
+    elif step.lacks:
+        problems.append(Problem(UNIT, "may have been restarted, with the flags that %s had before this run" % DEFAULTS))
     for directory in filter(None, (step.make, STATE_DIRECTORY)):
         system.remove_empty_directory(directory)
     return problems
@@ -329,12 +399,20 @@ def _active(runs: bool) -> str:
     return "active" if runs else "inactive"
 
 
+def _with_flags(lacks: Tuple[str, ...]) -> Tuple[str, str]:
+    """How node_exporter is to run, and how it does."""
+    flags = ", ".join(lacks)
+    return "active with " + flags, "active without " + flags
+
+
 def _result(step: _Step, warnings: List[str]) -> Dict[str, Any]:
     changes = step.changes
+    want, have = _with_flags(step.lacks)
+    after, before = ({UNIT: want}, {UNIT: have}) if step.lacks else ({}, {})
     return {
         "changed": bool(changes),
-        "before": _state(step.present, step.runs),
-        "after": _state(step.wanted, step.shall_run),
+        "before": _state(step.present, {**before, TIMER: _active(step.runs)}),
+        "after": _state(step.wanted, {**after, TIMER: _active(step.shall_run)}),
         "changes": [to_wire(change) for change in changes],
         "findings": [],
         "warnings": warnings,
@@ -350,8 +428,8 @@ def _result(step: _Step, warnings: List[str]) -> Dict[str, Any]:
     }
 
 
-def _state(files: Tuple[FileState, ...], runs: bool) -> Dict[str, Dict[str, str]]:
-    return {"file": {state.path: describe_file(state) for state in files}, "service": {TIMER: _active(runs)}}
+def _state(files: Tuple[FileState, ...], services: Dict[str, str]) -> Dict[str, Dict[str, str]]:
+    return {"file": {state.path: describe_file(state) for state in files}, "service": services}
 
 
 def _shown(state: FileState) -> str:

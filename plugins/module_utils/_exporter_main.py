@@ -33,7 +33,7 @@ def main(_arguments: List[str]) -> int:
     system = LinuxSystem()
     try:
         failed = export(system)
-    except (NetfleetError, OSError) as error:
+    except (NetfleetError, OSError, ValueError) as error:
         failed = {"file": error}
     for part, why in failed.items():
         sys.stderr.write("%s: %s\n" % (part, why))
@@ -43,7 +43,8 @@ def main(_arguments: List[str]) -> int:
 def export(system: System, clock: Callable[[], float] = time.perf_counter) -> Dict[str, Exception]:
     """Look, and put the metrics in place. Returns why parts of it have failed.
 
-    HostError where the settings cannot be read, OSError where the metrics cannot be written.
+    HostError where the settings cannot be read, OSError where the metrics cannot be written, ValueError where the
+    settings name something twice.
     """
     began = clock()
     text = system.read(SETTINGS)

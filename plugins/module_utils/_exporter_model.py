@@ -41,8 +41,11 @@ class ExporterSettings:
 
     @property
     def asked(self) -> Asked:
-        """What to look at. Nothing is counted: Prometheus does that, of node_exporter's counters."""
-        return Asked(peers=self.peers, targets=self.targets, rtt_targets=self.rtt_targets, top=self.top)
+        """What to look at. Nothing is counted: Prometheus does that, of node_exporter's counters.
+
+        Nor is loopback watched, of which there are no metrics.
+        """
+        return Asked(peers=self.peers, targets=self.targets, rtt_targets=self.rtt_targets, top=self.top, loopback=False)
 
     @property
     def text_file(self) -> str:

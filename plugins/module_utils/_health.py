@@ -20,6 +20,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import 
     Health,
     Holder,
     Listener,
+    Loopback,
     Ports,
     Sample,
     Service,
@@ -62,6 +63,7 @@ class Asked:
     """What to look at. interval: seconds to count over; since: the sample to count from; neither: since the boot.
 
     peers: prefixes by class. targets: by measure, in percent. rtt_targets: by class of peers, in milliseconds.
+    loopback: whether to watch the host's connections to itself, which takes some time of its own.
     """
 
     interval: float = 0.0
@@ -70,6 +72,7 @@ class Asked:
     targets: Dict[str, float] = field(default_factory=dict)
     rtt_targets: Dict[str, float] = field(default_factory=dict)
     top: int = 10
+    loopback: bool = True
 
 
 def look(
@@ -83,11 +86,14 @@ def look(
     classes = PeerClasses(asked.peers, own)
     settings = _settings(system)
     available = available_ports(settings)
-    watch = LoopbackWatch(system, own, settings, available, sleep, clock)
+    watch = LoopbackWatch(system, own, settings, available, sleep, clock) if asked.loopback else None
     first = asked.since
     if asked.interval and not first:
         first = sample(system)
-        watch.wait(asked.interval)
+        if watch:
+            watch.wait(asked.interval)
+        else:
+            sleep(asked.interval)
     last = sample(system)
     limits = [] if last.counters else ["counters: /proc/net/snmp and /proc/net/netstat cannot be read"]
     if not own.complete:
@@ -96,7 +102,7 @@ def look(
     found, lacking = indicators(counted, asked.targets)
     tally, listening, partial = _read_sockets(system, classes, asked.top, watch)
     sockets, unseen = _sockets(system, tally, asked, listening)
-    loopback, unwatched = watch.result(counted, asked.top)
+    loopback, unwatched = watch.result(counted, asked.top) if watch else (Loopback(), [])
     return Health(
         sample=last,
         counted=counted,
@@ -138,21 +144,22 @@ _Listening = List[Tuple[int, Listener]]
 
 
 def _read_sockets(
-    system: System, classes: PeerClasses, top: int, watch: LoopbackWatch
+    system: System, classes: PeerClasses, top: int, watch: Optional[LoopbackWatch]
 ) -> Tuple[SocketTally, _Listening, List[str]]:
     """The tally of all sockets, those that listen (each with its inode), and what is wrong with the lists."""
     for _try in range(_TRIES):
         first = {family: ask(system, family, LISTENING, (SKMEMINFO,)) for family in FAMILIES}
         listening = [entry for answer in first.values() for entry in listeners(answer)]
         served = {listener.port for _inode, listener in listening}
-        tally, glance = SocketTally(classes, served, top), watch.last_glance(served)
+        tally, glance = SocketTally(classes, served, top), watch.last_glance(served) if watch else None
         second = {family: ask(system, family, NOT_LISTENING, (INFO, CONG)) for family in FAMILIES}
         for answer in second.values():
-            tally.take(glance.through(answer))
+            tally.take(glance.through(answer) if glance else answer)
         answers = [*first.values(), *second.values()]
         if not any(answer.interrupted for answer in answers):
             break
-    watch.done(glance, listening)
+    if watch and glance:
+        watch.done(glance, listening)
     return tally, listening, list(_partial(answers))
 
 

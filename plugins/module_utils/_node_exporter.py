@@ -73,8 +73,11 @@ def words_of(text: str) -> List[str]:
 
 
 def directories_of(words: List[str]) -> List[str]:
-    """The directories for text files that are named: newer versions take several. HostError for one without value."""
-    return [value for name, value in _pairs(words) if name == DIRECTORY_FLAG]
+    """The directories for text files that are named: newer versions take several. HostError for one without value.
+
+    Without a slash at the end, which is none of a directory's name.
+    """
+    return [value.rstrip("/") or value for name, value in _pairs(words) if name == DIRECTORY_FLAG]
 
 
 def wanted_words(words: List[str], directory: str) -> List[str]:
@@ -95,8 +98,17 @@ def wanted_words(words: List[str], directory: str) -> List[str]:
 
 
 def with_ours(fields: Optional[str]) -> str:
-    """A pattern of counters, and ours too. None: the one that node_exporter has by itself."""
+    """A pattern of counters, and ours too, once. None: the one that node_exporter has by itself."""
+    if fields is not None and "|%s|" % OURS in "|%s|" % fields:
+        return fields
     return "%s|%s" % (_USUAL if fields is None else fields, OURS)
+
+
+def missing_flags(words: List[str], directory: str) -> List[str]:
+    """Which flags that are needed are not among these words, as those of a process are."""
+    fields = _fields_of(words)
+    missing = [] if fields is not None and with_ours(fields) == fields else [FIELDS_FLAG]
+    return missing + ([] if directory in directories_of(words) else [DIRECTORY_FLAG])
 
 
 def words_before(words: List[str], before: List[str], wrote: List[str]) -> List[str]:

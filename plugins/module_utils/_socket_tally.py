@@ -261,7 +261,7 @@ class SocketTally:
             if self._shortest < size:
                 yield "%s: this kernel does not tell" % what
         if self._without_info:
-            yield "%d connections came without tcp_info" % self._without_info
+            yield "connections: %d came without tcp_info" % self._without_info
         if self._uncounted:
             yield "ports: %d sockets are left out, beyond %d pairs of addresses" % (self._uncounted, _MOST_PAIRS)
 

@@ -49,11 +49,15 @@ options:
   directory:
     description:
       - Where node_exporter reads text files. Empty for the one that its flags name, else
-        C(/var/lib/prometheus/node-exporter). Made where it is missing.
+        C(/var/lib/prometheus/node-exporter). Made where it is missing, in a directory that is there.
+      - Refused where text files of others in C(/var/lib/prometheus/node-exporter) would be read no more.
     type: str
     default: ""
   node_exporter_flags:
-    description: Whether the flags in C(/etc/default/prometheus-node-exporter) are this module's to set.
+    description:
+      - Whether the flags in C(/etc/default/prometheus-node-exporter) are this module's to set.
+      - With V(true), a node_exporter that runs without them is restarted. With V(false), the file is left alone, but
+        for what this module has set there before, which is taken back.
     type: bool
     default: true
   groups:

@@ -77,6 +77,7 @@ def main(verb: str, units: list[str]) -> int:
         # What Ansible wants to know of a service that it is to reload, and we of one that was restarted.
         state = "active" if units[0] == "prometheus" or is_active(units[0]) else "inactive"
         print(f"Id={units[0]}\nLoadState=loaded\nActiveState={state}\nSubState=running\nNRestarts=0")
+        print(f"MainPID={pid_of(units[0])}")
     if verb == "reload":
         with (STATE / "reloaded").open("a") as log:
             log.write("".join(f"{unit}\n" for unit in units))

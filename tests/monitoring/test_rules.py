@@ -348,6 +348,53 @@ def test_a_group_is_what_its_hosts_have_counted_together(tmp_path: Path) -> None
     )
 
 
+def clusters(found: list[Series], *names: str) -> list[Series]:
+    """The same host in each of these, under the same job and instance."""
+    return [
+        {**each, "series": each["series"].replace("{", f'{{cluster="{name}",', 1)} for each in found for name in names
+    ]
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_two_clusters_whose_hosts_have_the_same_names_are_two(name: str, tmp_path: Path) -> None:
+    tried = next(case for case in CASES[name].values() if case.fires)
+    silent = [case for case in CASES[name].values() if not case.fires and case.at == tried.at]
+    base = {"__name__": "ALERTS", "alertname": name, "alertstate": "firing", **HOST, **alerts()[name]["labels"]}
+    asked = {
+        "expr": f'ALERTS{{alertname="{name}", alertstate="firing"}}',
+        "eval_time": f"{tried.at}m",
+        "exp_samples": [
+            {"labels": braced({**base, **labels, "cluster": cluster}), "value": 1}
+            for labels in tried.fires
+            for cluster in ("a", "b")
+        ],
+    }
+    found = clusters(tried.series, "a", "b")
+    for number, case in enumerate(silent):
+        # In which it is silent, and neither hides the others nor is taken for one.
+        found += clusters(case.series, f"silent {number}")
+    run_test(tmp_path, input_series=found, promql_expr_test=[asked])
+
+
+def test_a_group_is_one_of_each_cluster(tmp_path: Path) -> None:
+    host = [ours("group_info", "1x60", group="web"), *counters(ActiveOpens=1000, AttemptFails=30)]
+    labels = (
+        '{{__name__="group:netfleet_tcp_bad:ratio15m", job="node", cluster="{}", group="web", '
+        'indicator="client_success"}}'
+    )
+    run_test(
+        tmp_path,
+        input_series=clusters(host, "a", "b"),
+        promql_expr_test=[
+            {
+                "expr": 'group:netfleet_tcp_bad:ratio15m{indicator="client_success"}',
+                "eval_time": "40m",
+                "exp_samples": [{"labels": labels.format(cluster), "value": 0.03} for cluster in ("a", "b")],
+            }
+        ],
+    )
+
+
 def test_what_an_alert_says_is_a_sentence_about_its_host(tmp_path: Path) -> None:
     said = {
         "summary": "web1:9100 runs out of local ports to port 1234",

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Sequence
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._exporter_model import SETTINGS, load
@@ -19,13 +20,16 @@ DEBIAN = """\
 # (\\\\\\\\d to mean \\\\d), and escape newlines too.
 ARGS=""
 """
+# Of node_exporter.
+PID = 4321
 
 
 class ExportingHost(SocketHost):
     """active: the units that run. failing: what a systemctl of this verb and unit says. flags: node_exporter's.
 
     dies_with: a word among these with which it ends. systemd starts it anew, so that it is seen to be active, until
-    that was too often; from then on it takes a reset-failed. As systemd 252 was seen to do it.
+    that was too often; from then on it takes a reset-failed. As systemd 252 was seen to do it. deaf: its unit does not
+    hand ARGS on, as that of a drop-in may. hidden: nobody may see its process.
     """
 
     def __init__(self, defaults: str | None = DEBIAN) -> None:
@@ -33,13 +37,19 @@ class ExportingHost(SocketHost):
         self.active = {UNIT}
         self.failing: dict[tuple[str, str], str] = {}
         self.dies_with = ""
+        self.deaf = self.hidden = False
         self.restarts = 0
         self.failed: set[str] = set()
         self.ran: list[str] = []
-        self.directories.add(DIRECTORY)
+        self.directories |= {posixpath.dirname(DIRECTORY), DIRECTORY}
         if defaults is not None:
             self.put(DEFAULTS, defaults)
         self.flags = words_of(defaults or "")
+
+    def read(self, path: str) -> str | None:
+        if path == "/proc/%d/cmdline" % PID:
+            return None if self.hidden else "".join(word + "\0" for word in ["/usr/bin/node_exporter", *self.flags])
+        return super().read(path)
 
     def run(self, argv: Sequence[str], stdin: str = "") -> tuple[int, str, str]:
         if argv[0] == "journalctl":
@@ -51,7 +61,8 @@ class ExportingHost(SocketHost):
             return 0 if units[-1] in self.active else 3, "", ""
         if verb == "show":
             state = "active" if units[-1] in self.active else "inactive"
-            return 0, "NRestarts=%d\nActiveState=%s\n" % (self.restarts, state), ""
+            pid = PID if state == "active" else 0
+            return 0, "MainPID=%d\nNRestarts=%d\nActiveState=%s\n" % (pid, self.restarts, state), ""
         assert self.lock_held, "changed the host without the lock: %s" % list(argv)
         line = " ".join(argv[1:])
         self.ran.append(line)
@@ -79,7 +90,7 @@ class ExportingHost(SocketHost):
             if unit == UNIT and verb == "reset-failed":
                 self.restarts = 0
             if unit == UNIT and verb == "restart":
-                self.flags = words_of(self.text(DEFAULTS))
+                self.flags = [] if self.deaf else words_of(self.text(DEFAULTS))
                 self.restarts = 4 if self.dies_with and self.dies_with in " ".join(self.flags) else 0
 
     @property

@@ -4,19 +4,21 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tools import deps
-from tools.shared import ROOT
+from tools.shared import ROOT, ToolError
 
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """One whose places are folders of the test."""
     monkeypatch.setattr(deps, "UNITS", tmp_path)
+    monkeypatch.setattr(deps, "OTHER_UNITS", (tmp_path / "lib",), raising=False)
     monkeypatch.setattr(deps, "POLICY", tmp_path / "policy-rc.d")
     monkeypatch.setattr(deps, "privileged", list)
     return tmp_path
@@ -56,3 +58,46 @@ def test_it_is_undone_where_the_installation_fails(machine: Path) -> None:
     with pytest.raises(ZeroDivisionError), deps.without_services(["prometheus"]):
         raise ZeroDivisionError
     assert not (machine / "policy-rc.d").exists()
+
+
+def test_what_a_run_that_was_killed_has_left_is_removed(machine: Path) -> None:
+    policy = machine / "policy-rc.d"
+    policy.write_text(deps.NOTHING_STARTS)
+    with deps.without_services(["prometheus"]):
+        assert policy.exists()
+    assert not policy.exists()
+    policy.write_text(deps.NOTHING_STARTS)
+    with deps.without_services([]):
+        pass
+    assert not policy.exists()
+
+
+def test_a_policy_of_somebody_elses_who_says_the_same_stays(machine: Path) -> None:
+    # As image builders write it.
+    (machine / "policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
+    with deps.without_services(["prometheus"]):
+        pass
+    assert (machine / "policy-rc.d").exists()
+
+
+def test_it_is_undone_where_the_run_is_asked_to_end(machine: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ToolError, match="SIGTERM"), deps.without_services(["prometheus"]):
+        signal.raise_signal(signal.SIGTERM)
+    assert not (machine / "policy-rc.d").exists()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_unit_that_the_machine_has_elsewhere_is_not_masked(machine: Path) -> None:
+    (machine / "lib").mkdir()
+    (machine / "lib" / "prometheus.service").write_text("mine")
+    with deps.without_services(["prometheus"]):
+        pass
+    assert not (machine / "prometheus.service").exists()
+
+
+def test_the_folder_of_units_is_made_where_it_is_missing(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deps, "UNITS", machine / "systemd" / "system")
+    with deps.without_services(["prometheus"]):
+        pass
+    assert (machine / "systemd" / "system" / "prometheus.service").readlink() == Path("/dev/null")

@@ -19,7 +19,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._exporter_model impor
     load,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._exporter_units import LINK, SERVICE, TIMER
-from ansible_collections.netfleet.tcp.plugins.module_utils._node_exporter import DEFAULTS, DIRECTORY, UNIT, words_of
+from ansible_collections.netfleet.tcp.plugins.module_utils._node_exporter import (
+    DEFAULTS,
+    DIRECTORY,
+    UNIT,
+    with_ours,
+    words_of,
+)
 from tests.unit.plugins.exporting_host import DEBIAN, ExportingHost
 
 WANTED = Wanted(ExporterSettings("", {"local": ("10.0.0.0/8",)}, {"retransmission": 0.5}, {"local": 5.0}))
@@ -150,12 +156,70 @@ def test_the_directory_that_node_exporter_reads_already_is_taken() -> None:
 
 def test_a_directory_that_is_missing_is_made_and_taken_away_again() -> None:
     host = ExportingHost()
-    host.directories.clear()
+    host.directories.discard(DIRECTORY)
     before = whole(host)
-    brought(host)
+    shown = brought(host, check_mode=True)["changes"]
+    assert ("directory", DIRECTORY, "directory", "absent") in [
+        (change["subject"], change["key"], change["want"], change["running"]) for change in shown
+    ]
+    assert brought(host)["changes"] == shown
     assert DIRECTORY in host.directories
     gone(host)
     assert whole(host) == before
+
+
+def test_a_directory_that_has_vanished_since_is_made_again() -> None:
+    host = ExportingHost()
+    host.directories.discard(DIRECTORY)
+    brought(host)
+    host.directories.discard(DIRECTORY)
+    del host.files[TEXT_FILE]
+    answer = brought(host)
+    assert [(change["subject"], change["key"]) for change in answer["changes"]] == [("directory", DIRECTORY)]
+    assert DIRECTORY in host.directories
+    assert TEXT_FILE in host.files
+    assert brought(host)["changed"] is False
+
+
+def test_a_directory_in_one_that_is_missing_is_refused_in_check_mode_too() -> None:
+    host = ExportingHost()
+    before = whole(host)
+    for check_mode in (True, False):
+        with pytest.raises(
+            HostError, match=r"/srv/no/text: cannot be made, since /srv/no is missing \(make it, or name"
+        ):
+            brought(host, Wanted(ExporterSettings("/srv/no/text")), check_mode)
+    assert whole(host) == before
+
+
+def test_text_files_of_others_in_the_directory_that_is_built_in_are_not_hidden() -> None:
+    host = ExportingHost()
+    host.directories.add("/srv/text")
+    host.put(DIRECTORY + "/apt.prom", "apt_upgrades_pending 0\n")
+    elsewhere = Wanted(ExporterSettings("/srv/text"))
+    with pytest.raises(HostError, match=r"reads %s, and apt.prom in there would be missing" % DIRECTORY):
+        brought(host, elsewhere)
+    brought(host)
+    gone(host)
+    del host.files[DIRECTORY + "/apt.prom"]
+    brought(host, elsewhere)
+    # It reads another one by now.
+    host.put(DIRECTORY + "/apt.prom", "apt_upgrades_pending 0\n")
+    assert brought(host, elsewhere)["changed"] is False
+
+
+@pytest.mark.parametrize("text", ['ARGS="--collector.textfile.directory=/srv/text/"\n', DEBIAN])
+def test_a_slash_at_the_end_of_a_directory_is_none_of_its_name(text: str) -> None:
+    host = ExportingHost(text)
+    host.directories.add("/srv/text")
+    assert wanted_from({**GIVEN, "directory": "/srv/text/"}).settings.directory == "/srv/text"
+    brought(host, wanted_from({**GIVEN, "directory": "/srv/text/" if text == DEBIAN else ""}))
+    assert load(host.text(SETTINGS)).text_file == "/srv/text/netfleet_tcp.prom"
+    assert words_of(text) == [word for word in host.flags if word in words_of(text)]
+
+
+def test_a_group_that_is_named_twice_is_one() -> None:
+    assert wanted_from({**GIVEN, "groups": ["web", "cloud", "web"]}).settings.groups == ("web", "cloud")
 
 
 def test_metrics_in_a_directory_that_is_no_longer_the_one_are_removed() -> None:
@@ -329,6 +393,7 @@ def load_again(settings: ExporterSettings) -> ExporterSettings:
         ({"interval": 5}, "interval: 5 is out of range (15 to 3600 seconds)"),
         ({"services": 0}, "services: 0 is out of range (1 to 100)"),
         ({"directory": "/a b"}, "directory: '/a b' cannot be one"),
+        ({"directory": "/"}, "directory: '/' cannot be one"),
         ({"peers": {"local": ["10.0.0.0/99"]}}, "peers.local[0]"),
         ({"targets": {"retransmission": 100}}, "targets.retransmission"),
     ],
@@ -340,3 +405,108 @@ def test_what_cannot_be_meant_is_refused_with_its_name(given: dict[str, Any], sa
     with pytest.raises(InputError) as all_of_them:
         wanted_from({**GIVEN, "interval": 5, **given})
     assert "interval" in str(all_of_them.value)
+
+
+PASTED = 'ARGS="--collector.netstat.fields=%s"\n' % with_ours("^Tcp_.*$")
+
+
+def test_flags_that_are_not_ours_are_neither_read_nor_written() -> None:
+    alone = Wanted(ExporterSettings(DIRECTORY), flags=False)
+    for text in (PASTED, 'ARGS="--one\n'):
+        host = ExportingHost("")
+        host.put(DEFAULTS, text)
+        brought(host, alone)
+        assert host.text(DEFAULTS) == text
+        assert brought(host, alone)["changed"] is False
+        gone(host)
+        assert host.text(DEFAULTS) == text
+        assert "restart " + UNIT not in host.ran
+
+
+def test_a_host_that_never_had_the_exporter_keeps_its_own_pattern() -> None:
+    host = ExportingHost(PASTED)
+    assert gone(host)["changed"] is False
+    brought(host)
+    gone(host)
+    assert host.text(DEFAULTS) == PASTED
+
+
+def test_flags_that_are_no_longer_ours_are_forgotten_once_they_are_given_back() -> None:
+    host = ExportingHost()
+    brought(host)
+    brought(host, Wanted(WANTED.settings, flags=False))
+    host.put(DEFAULTS, PASTED)
+    gone(host)
+    assert host.text(DEFAULTS) == PASTED
+
+
+def test_a_run_that_was_killed_before_node_exporter_took_its_flags_is_made_good() -> None:
+    host = ExportingHost()
+    brought(host)
+    host.flags = []
+    host.ran.clear()
+    shown = brought(host, check_mode=True)["changes"]
+    assert [(change["subject"], change["key"], change["running"]) for change in shown] == [
+        ("service", UNIT, "active without --collector.netstat.fields, --collector.textfile.directory")
+    ]
+    answer = brought(host)
+    assert (answer["changes"], answer["before"] != answer["after"]) == (shown, True)
+    assert "restart " + UNIT in host.ran
+    assert host.flags == words_of(host.text(DEFAULTS))
+    assert brought(host)["changed"] is False
+
+
+def test_a_unit_that_does_not_hand_the_flags_on_is_an_error_each_time() -> None:
+    host = ExportingHost()
+    host.deaf = True
+    before = whole(host)
+    with pytest.raises(HostError, match=r"runs without --collector.netstat.fields, .* \(see systemctl cat"):
+        brought(host)
+    assert whole(host) == before
+
+
+def test_a_node_exporter_whose_process_cannot_be_seen_is_no_error_and_that_is_said() -> None:
+    host = ExportingHost()
+    host.hidden = True
+    assert brought(host)["warnings"] == ["%s: its process cannot be seen, nor whether it has its flags" % UNIT]
+    assert brought(host)["changed"] is False
+
+
+def test_with_flags_of_somebody_elses_the_directory_is_theirs_where_they_can_be_read() -> None:
+    for text, directory in (
+        ('ARGS="--collector.textfile.directory=/srv/text"\n', "/srv/text"),
+        ('ARGS="--collector.textfile.directory=/srv/text\n', DIRECTORY),
+        (DEBIAN, DIRECTORY),
+    ):
+        host = ExportingHost("")
+        host.put(DEFAULTS, text)
+        host.directories.add("/srv/text")
+        brought(host, Wanted(ExporterSettings(""), flags=False))
+        assert load(host.text(SETTINGS)).directory == directory
+        assert host.text(DEFAULTS) == text
+
+
+def test_that_node_exporter_ends_with_flags_of_a_run_that_was_killed_is_not_called_restored() -> None:
+    host = ExportingHost()
+    brought(host)
+    host.flags, host.dies_with = [], "netstat.fields"
+    with pytest.raises(HostError, match="may have been restarted, with the flags that") as caught:
+        brought(host)
+    assert "everything was restored" not in str(caught.value)
+
+
+def test_flags_that_are_not_ours_are_left_alone_where_the_record_is_lost_too() -> None:
+    alone = Wanted(ExporterSettings(DIRECTORY), flags=False)
+    for text in (PASTED, 'ARGS="--one\n'):
+        host = ExportingHost()
+        brought(host)
+        del host.files[BEFORE]
+        host.put(DEFAULTS, text)
+        brought(host, alone)
+        assert host.text(DEFAULTS) == text
+
+
+def test_a_run_that_was_killed_at_any_file_has_a_record_before_all_else() -> None:
+    host = ExportingHost()
+    brought(host)
+    assert next(step for step in host.steps if step.startswith("file ")) == "file " + BEFORE

@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from ansible_collections.netfleet.tcp.plugins.module_utils import _exporter_main, _health
 from ansible_collections.netfleet.tcp.plugins.module_utils._baseline import STATE_DIRECTORY
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
 from ansible_collections.netfleet.tcp.plugins.module_utils._exporter_main import export
@@ -114,3 +115,25 @@ def test_settings_come_back_as_they_went() -> None:
 def test_a_directory_that_a_unit_would_not_take_is_none(path: str) -> None:
     assert not is_directory(path)
     assert is_directory("/var/lib/prometheus/node-exporter")
+
+
+def test_settings_that_cannot_be_written_as_metrics_are_an_error_in_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host = Host()
+    host.put(SETTINGS, dump(ExporterSettings(DIRECTORY, groups=("web", "web"))), 0o600)
+    monkeypatch.setattr(_exporter_main, "LinuxSystem", lambda: host)
+    assert _exporter_main.main([]) == 1
+    assert "stands there twice" in capsys.readouterr().err
+
+
+def test_loopback_is_not_watched_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def watch(*_arguments: object) -> None:
+        raise AssertionError("watched")
+
+    monkeypatch.setattr(_health, "LoopbackWatch", watch)
+    host = Host()
+    assert export(host) == {}
+    assert "netfleet_tcp_loopback_connections" in host.text
+    with pytest.raises(AssertionError, match="watched"):
+        _health.look(host, _health.Asked())

@@ -107,6 +107,12 @@ def test_a_pattern_of_ones_own_is_added_to_and_given_back() -> None:
     assert words_before(after, before, after) == [before[0], "%s=^Tcp_.*$" % FIELDS, "--log.level=warn"]
 
 
+@pytest.mark.parametrize("edited", ["^Udp_|%s", "%s|^Udp_"])
+def test_a_pattern_that_somebody_has_added_to_does_not_get_ours_twice(edited: str) -> None:
+    fields = edited % with_ours(None)
+    assert wanted_words(["%s=%s" % (FIELDS, fields)], DIRECTORY)[0] == "%s=%s" % (FIELDS, fields)
+
+
 def test_what_somebody_has_changed_since_stays() -> None:
     after = wanted_words([], DIRECTORY)
     changed = ["%s=^Tcp$" % FIELDS, "%s=/elsewhere" % FOLDER, "--new"]

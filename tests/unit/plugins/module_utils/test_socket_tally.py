@@ -207,7 +207,7 @@ def test_kernels_that_lack_fields(size: int, said: int) -> None:
 
 def test_a_connection_without_tcp_info_is_said_to_be_one() -> None:
     tally = tally_of([message(HERE, ("10.1.0.2", 80))])
-    assert list(tally.missing()) == ["1 connections came without tcp_info"]
+    assert list(tally.missing()) == ["connections: 1 came without tcp_info"]
     assert tally.states == {"ESTAB": 1}
 
 
@@ -224,7 +224,7 @@ def test_an_attribute_that_is_longer_than_its_message(kind: int) -> None:
     lying = whole[: place - 4] + struct.pack("=H", 300) + whole[place - 2 :]
     tally = tally_of([lying + whole])
     assert (tally.states, tally.peers()["local"].rtt.connections) == ({"ESTAB": 2}, 1)
-    assert list(tally.missing()) == ["1 connections came without tcp_info"]
+    assert list(tally.missing()) == ["connections: 1 came without tcp_info"]
 
 
 def test_ports_of_mapped_addresses_are_those_of_ipv4() -> None:
