@@ -55,8 +55,9 @@ def diagnose(hosts: Net, *options: str, **variables: Any) -> Diagnosis:
         **variables,
     }
     wrapper, addresses = given.pop("wrapper", ""), given.pop("addresses", {})
+    connection = given.pop("connection", {})
     names = {
-        name: hosts.host(name, wrapper, **({"tcp_probe_address": addresses[name]} if addresses else {}))
+        name: hosts.host(name, wrapper, **({"tcp_probe_address": addresses[name]} if addresses else {}), **connection)
         for name in ("left", "right")
     }
     done = hosts.playbook("diagnose", names, *options, **given)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import stat
@@ -43,6 +44,39 @@ def test_payload_is_captured_where_it_is_asked_for(hosts: Net) -> None:
     traffic(hosts, "send", 2_000)
     done = diagnose(hosts, tcp_diagnose_payload=64, tcp_diagnose_seconds=2)
     assert SECRET in done.capture("left")
+
+
+SSH = """#!/bin/sh
+# ssh that goes nowhere: the command that it is to run runs here.
+for command; do :; done
+exec sh -c "$command"
+"""
+
+
+def test_a_capture_is_on_no_screen_and_in_no_log(hosts: Net, tmp_path: Path) -> None:
+    """Ansible's plugin for ssh shows with -vvv all that a command prints, if nobody keeps it from that."""
+    program = tmp_path / "ssh"
+    program.write_text(SSH, encoding="utf-8")
+    program.chmod(0o755)
+    over_ssh = {"ansible_connection": "ssh", "ansible_ssh_executable": str(program), "ansible_pipelining": True}
+    serve(hosts)
+    done = diagnose(hosts, "-vvv", connection=over_ssh, tcp_diagnose_seconds=2, tcp_diagnose_peer=RIGHT)
+    assert done.capture("left")
+    assert f"EXEC {program}" in done.output
+    # What gzip begins with, in base64.
+    begins = base64.b64encode(b"\x1f\x8b\x08").decode()
+    assert begins not in done.output
+    assert "stdout and stderr censored due to no log" in done.output
+
+
+def test_why_ssh_does_not_reach_a_host_is_told(hosts: Net, tmp_path: Path) -> None:
+    program = tmp_path / "ssh"
+    program.write_text("#!/bin/sh\necho no route to that host >&2\nexit 255\n", encoding="utf-8")
+    program.chmod(0o755)
+    over_ssh = {"ansible_connection": "ssh", "ansible_ssh_executable": str(program), "ansible_pipelining": True}
+    done = diagnose(hosts, connection=over_ssh, tcp_diagnose_seconds=2, tcp_diagnose_peer=RIGHT)
+    assert done.status == 4
+    assert "no route to that host" in " ".join(done.notes)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
