@@ -24,10 +24,13 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_streams impo
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_case import Case, Witness
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_findings import findings
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_folder import (
+    FACTS,
+    SUMMARY,
     archive_name,
     capture_path,
     kept,
     raw_texts,
+    safe_names,
     write_archive,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_text import facts, summary, table
@@ -99,14 +102,16 @@ class ActionModule(ReportAction):
         self, case: Case, report: Report, asked: Mapping[str, Any], directory: str, folders: Mapping[str, str]
     ) -> str:
         texts = {
-            "summary.txt": summary(case, report, asked),
-            "diagnosis.json": json.dumps(facts(case, report, asked), indent=1) + "\n",
+            SUMMARY: summary(case, report, asked),
+            FACTS: json.dumps(facts(case, report, asked), indent=1) + "\n",
         }
+        called = safe_names(folders)
         for host, witness in case.witnesses.items():
-            texts.update({"%s/raw/%s" % (host, name): text for name, text in raw_texts(witness.view).items()})
+            texts.update({"%s/raw/%s" % (called[host], name): text for name, text in raw_texts(witness.view).items()})
+        by_name = {called[host]: folder for host, folder in folders.items()}
         name = archive_name(",".join(folders), report.started)
         try:
-            return write_archive(os.path.abspath(os.path.expanduser(directory)), name, texts, folders)
+            return write_archive(os.path.abspath(os.path.expanduser(directory)), name, texts, by_name)
         finally:
             for folder in folders.values():
                 shutil.rmtree(folder, ignore_errors=True)

@@ -17,7 +17,7 @@ import re
 import tarfile
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Dict, Optional
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose_model import HostView
@@ -26,6 +26,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wi
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._put import OWNER_ALONE, put
 
 CAPTURE, VIEW = "capture.pcap.gz", "view.json"
+# What an archive has of all hosts together, beside their folders.
+SUMMARY, FACTS = OF_ALL = ("summary.txt", "diagnosis.json")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -72,8 +74,23 @@ def _safe(text: str) -> str:
     return _UNSAFE.sub("_", text).strip(".-")[:60] or "_"
 
 
+def safe_names(names: Iterable[str]) -> Dict[str, str]:
+    """By each name what its file or folder is called: safe on any system, none of them the same, whatever the case."""
+    found: Dict[str, str] = {}
+    taken = set(OF_ALL)
+    for name in names:
+        plain = safe = _safe(name)
+        number = 1
+        while safe.lower() in taken:
+            number += 1
+            safe = "%s-%d" % (plain, number)
+        taken.add(safe.lower())
+        found[name] = safe
+    return found
+
+
 def write_archive(directory: str, name: str, texts: Mapping[str, str], folders: Mapping[str, str]) -> str:
-    """Put an archive in place at once; its path. texts: of files by their names; folders: of hosts, by theirs.
+    """Put an archive in place at once; its path. texts: of files by their names; folders: of hosts, by safe_names.
 
     InputError where the directory cannot be written to.
     """
@@ -89,7 +106,7 @@ def write_archive(directory: str, name: str, texts: Mapping[str, str], folders: 
             for host, folder in folders.items():
                 for file in sorted(os.listdir(folder)):
                     with open(os.path.join(folder, file), "rb") as source:
-                        _add(archive, "%s/%s/%s" % (name, _safe(host), file), source.read())
+                        _add(archive, "%s/%s/%s" % (name, host, file), source.read())
         os.replace(temporary, path)
     except OSError as error:
         raise _refused(directory, error) from error
@@ -111,4 +128,5 @@ def _refused(directory: str, error: OSError) -> InputError:
 
 def raw_texts(view: HostView) -> Dict[str, str]:
     """What programs have printed on a host, by names of files."""
-    return {_safe(name) + ".txt": text for name, text in view.raw.items()}
+    called = safe_names(view.raw)
+    return {called[name] + ".txt": text for name, text in view.raw.items()}

@@ -33,12 +33,15 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_streams impo
     seen,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._collect import collect
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_case import Case, Witness
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_check import OF_THE_RUN, SETTINGS, checked, request
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_folder import (
     archive_name,
     capture_path,
     keep,
     kept,
+    raw_texts,
+    safe_names,
     write_archive,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import from_data
@@ -86,7 +89,7 @@ def test_what_hosts_say_is_for_its_owner_alone(tmp_path: Path) -> None:
         view = to_wire(HostView(kernel="6.12", capture=Capture(packets=1)))
         view["capture"]["data"] = ""
         folder = keep(str(tmp_path), view, base64.b64encode(b"packets").decode())
-        folders = {"../evil": folder}
+        folders = {safe_names(["../evil"])["../evil"]: folder}
         path = write_archive(str(tmp_path / "archive"), "name", {"summary.txt": "all is well\n"}, folders)
     finally:
         os.umask(before)
@@ -101,6 +104,38 @@ def test_what_hosts_say_is_for_its_owner_alone(tmp_path: Path) -> None:
     # A host's name leads nowhere else.
     assert names == dict.fromkeys(["name/summary.txt", "name/_evil/capture.pcap.gz", "name/_evil/view.json"], 0o600)
     assert os.listdir(tmp_path / "archive") == ["name.tar.gz"]
+
+
+def test_names_in_an_archive_lead_nowhere_else_and_are_each_others_never() -> None:
+    hosts = ["..", ".", "../../etc", "a b", "a_b", "A_B", "summary.txt", "", "x" * 60 + "1", "x" * 60 + "2", "a_b-2"]
+    names = safe_names(hosts)
+    assert list(names) == hosts
+    assert len({name.lower() for name in names.values()}) == len(hosts)
+    for name in names.values():
+        assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name)
+    assert not {"summary.txt", "diagnosis.json"} & set(names.values())
+    assert names["a_b"] != "a_b" == names["a b"]
+    # Of what programs have printed too.
+    assert raw_texts(HostView(raw={"route to a:1": "one", "route to a_1": "two"})) == {
+        "route_to_a_1.txt": "one",
+        "route_to_a_1-2.txt": "two",
+    }
+
+
+def test_the_archive_of_hosts_with_odd_names(tmp_path: Path) -> None:
+    hosts = ["../../up", "/etc/a b", "/etc/a_b"]
+    view = to_wire(HostView(raw={"route": "by eth0"}))
+    view["capture"]["data"] = ""
+    folders = {host: keep(str(tmp_path), view, base64.b64encode(host.encode()).decode()) for host in hosts}
+    action = diagnose_report.ActionModule.__new__(diagnose_report.ActionModule)
+    case = Case([Witness(host, kept(folder)) for host, folder in folders.items()], {})
+    report = collect({}, "warning", 1_795_780_800.0, "0.1.0", DIAGNOSE_CHECK)
+    path = action._archive(case, report, {}, str(tmp_path / "archive"), folders)
+    with tarfile.open(path) as archive:
+        names = [name.partition("/")[2] for name in archive.getnames()]
+    assert len(names) == len(set(names)) == 2 + 3 * 3
+    assert not [name for name in names if name.startswith("/") or ".." in name.split("/")]
+    assert len({name.partition("/")[0] for name in names if name.endswith("raw/route.txt")}) == 3
 
 
 def test_what_is_damaged_is_told(tmp_path: Path) -> None:
