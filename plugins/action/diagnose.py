@@ -42,7 +42,8 @@ class ActionModule(CheckAction):
         host = str(task_vars["inventory_hostname"])
         visited = [str(name) for name in task_vars["ansible_play_hosts_all"]]
         hostvars = task_vars["hostvars"]
-        known = [name for name in (*visited, settings["peer"]) if name in hostvars]
+        # Not by hostvars: it has an implicit localhost too, which is the controller.
+        known = [name for name in dict.fromkeys((*visited, settings["peer"])) if name in task_vars["groups"]["all"]]
         addresses = {name: where(hostvars, name)[0] for name in known}
         arguments = request(settings, host, visited, addresses)
         answer = self._captured(arguments, task_vars)

@@ -60,7 +60,7 @@ def diagnose(hosts: Net, *options: str, **variables: Any) -> Diagnosis:
         name: hosts.host(name, wrapper, **({"tcp_probe_address": addresses[name]} if addresses else {}), **connection)
         for name in ("left", "right")
     }
-    done = hosts.playbook("diagnose", names, *options, **given)
+    done = hosts.playbook("diagnose", names, *options, **{key: each for key, each in given.items() if each is not None})
     output = done.stdout + done.stderr
     path = hosts.folder / "reports" / "diagnose.json"
     report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -299,6 +299,13 @@ def test_without_root_it_is_a_part_of_it(hosts: Net) -> None:
     [
         ({"tcp_diagnose_host": ""}, 2, "tcp_diagnose_host"),
         ({"tcp_diagnose_host": "nobody"}, 2, "tcp_diagnose_host: nobody: name a host of the inventory"),
+        ({"tcp_diagnose_peer": "cloud"}, 2, "tcp_diagnose_peer: cloud is a group: name one host"),
+        # Of the inventory it chooses no host.
+        (
+            {"tcp_diagnose_host": None, "connection": {"tcp_diagnose_host": "left"}},
+            2,
+            "tcp_diagnose_host: left was not visited: give it by -e",
+        ),
         (
             {"tcp_diagnose_peer": "", "tcp_diagnose_port": 0},
             4,
@@ -314,6 +321,13 @@ def test_bad_input_is_refused(hosts: Net, variables: dict[str, Any], status: int
     assert done.status == status, done.output
     assert words in " ".join(done.output.split())
     assert "Using module file" not in done.output
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "localhost", "::1"])
+def test_an_address_of_loopback_does_not_have_the_controller_asked(hosts: Net, peer: str) -> None:
+    done = diagnose(hosts, tcp_diagnose_peer=peer, tcp_diagnose_seconds=1)
+    assert [host["name"] for host in done.report["hosts"]] == ["left"]
+    assert list(done.found) == ["diagnose-refused"], done.output
 
 
 def test_what_tcpdump_says_of_a_filter_is_told(hosts: Net) -> None:

@@ -222,7 +222,7 @@ def test_the_actions_take_what_is_documented() -> None:
 
 
 def test_the_playbook_hands_over_the_variables_of_the_run() -> None:
-    _call, play = yaml.safe_load((ROOT / "playbooks" / "diagnose.yml").read_text(encoding="utf-8"))
+    _call, play, _last = yaml.safe_load((ROOT / "playbooks" / "diagnose.yml").read_text(encoding="utf-8"))
     look, report = play["tasks"]
     assert set(report["netfleet.tcp.diagnose_report"]) == set(OF_THE_RUN)
     assert look["register"] == diagnose_report.ActionModule.specification["variable"]["default"]
