@@ -19,7 +19,12 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_check impor
     checked,
     request,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_folder import keep
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_folder import (
+    ARCHIVES,
+    archive_directory,
+    check_archive_directory,
+    keep,
+)
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._findings import merged
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._probe_check import where
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import DIAGNOSE_CHECK
@@ -39,6 +44,7 @@ class ActionModule(CheckAction):
         run = {name: given.pop(name) for name in OF_THE_RUN if name in given}
         subjects = self.called_for(run, task_vars)
         settings = checked(given)
+        check_archive_directory(archive_directory(str(run.get("archive") or ARCHIVES)))
         host = str(task_vars["inventory_hostname"])
         visited = [str(name) for name in task_vars["ansible_play_hosts_all"]]
         hostvars = task_vars["hostvars"]

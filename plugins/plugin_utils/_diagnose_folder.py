@@ -28,22 +28,28 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._put import OWNER_ALO
 CAPTURE, VIEW = "capture.pcap.gz", "view.json"
 # What an archive has of all hosts together, beside their folders.
 SUMMARY, FACTS = OF_ALL = ("summary.txt", "diagnosis.json")
+# Where archives are put, unless it is said otherwise.
+ARCHIVES = "diagnoses"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def keep(directory: str, view: Mapping[str, Any], capture: str) -> str:
     """Keep what a host has said, in a folder of its own; its path. capture: in base64, empty where there is none."""
-    # Of mode 0700.
-    folder = tempfile.mkdtemp(prefix="diagnose-", dir=directory)
     try:
         data = base64.b64decode(capture.encode("ascii"), validate=True)
     except (ValueError, binascii.Error) as error:
         raise host_error("capture", "what the host sent is damaged: %s" % error, "run it again") from error
-    if data:
-        handle = os.open(os.path.join(folder, CAPTURE), os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ALONE)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-    put(os.path.join(folder, VIEW), json.dumps(view), OWNER_ALONE)
+    try:
+        # Of mode 0700.
+        folder = tempfile.mkdtemp(prefix="diagnose-", dir=directory)
+        if data:
+            handle = os.open(os.path.join(folder, CAPTURE), os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ALONE)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+        put(os.path.join(folder, VIEW), json.dumps(view), OWNER_ALONE)
+    except OSError as error:
+        cure = "make room there, or have Ansible use another folder (local_tmp)"
+        raise host_error(directory, "cannot be written: %s" % error.strerror, cure) from error
     return folder
 
 
@@ -114,6 +120,22 @@ def write_archive(directory: str, name: str, texts: Mapping[str, str], folders: 
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
     return path
+
+
+def archive_directory(text: str) -> str:
+    """The path of a directory, as it is named in variables."""
+    return os.path.abspath(os.path.expanduser(os.path.expandvars(text)))
+
+
+def check_archive_directory(directory: str) -> None:
+    """InputError where an archive could not be put there: to be known before anything is captured for it."""
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".diagnose-", dir=directory)
+        os.close(handle)
+        os.unlink(temporary)
+    except OSError as error:
+        raise _refused(directory, error) from error
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -311,6 +311,7 @@ def test_without_root_it_is_a_part_of_it(hosts: Net) -> None:
             4,
             "tcp_diagnose_filter: nothing says which packets are wanted",
         ),
+        ({"tcp_diagnose_archive": "/dev/null/archive"}, 4, "tcp_diagnose_archive: /dev/null/archive: Not a directory"),
         ({"tcp_diagnose_filter": "port 1) or (tcp"}, 4, "its parentheses do not match"),
         ({"tcp_diagnose_seconds": 3000}, 4, "tcp_diagnose_seconds: 3000 is out of range"),
         ({"tcp_diagnose_interface": "eth0; reboot"}, 4, "tcp_diagnose_interface: 'eth0; reboot' is no name of one"),

@@ -38,6 +38,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_check impor
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_folder import (
     archive_name,
     capture_path,
+    check_archive_directory,
     keep,
     kept,
     raw_texts,
@@ -136,6 +137,72 @@ def test_the_archive_of_hosts_with_odd_names(tmp_path: Path) -> None:
     assert len(names) == len(set(names)) == 2 + 3 * 3
     assert not [name for name in names if name.startswith("/") or ".." in name.split("/")]
     assert len({name.partition("/")[0] for name in names if name.endswith("raw/route.txt")}) == 3
+
+
+def a_report(tmp_path: Path, directory: str) -> "tuple[diagnose_report.ActionModule, dict[str, Any], list[str]]":
+    """The action, the task's result, and what it has displayed, for one host and that folder of archives."""
+    view = to_wire(HostView(kernel="6.12", limits=("mtu: only root",)))
+    view["capture"]["data"] = ""
+    said = {
+        "status": "asked",
+        "kernel": "6.12",
+        "subjects": list(rules.DIAGNOSE_SUBJECTS),
+        "checked": {},
+        "findings": [],
+        "settings": checked({"host": "app1"}),
+        "folder": keep(str(tmp_path), view, ""),
+        "addresses": ADDRESSES,
+    }
+    shown: "list[str]" = []
+
+    class Screen:
+        def display(self, text: str, **_more: Any) -> None:
+            shown.append(text)
+
+        banner = warning = display
+
+    action = diagnose_report.ActionModule.__new__(diagnose_report.ActionModule)
+    action._display = Screen()
+    arguments = {"archive": directory, "threshold": "warning", "directory": "", "formats": [], "compare": ""}
+    variables = {
+        "hostvars": {"app1": {"answer": {"diagnose": said}}},
+        "ansible_play_hosts_all": ["app1"],
+    }
+    try:
+        result = action._report({**arguments, "variable": "answer"}, variables)
+    except InputError as error:
+        result = {"msg": str(error)}
+    return action, result, shown
+
+
+def test_an_archive_that_cannot_be_put_there_is_put_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("ansible.constants.DEFAULT_LOCAL_TMP", str(tmp_path))
+    _action, result, shown = a_report(tmp_path, str(tmp_path / "file"))
+    assert tarfile.is_tarfile(result["archive"])
+    assert stat.S_IMODE(Path(result["archive"]).parent.stat().st_mode) == 0o700
+    assert any(line.startswith("the archive is put elsewhere: tcp_diagnose_archive") for line in shown)
+    assert f"Archive: {result['archive']}" in shown
+
+
+def test_without_any_room_for_an_archive_there_is_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("ansible.constants.DEFAULT_LOCAL_TMP", str(tmp_path))
+    monkeypatch.setattr(diagnose_report, "_elsewhere", lambda _error: str(tmp_path / "file"))
+    _action, result, shown = a_report(tmp_path, str(tmp_path / "file"))
+    assert result["msg"].startswith("tcp_diagnose_archive")
+    assert "DIAGNOSIS" in "".join(shown)
+
+
+def test_where_no_archive_could_be_put_is_known_before(tmp_path: Path) -> None:
+    check_archive_directory(str(tmp_path / "new" / "archive"))
+    assert os.listdir(tmp_path / "new" / "archive") == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="tcp_diagnose_archive"):
+        check_archive_directory(str(tmp_path / "file"))
+    with pytest.raises(HostError, match="cannot be written"):
+        keep(str(tmp_path / "file"), {}, "")
 
 
 def test_what_is_damaged_is_told(tmp_path: Path) -> None:
