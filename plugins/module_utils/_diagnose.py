@@ -188,7 +188,8 @@ class _Look:
         if asked.peers and not addresses and not (asked.port or asked.filter):
             self.limits.append("capture: without an address of the peer nothing was captured")
         ways = [self._way(address) for address in addresses]
-        interface = asked.interface or _interface(ways)
+        # Whom a host serves may come by another interface than its answers go; and that is what has to be seen.
+        interface = asked.interface or (ANY if asked.serves else _interface(ways))
         names = self._interfaces(interface, ways)
         capture, capturing = self._begin(interface, addresses)
         began, before = system.now(), self._counts(names)
@@ -217,7 +218,7 @@ class _Look:
             listeners=listening,
             holders=self._holders(sockets.values()),
             counters=_changed(before[0], after[0]),
-            settings=self._settings(interface),
+            settings=self._settings(names),
             ways=tuple(self._with_mtus(ways)),
             interfaces=tuple(_interface_counts(name, before[1][name], after[1][name]) for name in names),
             backlog_drops=after[2] - before[2],
@@ -393,8 +394,8 @@ class _Look:
         backlog = sum(int(line.split()[1], 16) for line in lines if len(line.split()) > 1)
         return counters, by_interface, backlog
 
-    def _settings(self, interface: str) -> Dict[str, str]:
-        names = [*SETTINGS, *("net.ipv4.conf.%s.rp_filter" % name for name in ("all", interface) if "." not in name)]
+    def _settings(self, interfaces: Sequence[str]) -> Dict[str, str]:
+        names = [*SETTINGS, *("net.ipv4.conf.%s.rp_filter" % name for name in ("all", *interfaces) if "." not in name)]
         texts = {name: self.system.read("/proc/sys/" + key_path(name)) for name in names}
         return {name: " ".join(text.split()) for name, text in texts.items() if text is not None}
 

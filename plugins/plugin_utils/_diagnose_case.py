@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Dict, List, Optional, Tuple
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose import ANY
 from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose_model import HostView
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_model import End, Seen, Side, Stream
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_streams import behind
@@ -93,10 +95,24 @@ class Case:
         """The connection as it is seen at an end, or else wherever it was."""
         return self.near(connection, end) or next(iter(connection.views.values()))
 
-    def watched(self, end: End, time: float) -> bool:
-        """Whether the host at an end has captured at that time, as far as clocks can be trusted."""
+    def sees(self, end: End, other: End) -> bool:
+        """Whether the host at an end has captured all that comes to it from the other one, on whatever interface."""
         found = self.witness(end)
         if found is None or found.seen is None:
+            return False
+        peers = {way.peer for way in found.view.ways}
+        if peers and other[0] not in peers:
+            # It calls the other end by an address that this does not send from: of several, or translated.
+            return False
+        if found.view.capture.interface == ANY:
+            # Of packets that are on several interfaces only one of these counts.
+            return not found.seen.duplicates
+        return _has_one_way_in(found.view.addresses, end[0])
+
+    def watched(self, end: End, other: End, time: float) -> bool:
+        """Whether the host at an end has so captured at that time, as far as clocks can be trusted."""
+        found = self.witness(end)
+        if found is None or not self.sees(end, other):
             return False
         return found.view.started + _APART <= time <= found.view.ended - _APART / 2
 
@@ -124,6 +140,13 @@ class Case:
             return key
         loose = [one for one in found if one[:2] == key[:2] and -1 in (one[2], stream.mark)]
         return loose[0] if loose else key
+
+
+def _has_one_way_in(addresses: Iterable[str], own: str) -> bool:
+    """Whether a host has no address of that family but this one, and so likely no other interface that it uses."""
+    six = ":" in own
+    others = (ip_address(each) for each in addresses if (":" in each) == six and each != own)
+    return all(each.is_loopback or each.is_link_local for each in others)
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,16 @@ def test_whose_it_is_that_does_not_read() -> None:
     assert {holder.process for holder in found.holders.values()} == ({"slow"} if unread else set())
 
 
+def test_who_serves_captures_on_all_interfaces() -> None:
+    system = AHost()
+    system.sysctls["net.ipv4.conf.eth0.rp_filter"] = "1"
+    view = seen(system, serves=True)
+    assert view.capture.interface == "any"
+    assert [each.name for each in view.interfaces] == ["eth0"]
+    assert view.settings["net.ipv4.conf.eth0.rp_filter"] == "1"
+    assert seen(AHost(), serves=True, interface="eth1").capture.interface == "eth1"
+
+
 def test_who_serves_tries_no_connection() -> None:
     assert seen(AHost(), serves=True).ways[0].connects == {}
     assert seen(AHost(), connects=0).ways[0].connects == {}

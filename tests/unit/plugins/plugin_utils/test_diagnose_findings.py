@@ -263,3 +263,45 @@ def test_each_case_is_told_as_text_and_as_data(name: str) -> None:
     assert data["talks"][0]["port"] == PORT
     assert set(data["hosts"]) == {"left", "right"}
     assert "data" not in data["hosts"]["left"]["capture"]
+
+
+def with_right(name: str, capture: "dict[str, Any] | None" = None, **view: Any) -> Case:
+    """A recorded case of which the other end is a different one."""
+    whole = case(name)
+    left, right = whole.witnesses["left"], whole.witnesses["right"]
+    changed = replace(right.view, capture=replace(right.view.capture, **capture or {}), **view)
+    return Case([left, replace(right, view=changed)], {})
+
+
+@pytest.mark.parametrize(
+    ("capture", "view"),
+    [
+        # Another interface; another address of the client, of several or translated.
+        ({}, {"addresses": ("127.0.0.1", "198.18.2.1", "198.18.4.1")}),
+        ({}, {"ways": (Way("198.18.3.1"),)}),
+        ({"interface": "any"}, {"ways": (Way("198.18.3.1"),)}),
+    ],
+)
+def test_what_no_capture_could_have_seen_is_not_said_to_be_lost(capture: "dict[str, Any]", view: Any) -> None:
+    (finding,) = counted(findings(with_right("dropped_there", capture, **view), PORT))
+    assert finding.rule == rules.DIAG_NO_ANSWER
+    assert "where they are lost cannot be told" in finding.reason
+    assert "tcp_diagnose_interface=any" in finding.cure
+    (finding,) = counted(findings(with_right("rejected_on_the_way", capture, **view), PORT))
+    assert "a device on the way" not in finding.reason
+
+
+@pytest.mark.parametrize(
+    ("capture", "view"),
+    [
+        ({"interface": "any"}, {"addresses": ("127.0.0.1", "198.18.2.1", "198.18.4.1")}),
+        ({}, {"addresses": ("127.0.0.1", "198.18.2.1", "2001:db8::1", "fe80::1", "169.254.1.1")}),
+        # A service, of whoever comes.
+        ({"interface": "any"}, {"ways": ()}),
+    ],
+)
+def test_what_a_capture_must_have_seen_is_said_to_be_lost(capture: "dict[str, Any]", view: Any) -> None:
+    (finding,) = counted(findings(with_right("dropped_there", capture, **view), PORT))
+    assert "the SYNs leave left and do not arrive at right" in finding.reason
+    (finding,) = counted(findings(with_right("rejected_on_the_way", capture, **view), PORT))
+    assert "by a reset that right has not sent" in finding.reason
