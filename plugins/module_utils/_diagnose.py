@@ -360,6 +360,8 @@ class _Look:
         return tuple(
             str(address["local"])
             for entry in self._json(["ip", "-j", "address", "show"], "addresses")
+            # It has those of all services, on each node.
+            if entry.get("ifname") != "kube-ipvs0"
             for address in entry.get("addr_info") or ()
             if address.get("local")
         )
@@ -389,7 +391,8 @@ class _Look:
                 for key, value in (stats.get(way) or {}).items()
                 if key not in ("bytes", "packets", "multicast") and isinstance(value, int)
             }
-            by_interface[name] = {"root": root, "errors": errors}
+            received = int((stats.get("rx") or {}).get("packets", 0))
+            by_interface[name] = {"root": root, "errors": errors, "received": received}
         lines = (self.system.read("/proc/net/softnet_stat") or "").split("\n")
         backlog = sum(int(line.split()[1], 16) for line in lines if len(line.split()) > 1)
         return counters, by_interface, backlog
@@ -444,4 +447,5 @@ def _interface_counts(name: str, before: Mapping[str, Any], after: Mapping[str, 
         max(0, grown["overlimits"]),
         int(last.get("backlog", 0)),
         errors,
+        max(0, after["received"] - before["received"]),
     )

@@ -115,7 +115,8 @@ def _side(packets: Sequence[Packet], others: Sequence[Packet], ended: float) -> 
         (side.reset_ttls if packet.has(RST) else side.ttls)[packet.ttl] += 1
     limits = [mss for mss in (side.mss, next((other.mss for other in others if other.has(SYN)), 0)) if mss]
     _count_data(side, [packet for packet in packets if packet.length and not packet.has(SYN)], min(limits, default=0))
-    _count_closed(side, packets, ended)
+    side.steps = len({(packet.seq, packet.ack) for packet in packets if not packet.has(SYN) and not packet.has(RST)})
+    _count_closed(side, packets, ended, min((each.time for each in (*packets, *others) if each.has(RST)), default=None))
     _find_stuck(side, packets, others)
     return side
 
@@ -153,9 +154,12 @@ def behind(number: int, base: int) -> int:
     return distance - _NUMBERS if distance >= _NUMBERS // 2 else distance
 
 
-def _count_closed(side: Side, packets: Sequence[Packet], ended: float) -> None:
+def _count_closed(side: Side, packets: Sequence[Packet], ended: float, reset: Optional[float]) -> None:
+    """reset: when either end gave the connection up; it waits for nothing from then on."""
     closed_at: Optional[float] = None
     for packet in packets:
+        if reset is not None and packet.time > reset:
+            break
         if packet.has(SYN) or packet.has(RST):
             continue
         if packet.window == 0 and closed_at is None:
@@ -166,7 +170,8 @@ def _count_closed(side: Side, packets: Sequence[Packet], ended: float) -> None:
             # It has no more to say; what it can take does not matter any more.
             break
     if closed_at is not None:
-        side.closed, side.still_closed = side.closed + ended - closed_at, True
+        until = ended if reset is None else reset
+        side.closed, side.still_closed = side.closed + max(0.0, until - closed_at), reset is None
 
 
 def _find_stuck(side: Side, packets: Sequence[Packet], others: Sequence[Packet]) -> None:

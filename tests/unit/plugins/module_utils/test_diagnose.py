@@ -159,6 +159,30 @@ def test_who_serves_captures_on_all_interfaces() -> None:
     assert seen(AHost(), serves=True, interface="eth1").capture.interface == "eth1"
 
 
+def test_addresses_of_services_are_not_the_hosts() -> None:
+    system = AHost()
+    entries = [
+        {"ifname": "eth0", "addr_info": [{"local": "10.1.0.1"}]},
+        {"ifname": "kube-ipvs0", "addr_info": [{"local": "10.96.0.1"}]},
+    ]
+    system.printed["ip -j address"] = json.dumps(entries)
+    assert seen(system).addresses == ("10.1.0.1",)
+
+
+def test_what_an_interface_receives_is_counted() -> None:
+    class Busy(AHost):
+        packets = 0
+
+        def run(self, argv: Sequence[str], stdin: str = "") -> "tuple[int, str, str]":
+            if argv[:3] == ["ip", "-j", "-s"]:
+                self.packets += 100
+                return 0, json.dumps([{"stats64": {"rx": {"packets": self.packets, "dropped": self.packets}}}]), ""
+            return super().run(argv, stdin)
+
+    (interface,) = seen(Busy()).interfaces
+    assert (interface.received, interface.errors) == (100, {"rx_dropped": 100})
+
+
 def test_who_serves_tries_no_connection() -> None:
     assert seen(AHost(), serves=True).ways[0].connects == {}
     assert seen(AHost(), connects=0).ways[0].connects == {}
