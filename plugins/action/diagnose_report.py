@@ -19,17 +19,24 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import HEALTH_LIMIT
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _tshark
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_model import Seen
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_streams import busiest_interface, duplicates, seen
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_streams import (
+    busiest_interface,
+    duplicates,
+    once,
+    seen,
+)
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_case import Case, Witness
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_findings import findings
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_folder import (
     ARCHIVES,
+    COOKED,
     FACTS,
     SUMMARY,
     archive_directory,
     archive_name,
     capture_path,
     kept,
+    link_type,
     raw_texts,
     safe_names,
     write_archive,
@@ -97,6 +104,9 @@ class ActionModule(ReportAction):
                     limits.append(_limit(name, "capture", "warning", str(error)))
             if capture is not None and capture.duplicates:
                 text = "packets were seen on several interfaces; only the busiest counts (tcp_diagnose_interface)"
+                if capture.blurred:
+                    text = "packets were seen on several interfaces that this capture does not tell apart, so what was "
+                    text += "sent again is not judged; name an interface (tcp_diagnose_interface)"
                 limits.append(_limit(name, "interface", "note", text))
             if capture is not None and not capture.streams:
                 text = "nothing of TCP was seen in %.3g s: is it the right peer, port, address?" % view.seconds
@@ -150,6 +160,9 @@ def _elsewhere(refused: InputError) -> str:
 
 def _read(path: str, home: str, port: int) -> Seen:
     packets = _tshark.read(path, home)
+    if link_type(path) == COOKED:
+        packets, again = once(packets)
+        return replace(seen(packets, port), duplicates=again, blurred=bool(again))
     twice = len(duplicates(packets))
     if twice:
         packets = _tshark.read(path, home, busiest_interface(packets))

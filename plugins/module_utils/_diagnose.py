@@ -407,7 +407,7 @@ class _Look:
         if status != 0:
             words = "is not installed (package bpftrace)" if status == 127 else "failed: %s" % _last(said)
             self.limits.append("trace: bpftrace %s" % words)
-        self.raw["bpftrace"] = printed
+        self.raw["bpftrace"] = _bpf_probes.kept(printed, self.asked.port, addresses)
         return _bpf_probes.events(printed, self.asked.port, addresses)
 
 

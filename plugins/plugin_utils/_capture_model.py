@@ -143,7 +143,11 @@ class Stream:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a host's capture shows. duplicates: how many packets were seen on several interfaces."""
+    """What a host's capture shows. duplicates: how many packets were seen on several interfaces.
+
+    blurred: it does not tell these interfaces apart, so that nothing is known of what was sent again.
+    """
 
     streams: Tuple[Stream, ...] = ()
     duplicates: int = 0
+    blurred: bool = False

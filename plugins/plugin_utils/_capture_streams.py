@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Deque, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_model import (
@@ -65,13 +66,38 @@ def duplicates(packets: Iterable[Packet]) -> List[Packet]:
     for packet in packets:
         if packet.error or not packet.interface:
             continue
-        key = (packet.source, packet.destination, packet.seq, packet.ack, packet.length, packet.flags, packet.tsval)
+        key = _same_as(packet)
         before = latest.get(key)
         if before and before.interface != packet.interface and packet.time - before.time < _SAME:
             found.append(packet)
         else:
             latest[key] = packet
     return found
+
+
+def once(packets: Iterable[Packet]) -> Tuple[List[Packet], int]:
+    """Of a capture of several interfaces that does not tell them apart: each packet once; how many there were again.
+
+    Where there were, nothing is said to have been sent again: whether it was cannot be told from what is seen twice.
+    """
+    found: List[Packet] = []
+    latest: Dict[Tuple[object, ...], float] = {}
+    number = 0
+    for packet in packets:
+        key = _same_as(packet)
+        if not packet.error and packet.time - latest.get(key, -math.inf) < _SAME:
+            number += 1
+            continue
+        latest[key] = packet.time
+        found.append(packet)
+    if number:
+        found = [replace(packet, marks=packet.marks & {PROBE}) for packet in found]
+    return found, number
+
+
+def _same_as(packet: Packet) -> Tuple[object, ...]:
+    """What a packet has in common with itself on another interface."""
+    return packet.source, packet.destination, packet.seq, packet.ack, packet.length, packet.flags, packet.tsval
 
 
 def busiest_interface(packets: Iterable[Packet]) -> int:

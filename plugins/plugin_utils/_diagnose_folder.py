@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import gzip
 import io
 import json
 import os
@@ -17,8 +18,9 @@ import re
 import tarfile
 import tempfile
 import time
+import zlib
 from collections.abc import Iterable, Mapping
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Literal, Optional
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose_model import HostView
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, host_error, input_error
@@ -28,6 +30,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._put import OWNER_ALO
 CAPTURE, VIEW = "capture.pcap.gz", "view.json"
 # What an archive has of all hosts together, beside their folders.
 SUMMARY, FACTS = OF_ALL = ("summary.txt", "diagnosis.json")
+# The link type of a capture on all interfaces, by an older libpcap: it has not which one a packet was seen on.
+COOKED = 113
 # Where archives are put, unless it is said otherwise.
 ARCHIVES = "diagnoses"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -69,6 +73,19 @@ def capture_path(folder: str) -> Optional[str]:
     """Where the host's capture is; None where there is none."""
     path = os.path.join(folder, CAPTURE)
     return path if os.path.exists(path) else None
+
+
+def link_type(path: str) -> int:
+    """What kind of packets a capture has, by the header of its file (pcap-savefile(5)); -1 where it has none."""
+    try:
+        with gzip.open(path, "rb") as stream:
+            header = stream.read(24)
+    except (OSError, EOFError, zlib.error):
+        return -1
+    if len(header) < 24:
+        return -1
+    order: "Literal['little', 'big']" = "little" if header[0] in (0xD4, 0x4D) else "big"
+    return int.from_bytes(header[20:24], order) & 0xFFFF
 
 
 def archive_name(hosts: str, moment: str) -> str:

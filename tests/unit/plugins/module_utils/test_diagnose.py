@@ -347,6 +347,19 @@ connect ::ffff:10.0.0.1 40001 ::ffff:10.0.0.2 80 1500
     assert "%%" not in argv[-1]
 
 
+def test_of_bpftrace_is_kept_what_was_asked_for_and_no_more() -> None:
+    system = AHost()
+    own = "retransmit ::ffff:10.1.0.1 %d ::ffff:10.1.0.2 7000 0\n"
+    lines = ["connect ::ffff:10.1.0.1 4 ::ffff:10.9.9.9 443 5\n", *(own % number for number in range(1, 5000))]
+    system.printed["timeout -k 2 12 bpftrace"] = "".join(lines)
+    view = seen(system)
+    raw = view.raw["bpftrace"]
+    assert "10.9.9.9" not in raw
+    assert raw.startswith(own % 1)
+    assert 60_000 < len(raw) <= 65_536
+    assert len(view.traced) == 1000
+
+
 def recorded() -> "dict[str, SocketState]":
     found: "dict[str, SocketState]" = {}
     for family in (2, 10):

@@ -388,11 +388,11 @@ def test_many_connections_of_the_same_ends_are_found_by_these() -> None:
     """Each was once compared with all that were known."""
     packets = [
         Packet(number, 0.001 * number, ("10.0.0.1", number), ("10.0.0.2", PORT), number, flags=0x10)
-        for number in range(1, 5001)
+        for number in range(1, 10_001)
     ]
     shown = seen(packets, PORT)
     began = time.process_time()
     whole = Case([Witness("left", HostView(), shown), Witness("right", HostView(), shown)], {})
-    assert sum(len(talk.connections) for talk in whole.talks) == 5000
+    assert sum(len(talk.connections) for talk in whole.talks) == 10_000
     assert all(len(each.views) == 2 for talk in whole.talks for each in talk.connections)
     assert time.process_time() - began < 2

@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import os
 import re
 import stat
+import struct
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_folder impo
     check_archive_directory,
     keep,
     kept,
+    link_type,
     raw_texts,
     safe_names,
     write_archive,
@@ -248,6 +252,33 @@ def test_packets_that_are_seen_on_several_interfaces() -> None:
     assert duplicates([packet(10, 1.0, 2), packet(11, 1.5, 3)]) == []
     assert duplicates([packet(10, 1.0, 0), packet(11, 1.0001, 0)]) == []
     assert "sll.ifindex == 2" in _tshark.arguments("x", 2)
+
+
+def test_a_capture_that_does_not_tell_interfaces_apart_says_nothing_of_what_was_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "capture.pcap.gz"
+    again = frozenset(["retransmission"])
+    each = [packet(10 * number, 0.1 * number, 0) for number in range(1, 30)]
+    copies = [replace(one, number=one.number + 1, time=one.time + 0.0001, marks=again) for one in each]
+    both = tuple(one for pair in zip(each, copies, strict=True) for one in pair)
+    monkeypatch.setattr(diagnose_report._tshark, "read", lambda *_more: both)
+    for link, expected in ((113, (29, True, 29, 0)), (276, (0, False, 58, 29))):
+        for order in ("<", ">"):
+            header = struct.pack(order + "IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, link)
+            path.write_bytes(gzip.compress(header))
+            assert link_type(str(path)) == link
+            found = diagnose_report._read(str(path), str(tmp_path), 443)
+            side = found.streams[0].side(("10.0.0.1", 1))
+            assert (found.duplicates, found.blurred, side.packets, side.repeated) == expected
+    # Where nothing is seen twice, what tshark says of it holds.
+    path.write_bytes(gzip.compress(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 113)))
+    monkeypatch.setattr(
+        diagnose_report._tshark, "read", lambda *_more: (each[0], replace(each[0], time=1.0, marks=again))
+    )
+    assert diagnose_report._read(str(path), str(tmp_path), 443).streams[0].side(("10.0.0.1", 1)).repeated == 1
+    path.write_bytes(b"no capture")
+    assert link_type(str(path)) == -1
 
 
 def test_sequences_wrap() -> None:
