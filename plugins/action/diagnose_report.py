@@ -161,8 +161,8 @@ def _elsewhere(refused: InputError) -> str:
 def _read(path: str, home: str, port: int) -> Seen:
     packets = _tshark.read(path, home)
     if link_type(path) == COOKED:
-        packets, again = once(packets)
-        return replace(seen(packets, port), duplicates=again, blurred=bool(again))
+        single, again = once(packets)
+        return replace(seen(single, port), duplicates=again, blurred=bool(again))
     twice = len(duplicates(packets))
     if twice:
         packets = _tshark.read(path, home, busiest_interface(packets))

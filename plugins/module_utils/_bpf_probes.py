@@ -53,7 +53,7 @@ def events(text: str, port: int, peers: Iterable[str]) -> Tuple[Traced, ...]:
 
 
 def kept(text: str, port: int, peers: Iterable[str]) -> str:
-    """The lines of the same connections, as they were printed, up to so many: the host has others that concern nobody."""
+    """The lines of the same connections, as they were printed, up to so many: others concern nobody."""
     lines: List[str] = []
     left = _MOST_KEPT
     for line, _fields in _of_these(text, port, peers):

@@ -46,8 +46,8 @@ options:
     default: ""
   interface:
     description:
-      - Where to capture. Where nothing is given, C(any) at the end that serves, and at the other one the interface of the
-        route to the peer, else C(any).
+      - Where to capture. Where nothing is given, C(any) at the end that serves, and at the other one the interface of
+        the route to the peer, else C(any).
     type: str
     default: ""
   seconds:

@@ -44,8 +44,8 @@ options:
     default: ""
   interface:
     description:
-      - Where to capture. Where nothing is given, C(any) where O(serves), else the interface of the route to the peers, else
-        C(any).
+      - Where to capture. Where nothing is given, C(any) where O(serves), else the interface of the route to the peers,
+        else C(any).
     type: str
     default: ""
   seconds:

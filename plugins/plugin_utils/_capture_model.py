@@ -90,8 +90,9 @@ class Side:
     segments: all with data, what a network card is yet to split counted as those that it becomes; repeated: of these,
     what was sent again (spurious: needlessly); burst: most of them within a second, of burst_of segments in it. scale,
     mss: that its SYN offered. closings: how often it announced a window of zero; closed: seconds that this held;
-    still_closed: at the end, too. steps: how many different places in the sequence, of its own and of the other end. stuck: see there; passed: bytes of the largest segment that was acknowledged. ranges:
-    of its data, each as it was sent, by the number of its first byte and its length.
+    still_closed: at the end, too. stuck: see there; passed: bytes of the largest segment that was acknowledged. ranges:
+    of its data, each as it was sent, by the number of its first byte and its length. steps: at how many places of the
+    sequences of both ends its packets stand.
     """
 
     packets: int = 0

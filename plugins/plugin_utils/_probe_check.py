@@ -33,8 +33,8 @@ SETTINGS: Dict[str, Dict[str, Any]] = {
     "to": {"type": "list", "elements": "str", "default": []},
     "ports": {"type": "list", "elements": "int", "default": []},
     "endpoints": {"type": "list", "elements": "str", "default": []},
-    # By three hosts that is twelve, also where all of them come from one address: OpenSSH from 9.8 on refuses an address
-    # for a while after about fifteen connections that did not log in.
+    # By three hosts that is twelve, also where all come from one address: OpenSSH from 9.8 on refuses an address for a
+    # while after about fifteen connections that did not log in.
     "attempts": {"type": "int", "default": 4},
     "timeout": {"type": "float", "default": 3.0},
     "mtu": {"type": "bool", "default": True},
