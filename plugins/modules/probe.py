@@ -51,7 +51,7 @@ options:
   attempts:
     description:
       - Connections to each, from V(1) to V(200), one after the other. OpenSSH from 9.8 on refuses an address for a
-        while after some fifteen that did not log in, of all hosts behind one address together; more are for other ports.
+        while after some fifteen that did not log in, of all hosts behind one address together; more suit other ports.
     type: int
     default: 4
   timeout:
