@@ -19,7 +19,12 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_check impor
     checked,
     request,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_folder import keep
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_folder import (
+    ARCHIVES,
+    archive_directory,
+    check_archive_directory,
+    keep,
+)
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._findings import merged
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._probe_check import where
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import DIAGNOSE_CHECK
@@ -39,15 +44,15 @@ class ActionModule(CheckAction):
         run = {name: given.pop(name) for name in OF_THE_RUN if name in given}
         subjects = self.called_for(run, task_vars)
         settings = checked(given)
+        check_archive_directory(archive_directory(str(run.get("archive") or ARCHIVES)))
         host = str(task_vars["inventory_hostname"])
         visited = [str(name) for name in task_vars["ansible_play_hosts_all"]]
         hostvars = task_vars["hostvars"]
-        known = [name for name in (*visited, settings["peer"]) if name in hostvars]
+        # Not by hostvars: it has an implicit localhost too, which is the controller.
+        known = [name for name in dict.fromkeys((*visited, settings["peer"])) if name in task_vars["groups"]["all"]]
         addresses = {name: where(hostvars, name)[0] for name in known}
         arguments = request(settings, host, visited, addresses)
-        answer = self._execute_module(
-            module_name="netfleet.tcp.tcp_diagnose", module_args=arguments, task_vars=task_vars
-        )
+        answer = self._captured(arguments, task_vars)
         if answer.get("failed") or "view" not in answer:
             return module_failed(answer)
         view = answer["view"]
@@ -62,6 +67,23 @@ class ActionModule(CheckAction):
             "folder": keep(constants.DEFAULT_LOCAL_TMP, view, answer["capture"]),
             "addresses": addresses,
         }
+
+    def _captured(self, arguments: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        """What the module answers; no line of -vvv, nor a log, has what the connection brings: the capture is in it."""
+        # What ssh says is hidden with it. So a host that cannot be reached is told first, with its reason.
+        self._low_level_execute_command(":", sudoable=False)
+        contexts = (self._play_context, self._connection._play_context)
+        before = [context.no_log for context in contexts]
+        try:
+            for context in contexts:
+                context.no_log = True
+            answer: Dict[str, Any] = self._execute_module(
+                module_name="netfleet.tcp.tcp_diagnose", module_args=arguments, task_vars=task_vars
+            )
+        finally:
+            for context, value in zip(contexts, before, strict=True):
+                context.no_log = value
+        return answer
 
 
 def _limits(view: Mapping[str, Any]) -> Iterator[Finding]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,19 +14,31 @@ from typing import Any, Dict, List, Optional
 
 from ansible import constants
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, InputError, NetfleetError
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import HEALTH_LIMIT
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _tshark
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_model import Seen
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_streams import busiest_interface, duplicates, seen
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_streams import (
+    busiest_interface,
+    duplicates,
+    once,
+    seen,
+)
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_case import Case, Witness
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_findings import findings
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_folder import (
+    ARCHIVES,
+    COOKED,
+    FACTS,
+    SUMMARY,
+    archive_directory,
     archive_name,
     capture_path,
     kept,
+    link_type,
     raw_texts,
+    safe_names,
     write_archive,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_text import facts, summary, table
@@ -37,7 +48,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import 
 
 _SPECIFICATION = {
     **report_options(DIAGNOSE_CHECK, "__tcp_diagnose"),
-    "archive": {"type": "path", "default": "diagnoses"},
+    "archive": {"type": "path", "default": ARCHIVES},
 }
 
 
@@ -49,6 +60,7 @@ class ActionModule(ReportAction):
     # Of the one report that an action makes: what is printed beside it.
     _table: Sequence[str] = ()
     _archived = ""
+    _refused: Optional[NetfleetError] = None
 
     def collected(self, answers: Mapping[str, Optional[Mapping[str, Any]]], arguments: Mapping[str, Any]) -> Report:
         """The report, with what the captures show; it is printed with a line for each client and service."""
@@ -69,7 +81,11 @@ class ActionModule(ReportAction):
         self._table = table(case)
         asked = {name: value for name, value in settings.items() if value not in ("", 0, False)}
         folders = {name: each["folder"] for name, each in looked.items()}
-        self._archived = self._archive(case, report, asked, arguments["archive"], folders)
+        try:
+            self._archived = self._archive(case, report, asked, arguments["archive"], folders)
+        except NetfleetError as error:
+            # To be told once the report is printed.
+            self._refused = error
         return report
 
     def _witnesses(
@@ -88,6 +104,9 @@ class ActionModule(ReportAction):
                     limits.append(_limit(name, "capture", "warning", str(error)))
             if capture is not None and capture.duplicates:
                 text = "packets were seen on several interfaces; only the busiest counts (tcp_diagnose_interface)"
+                if capture.blurred:
+                    text = "packets were seen on several interfaces that this capture does not tell apart, so what was "
+                    text += "sent again is not judged; name an interface (tcp_diagnose_interface)"
                 limits.append(_limit(name, "interface", "note", text))
             if capture is not None and not capture.streams:
                 text = "nothing of TCP was seen in %.3g s: is it the right peer, port, address?" % view.seconds
@@ -99,14 +118,20 @@ class ActionModule(ReportAction):
         self, case: Case, report: Report, asked: Mapping[str, Any], directory: str, folders: Mapping[str, str]
     ) -> str:
         texts = {
-            "summary.txt": summary(case, report, asked),
-            "diagnosis.json": json.dumps(facts(case, report, asked), indent=1) + "\n",
+            SUMMARY: summary(case, report, asked),
+            FACTS: json.dumps(facts(case, report, asked), indent=1) + "\n",
         }
+        called = safe_names(folders)
         for host, witness in case.witnesses.items():
-            texts.update({"%s/raw/%s" % (host, name): text for name, text in raw_texts(witness.view).items()})
+            texts.update({"%s/raw/%s" % (called[host], name): text for name, text in raw_texts(witness.view).items()})
+        by_name = {called[host]: folder for host, folder in folders.items()}
         name = archive_name(",".join(folders), report.started)
         try:
-            return write_archive(os.path.abspath(os.path.expanduser(directory)), name, texts, folders)
+            return write_archive(archive_directory(directory), name, texts, by_name)
+        except InputError as error:
+            # What was captured is not captured again.
+            self._display.warning("the archive is put elsewhere: %s" % error)
+            return write_archive(_elsewhere(error), name, texts, by_name)
         finally:
             for folder in folders.values():
                 shutil.rmtree(folder, ignore_errors=True)
@@ -119,11 +144,25 @@ class ActionModule(ReportAction):
             self._display.display("Archive: %s" % self._archived)
 
     def _report(self, arguments: Dict[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
-        return {**super()._report(arguments, task_vars), "archive": self._archived}
+        answer = {**super()._report(arguments, task_vars), "archive": self._archived}
+        if self._refused:
+            raise self._refused
+        return answer
+
+
+def _elsewhere(refused: InputError) -> str:
+    """A folder of its own, for its owner alone, in that for temporary files; else what was refused before."""
+    try:
+        return tempfile.mkdtemp(prefix="diagnose-")
+    except OSError:
+        raise refused from None
 
 
 def _read(path: str, home: str, port: int) -> Seen:
     packets = _tshark.read(path, home)
+    if link_type(path) == COOKED:
+        single, again = once(packets)
+        return replace(seen(single, port), duplicates=again, blurred=bool(again))
     twice = len(duplicates(packets))
     if twice:
         packets = _tshark.read(path, home, busiest_interface(packets))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import Counted, Rtt
@@ -28,6 +28,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._probe_check import (
     chosen_peers,
     destinations,
     endpoints,
+    is_own,
     request,
     where,
 )
@@ -57,13 +58,13 @@ class ActionModule(HealthAction):
         health_names = ("targets", "rtt_targets", "peers")
         health = _health_check.checked(self.declared(_health_check.PREFIX, health_names, task_vars))
         classes = _health_check.merged_peers(derived, health["peers"])
-        to = self._destinations(host, settings, task_vars)
+        to, own = self._destinations(host, settings, task_vars)
         arguments = request({**settings, "mtu": settings["mtu"] and "mtu" in subjects}, health, profile, classes, to)
         answer = self._execute_module(module_name="netfleet.tcp.tcp_probe", module_args=arguments, task_vars=task_vars)
         if answer.get("failed") or "indicators" not in answer:
             return module_failed(answer)
         findings = [from_wire(Finding, entry) for entry in answer["findings"]]
-        said = [*answer["limits"], *([] if to else ["peers: there is none to call"])]
+        said = [*answer["limits"], *own, *([] if to else ["peers: there is none to call"])]
         findings += limits(said, PREFIX, names, task_vars)
         reached = [from_wire(Reached, entry) for entry in answer["destinations"]]
         tolerated = {entry["key"] for entry in self.kept(findings, subjects, waivers, task_vars) if entry["waiver"]}
@@ -83,7 +84,8 @@ class ActionModule(HealthAction):
 
     def _destinations(
         self, host: str, settings: Mapping[str, Any], task_vars: Mapping[str, Any]
-    ) -> List[Dict[str, Any]]:
+    ) -> Tuple[List[Dict[str, Any]], List[str]]:
+        """Where to connect to; and whom not, for the host would call itself there."""
         sources = [str(name) for name in task_vars["ansible_play_hosts_all"]]
         candidates = _candidates(settings["to"], sources, task_vars)
         names = chosen_peers(host, sources, candidates, settings["peers"], settings["round"])
@@ -92,7 +94,11 @@ class ActionModule(HealthAction):
         known = {name: where(hostvars, name)[0] for name in named if name in hostvars}
         # Whoever is such an endpoint himself would call himself.
         others = [each for each in endpoints(settings["endpoints"], known) if each["name"] != host]
-        return destinations([(name, *where(hostvars, name)) for name in names], settings["ports"], others)
+        peers = [(name, *where(hostvars, name)) for name in names]
+        own = [(name, address) for name, address, _port in peers if is_own(address)]
+        text = "peers: %s cannot be called at %s, which is each host's own: set tcp_probe_address"
+        called = [each for each in peers if not is_own(each[1])]
+        return destinations(called, settings["ports"], others), [text % each for each in own]
 
 
 def _candidates(to: Sequence[str], sources: Sequence[str], task_vars: Mapping[str, Any]) -> List[str]:

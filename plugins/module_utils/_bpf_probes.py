@@ -8,7 +8,7 @@ By tracepoints alone, which are there from Linux 4.16 on. They see all network n
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterable, List, Tuple
+from typing import Dict, Iterable, Iterator, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose_model import Traced
 
@@ -29,6 +29,8 @@ END { clear(@began); }
 _EVENT = re.compile(r"(\w+) (\S+) (\d+) (\S+) (\d+) (\d+)\Z")
 _MAPPED = "::ffff:"
 _MOST = 1000
+# Bytes of what it printed.
+_MOST_KEPT = 64 * 1024
 
 
 def arguments(seconds: float) -> List[str]:
@@ -39,16 +41,8 @@ def arguments(seconds: float) -> List[str]:
 
 def events(text: str, port: int, peers: Iterable[str]) -> Tuple[Traced, ...]:
     """What was seen of connections with a port (0: any) and of these peers (none: all), the same ones as one."""
-    wanted = set(peers)
     found: Dict[Tuple[str, str, str], Traced] = {}
-    for line in text.splitlines():
-        match = _EVENT.match(line.strip())
-        if not match:
-            continue
-        event, source, sport, destination, dport, micro = match.groups()
-        source, destination = (_plain(each) for each in (source, destination))
-        if (port and str(port) not in (sport, dport)) or (wanted and not wanted & {source, destination}):
-            continue
+    for _line, (event, source, sport, destination, dport, micro) in _of_these(text, port, peers):
         key = (event, _end(source, sport), _end(destination, dport))
         before = found.get(key)
         if before is None and len(found) >= _MOST:
@@ -56,6 +50,32 @@ def events(text: str, port: int, peers: Iterable[str]) -> Tuple[Traced, ...]:
         slowest = max(int(micro) / 1000.0, before.milliseconds if before else 0.0)
         found[key] = Traced(*key, (before.count if before else 0) + 1, slowest)
     return tuple(found.values())
+
+
+def kept(text: str, port: int, peers: Iterable[str]) -> str:
+    """The lines of the same connections, as they were printed, up to so many: others concern nobody."""
+    lines: List[str] = []
+    left = _MOST_KEPT
+    for line, _fields in _of_these(text, port, peers):
+        left -= len(line) + 1
+        if left < 0:
+            break
+        lines.append(line + "\n")
+    return "".join(lines)
+
+
+def _of_these(text: str, port: int, peers: Iterable[str]) -> Iterator[Tuple[str, Tuple[str, ...]]]:
+    wanted = set(peers)
+    for whole in text.splitlines():
+        line = whole.strip()
+        match = _EVENT.match(line)
+        if not match:
+            continue
+        event, source, sport, destination, dport, micro = match.groups()
+        source, destination = (_plain(each) for each in (source, destination))
+        if (port and str(port) not in (sport, dport)) or (wanted and not wanted & {source, destination}):
+            continue
+        yield line, (event, source, sport, destination, dport, micro)
 
 
 def _plain(address: str) -> str:

@@ -188,7 +188,8 @@ class _Look:
         if asked.peers and not addresses and not (asked.port or asked.filter):
             self.limits.append("capture: without an address of the peer nothing was captured")
         ways = [self._way(address) for address in addresses]
-        interface = asked.interface or _interface(ways)
+        # Whom a host serves may come by another interface than its answers go; and that is what has to be seen.
+        interface = asked.interface or (ANY if asked.serves else _interface(ways))
         names = self._interfaces(interface, ways)
         capture, capturing = self._begin(interface, addresses)
         began, before = system.now(), self._counts(names)
@@ -217,7 +218,7 @@ class _Look:
             listeners=listening,
             holders=self._holders(sockets.values()),
             counters=_changed(before[0], after[0]),
-            settings=self._settings(interface),
+            settings=self._settings(names),
             ways=tuple(self._with_mtus(ways)),
             interfaces=tuple(_interface_counts(name, before[1][name], after[1][name]) for name in names),
             backlog_drops=after[2] - before[2],
@@ -359,6 +360,8 @@ class _Look:
         return tuple(
             str(address["local"])
             for entry in self._json(["ip", "-j", "address", "show"], "addresses")
+            # It has those of all services, on each node.
+            if entry.get("ifname") != "kube-ipvs0"
             for address in entry.get("addr_info") or ()
             if address.get("local")
         )
@@ -388,13 +391,14 @@ class _Look:
                 for key, value in (stats.get(way) or {}).items()
                 if key not in ("bytes", "packets", "multicast") and isinstance(value, int)
             }
-            by_interface[name] = {"root": root, "errors": errors}
+            received = int((stats.get("rx") or {}).get("packets", 0))
+            by_interface[name] = {"root": root, "errors": errors, "received": received}
         lines = (self.system.read("/proc/net/softnet_stat") or "").split("\n")
         backlog = sum(int(line.split()[1], 16) for line in lines if len(line.split()) > 1)
         return counters, by_interface, backlog
 
-    def _settings(self, interface: str) -> Dict[str, str]:
-        names = [*SETTINGS, *("net.ipv4.conf.%s.rp_filter" % name for name in ("all", interface) if "." not in name)]
+    def _settings(self, interfaces: Sequence[str]) -> Dict[str, str]:
+        names = [*SETTINGS, *("net.ipv4.conf.%s.rp_filter" % name for name in ("all", *interfaces) if "." not in name)]
         texts = {name: self.system.read("/proc/sys/" + key_path(name)) for name in names}
         return {name: " ".join(text.split()) for name, text in texts.items() if text is not None}
 
@@ -403,7 +407,7 @@ class _Look:
         if status != 0:
             words = "is not installed (package bpftrace)" if status == 127 else "failed: %s" % _last(said)
             self.limits.append("trace: bpftrace %s" % words)
-        self.raw["bpftrace"] = printed
+        self.raw["bpftrace"] = _bpf_probes.kept(printed, self.asked.port, addresses)
         return _bpf_probes.events(printed, self.asked.port, addresses)
 
 
@@ -443,4 +447,5 @@ def _interface_counts(name: str, before: Mapping[str, Any], after: Mapping[str, 
         max(0, grown["overlimits"]),
         int(last.get("backlog", 0)),
         errors,
+        max(0, after["received"] - before["received"]),
     )

@@ -108,7 +108,8 @@ class Way:
 class InterfaceCounts:
     """What an interface has dropped in the time: its root qdisc, and itself (errors, by the names of ip).
 
-    sent: packets, by the qdisc; overlimits: how often it held one back; backlog: bytes that wait there at the end.
+    sent: packets, by the qdisc; received: packets, by the interface; overlimits: how often the qdisc held one back;
+    backlog: bytes that wait there at the end.
     """
 
     name: str
@@ -118,6 +119,7 @@ class InterfaceCounts:
     overlimits: int = 0
     backlog: int = 0
     errors: Dict[str, int] = field(default_factory=dict)
+    received: int = 0
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ Echo = Callable[[Sequence[Tuple[str, int]], float], Dict[Tuple[str, int], float]
 # Bytes of the smallest packet that is tried, but for the one that shows whether anybody answers.
 LOWEST = 1280
 _SMALL = 128
+# No IP packet is larger, though the MTU of loopback is.
+_LARGEST = 65535
 # Seconds for all of it; for the first answer; and, from the time that it took, for those that follow.
 _SECONDS = 3.0
 _FIRST = 1.0
@@ -66,7 +68,7 @@ def sizes(address: str, highest: int) -> Tuple[int, ...]:
     """Bytes of packets that a tunnel to an address may send, ascending: those of an MTU that is a multiple of 16."""
     overhead = OVERHEAD[6 if ":" in address else 4]
     first = overhead + -(-(LOWEST - overhead) // PADDING) * PADDING
-    return tuple(range(first, highest + 1, PADDING))
+    return tuple(range(first, min(highest, _LARGEST) + 1, PADDING))
 
 
 def path_mtus(

@@ -45,7 +45,9 @@ options:
     type: str
     default: ""
   interface:
-    description: Where to capture. Where nothing is given, the interface of the route to the peer, else C(any).
+    description:
+      - Where to capture. Where nothing is given, C(any) at the end that serves, and at the other one the interface of
+        the route to the peer, else C(any).
     type: str
     default: ""
   seconds:

@@ -43,7 +43,9 @@ options:
     type: str
     default: ""
   interface:
-    description: Where to capture. Where nothing is given, the interface of the route to the peers, else C(any).
+    description:
+      - Where to capture. Where nothing is given, C(any) where O(serves), else the interface of the route to the peers,
+        else C(any).
     type: str
     default: ""
   seconds:

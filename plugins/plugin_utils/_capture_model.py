@@ -91,7 +91,8 @@ class Side:
     what was sent again (spurious: needlessly); burst: most of them within a second, of burst_of segments in it. scale,
     mss: that its SYN offered. closings: how often it announced a window of zero; closed: seconds that this held;
     still_closed: at the end, too. stuck: see there; passed: bytes of the largest segment that was acknowledged. ranges:
-    of its data, each as it was sent, by the number of its first byte and its length.
+    of its data, each as it was sent, by the number of its first byte and its length. steps: at how many places of the
+    sequences of both ends its packets stand.
     """
 
     packets: int = 0
@@ -115,6 +116,7 @@ class Side:
     still_closed: bool = False
     stuck: Stuck = Stuck()
     passed: int = 0
+    steps: int = 0
     ttls: Counter[int] = field(default_factory=Counter)
     reset_ttls: Counter[int] = field(default_factory=Counter)
     ranges: List[Tuple[int, int]] = field(default_factory=list)
@@ -142,7 +144,11 @@ class Stream:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a host's capture shows. duplicates: how many packets were seen on several interfaces."""
+    """What a host's capture shows. duplicates: how many packets were seen on several interfaces.
+
+    blurred: it does not tell these interfaces apart, so that nothing is known of what was sent again.
+    """
 
     streams: Tuple[Stream, ...] = ()
     duplicates: int = 0
+    blurred: bool = False

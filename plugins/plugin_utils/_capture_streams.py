@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Deque, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_model import (
@@ -65,13 +66,38 @@ def duplicates(packets: Iterable[Packet]) -> List[Packet]:
     for packet in packets:
         if packet.error or not packet.interface:
             continue
-        key = (packet.source, packet.destination, packet.seq, packet.ack, packet.length, packet.flags, packet.tsval)
+        key = _same_as(packet)
         before = latest.get(key)
         if before and before.interface != packet.interface and packet.time - before.time < _SAME:
             found.append(packet)
         else:
             latest[key] = packet
     return found
+
+
+def once(packets: Iterable[Packet]) -> Tuple[List[Packet], int]:
+    """Of a capture of several interfaces that does not tell them apart: each packet once; how many there were again.
+
+    Where there were, nothing is said to have been sent again: whether it was cannot be told from what is seen twice.
+    """
+    found: List[Packet] = []
+    latest: Dict[Tuple[object, ...], float] = {}
+    number = 0
+    for packet in packets:
+        key = _same_as(packet)
+        if not packet.error and packet.time - latest.get(key, -math.inf) < _SAME:
+            number += 1
+            continue
+        latest[key] = packet.time
+        found.append(packet)
+    if number:
+        found = [replace(packet, marks=packet.marks & {PROBE}) for packet in found]
+    return found, number
+
+
+def _same_as(packet: Packet) -> Tuple[object, ...]:
+    """What a packet has in common with itself on another interface."""
+    return packet.source, packet.destination, packet.seq, packet.ack, packet.length, packet.flags, packet.tsval
 
 
 def busiest_interface(packets: Iterable[Packet]) -> int:
@@ -115,7 +141,8 @@ def _side(packets: Sequence[Packet], others: Sequence[Packet], ended: float) -> 
         (side.reset_ttls if packet.has(RST) else side.ttls)[packet.ttl] += 1
     limits = [mss for mss in (side.mss, next((other.mss for other in others if other.has(SYN)), 0)) if mss]
     _count_data(side, [packet for packet in packets if packet.length and not packet.has(SYN)], min(limits, default=0))
-    _count_closed(side, packets, ended)
+    side.steps = len({(packet.seq, packet.ack) for packet in packets if not packet.has(SYN) and not packet.has(RST)})
+    _count_closed(side, packets, ended, min((each.time for each in (*packets, *others) if each.has(RST)), default=None))
     _find_stuck(side, packets, others)
     return side
 
@@ -153,9 +180,12 @@ def behind(number: int, base: int) -> int:
     return distance - _NUMBERS if distance >= _NUMBERS // 2 else distance
 
 
-def _count_closed(side: Side, packets: Sequence[Packet], ended: float) -> None:
+def _count_closed(side: Side, packets: Sequence[Packet], ended: float, reset: Optional[float]) -> None:
+    """reset: when either end gave the connection up; it waits for nothing from then on."""
     closed_at: Optional[float] = None
     for packet in packets:
+        if reset is not None and packet.time > reset:
+            break
         if packet.has(SYN) or packet.has(RST):
             continue
         if packet.window == 0 and closed_at is None:
@@ -166,7 +196,8 @@ def _count_closed(side: Side, packets: Sequence[Packet], ended: float) -> None:
             # It has no more to say; what it can take does not matter any more.
             break
     if closed_at is not None:
-        side.closed, side.still_closed = side.closed + ended - closed_at, True
+        until = ended if reset is None else reset
+        side.closed, side.still_closed = side.closed + max(0.0, until - closed_at), reset is None
 
 
 def _find_stuck(side: Side, packets: Sequence[Packet], others: Sequence[Packet]) -> None:

@@ -8,10 +8,13 @@ not receive.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Dict, List, Optional, Tuple
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose import ANY
 from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose_model import HostView
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_model import End, Seen, Side, Stream
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_streams import behind
@@ -56,9 +59,14 @@ class Case:
 
     def __init__(self, witnesses: Sequence[Witness], names: Mapping[str, str]) -> None:
         self.witnesses = {witness.name: witness for witness in witnesses}
-        self.names = {address: witness.name for witness in witnesses for address in witness.view.addresses}
-        # Those of loopback are everybody's.
-        self.names = {address: name for address, name in self.names.items() if address not in ("127.0.0.1", "::1")}
+        held = Counter(address for witness in witnesses for address in set(witness.view.addresses))
+        # Those that several have are nobody's: of loopback, of docker0, of virtual ones.
+        self.names = {
+            address: witness.name
+            for witness in witnesses
+            for address in witness.view.addresses
+            if held[address] == 1 and address not in ("127.0.0.1", "::1")
+        }
         self._known = {**names, **self.names}
         self.translated = False
         self.talks = self._talks()
@@ -93,23 +101,43 @@ class Case:
         """The connection as it is seen at an end, or else wherever it was."""
         return self.near(connection, end) or next(iter(connection.views.values()))
 
-    def watched(self, end: End, time: float) -> bool:
-        """Whether the host at an end has captured at that time, as far as clocks can be trusted."""
+    def sees(self, end: End, other: End) -> bool:
+        """Whether the host at an end has captured all that comes to it from the other one, on whatever interface."""
         found = self.witness(end)
         if found is None or found.seen is None:
+            return False
+        peers = {way.peer for way in found.view.ways}
+        if peers and other[0] not in peers:
+            # It calls the other end by an address that this does not send from: of several, or translated.
+            return False
+        if found.view.capture.interface == ANY:
+            # Of packets that are on several interfaces only one of these counts.
+            return not found.seen.duplicates
+        return _has_one_way_in(found.view.addresses, end[0])
+
+    def watched(self, end: End, other: End, time: float) -> bool:
+        """Whether the host at an end has so captured at that time, as far as clocks can be trusted."""
+        found = self.witness(end)
+        if found is None or not self.sees(end, other):
             return False
         return found.view.started + _APART <= time <= found.view.ended - _APART / 2
 
     def _talks(self) -> List[Talk]:
         found: Dict[Tuple[End, End, int], Connection] = {}
+        # By their ends: there may be a great many, and each is looked up.
+        alike: Dict[Tuple[End, End], List[Tuple[End, End, int]]] = {}
         marks: Dict[int, Tuple[End, End]] = {}
         for witness in self.witnesses.values():
             for stream in witness.seen.streams if witness.seen else ():
                 ends = (stream.client, stream.server)
                 if stream.mark >= 0 and marks.setdefault(stream.mark, ends) != ends:
                     self.translated = True
-                key = self._same(found, stream)
-                found.setdefault(key, Connection(*ends)).views.setdefault(witness.name, stream)
+                same = alike.setdefault(ends, [])
+                key = self._same(same, stream)
+                if key not in found:
+                    found[key] = Connection(*ends)
+                    same.append(key)
+                found[key].views.setdefault(witness.name, stream)
         talks: Dict[Tuple[str, End], Talk] = {}
         for connection in found.values():
             where = (connection.client[0], connection.server)
@@ -117,13 +145,19 @@ class Case:
         return list(talks.values())
 
     @staticmethod
-    def _same(found: Mapping[Tuple[End, End, int], Connection], stream: Stream) -> Tuple[End, End, int]:
+    def _same(alike: Sequence[Tuple[End, End, int]], stream: Stream) -> Tuple[End, End, int]:
         """The key of the connection that a stream is a view of: without its SYN, any of these ends."""
         key = (stream.client, stream.server, stream.mark)
-        if key in found:
+        if key in alike:
             return key
-        loose = [one for one in found if one[:2] == key[:2] and -1 in (one[2], stream.mark)]
-        return loose[0] if loose else key
+        return next((one for one in alike if -1 in (one[2], stream.mark)), key)
+
+
+def _has_one_way_in(addresses: Iterable[str], own: str) -> bool:
+    """Whether a host has no address of that family but this one, and so likely no other interface that it uses."""
+    six = ":" in own
+    others = (ip_address(each) for each in addresses if (":" in each) == six and each != own)
+    return all(each.is_loopback or each.is_link_local for each in others)
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,14 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._probe_findings impor
 from ansible_collections.netfleet.tcp.plugins.module_utils._probe_model import TIMEOUT
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _diagnose_handshake as handshake
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _diagnose_transfer as transfer
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_model import End
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_case import Case, Talk, Witness
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_handshake import finding
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_rules import over
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._findings import merged
 
+# Errors that the kernel has from ICMP, or from its own routes.
+_BY_ICMP = ("EHOSTUNREACH", "ENETUNREACH")
 # What is looked for in each talk, the worst first.
 LOOKED_FOR: Tuple[Callable[[Case, Talk], Iterator[Finding]], ...] = (
     handshake.no_answer,
@@ -56,10 +59,11 @@ def findings(case: Case, port: int = 0) -> Tuple[Finding, ...]:
 
 
 def _connects(case: Case, witness: Witness, port: int) -> Iterator[Finding]:
-    """Connections that were tried from a host of which there is no capture."""
+    """Connections that were tried from a host and failed, but for those that its capture tells of by itself."""
     for way in witness.view.ways:
-        failed = {error: number for error, number in way.connects.items() if error}
-        if witness.seen is not None or not failed:
+        told = _told_by_capture(witness, (way.peer, port))
+        failed = {error: number for error, number in way.connects.items() if error and error not in told}
+        if not failed:
             continue
         number, of = sum(failed.values()), sum(way.connects.values())
         reason = reason_of(max(failed, key=lambda error: failed[error]))
@@ -72,6 +76,18 @@ def _connects(case: Case, witness: Witness, port: int) -> Iterator[Finding]:
         )
         key = "%s->%s" % (witness.name, case.end((way.peer, port)))
         yield finding(case, rules.DIAG_NO_ANSWER if unanswered else rules.DIAG_REFUSED, key, text, way.peer)
+
+
+def _told_by_capture(witness: Witness, server: End) -> Tuple[str, ...]:
+    """The errors of connections to a service that what was captured explains; a host has others all by itself."""
+    streams = witness.seen.streams if witness.seen else ()
+    own = [
+        each
+        for each in streams
+        if each.server == server and each.client[0] in witness.view.addresses and each.side(each.client).syns
+    ]
+    by_icmp = _BY_ICMP if any(each.errors for each in own) else ()
+    return (TIMEOUT, "ECONNREFUSED", *by_icmp) if own else ()
 
 
 def _backlog(case: Case, witness: Witness) -> Iterator[Finding]:
@@ -97,13 +113,23 @@ def _drops(case: Case, witness: Witness) -> Iterator[Finding]:
                 each.backlog,
             )
             yield finding(case, rules.DIAG_INTERFACE, each.name, text, witness.name)
-        errors = {name: number for name, number in each.errors.items() if over("host_drops", number)}
+        errors = {name: number for name, number in each.errors.items() if _counts(name, number, each.received)}
         if errors:
             text = "%s counts %s" % (each.name, ", ".join("%d %s" % (number, name) for name, number in errors.items()))
             yield finding(case, rules.DIAG_INTERFACE, each.name, text, witness.name)
     if over("host_drops", witness.view.backlog_drops):
         text = "%d packets were dropped before any processor took them" % witness.view.backlog_drops
         yield finding(case, rules.DIAG_INTERFACE, "softnet", text, witness.name)
+
+
+def _counts(name: str, number: int, received: int) -> bool:
+    """Whether so many errors of an interface tell anything of TCP.
+
+    rx_nohandler: of packets that nobody wants. rx_dropped: of such ones too, so few of many tell nothing.
+    """
+    if name == "rx_nohandler" or not over("host_drops", number):
+        return False
+    return name != "rx_dropped" or over("host_drop_share", 100.0 * number / max(1, received + number))
 
 
 def _path(case: Case, witness: Witness) -> Iterator[Finding]:

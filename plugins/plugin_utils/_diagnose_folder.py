@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import gzip
 import io
 import json
 import os
@@ -17,8 +18,9 @@ import re
 import tarfile
 import tempfile
 import time
-from collections.abc import Mapping
-from typing import Any, Dict, Optional
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Dict, Literal, Optional
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose_model import HostView
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, host_error, input_error
@@ -26,22 +28,32 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wi
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._put import OWNER_ALONE, put
 
 CAPTURE, VIEW = "capture.pcap.gz", "view.json"
+# What an archive has of all hosts together, beside their folders.
+SUMMARY, FACTS = OF_ALL = ("summary.txt", "diagnosis.json")
+# The link type of a capture on all interfaces, by an older libpcap: it has not which one a packet was seen on.
+COOKED = 113
+# Where archives are put, unless it is said otherwise.
+ARCHIVES = "diagnoses"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def keep(directory: str, view: Mapping[str, Any], capture: str) -> str:
     """Keep what a host has said, in a folder of its own; its path. capture: in base64, empty where there is none."""
-    # Of mode 0700.
-    folder = tempfile.mkdtemp(prefix="diagnose-", dir=directory)
     try:
         data = base64.b64decode(capture.encode("ascii"), validate=True)
     except (ValueError, binascii.Error) as error:
         raise host_error("capture", "what the host sent is damaged: %s" % error, "run it again") from error
-    if data:
-        handle = os.open(os.path.join(folder, CAPTURE), os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ALONE)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-    put(os.path.join(folder, VIEW), json.dumps(view), OWNER_ALONE)
+    try:
+        # Of mode 0700.
+        folder = tempfile.mkdtemp(prefix="diagnose-", dir=directory)
+        if data:
+            handle = os.open(os.path.join(folder, CAPTURE), os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ALONE)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+        put(os.path.join(folder, VIEW), json.dumps(view), OWNER_ALONE)
+    except OSError as error:
+        cure = "make room there, or have Ansible use another folder (local_tmp)"
+        raise host_error(directory, "cannot be written: %s" % error.strerror, cure) from error
     return folder
 
 
@@ -63,6 +75,19 @@ def capture_path(folder: str) -> Optional[str]:
     return path if os.path.exists(path) else None
 
 
+def link_type(path: str) -> int:
+    """What kind of packets a capture has, by the header of its file (pcap-savefile(5)); -1 where it has none."""
+    try:
+        with gzip.open(path, "rb") as stream:
+            header = stream.read(24)
+    except (OSError, EOFError, zlib.error):
+        return -1
+    if len(header) < 24:
+        return -1
+    order: "Literal['little', 'big']" = "little" if header[0] in (0xD4, 0x4D) else "big"
+    return int.from_bytes(header[20:24], order) & 0xFFFF
+
+
 def archive_name(hosts: str, moment: str) -> str:
     """What an archive is called. moment: RFC 3339."""
     return "diagnose-%s-%s" % (_safe(hosts), re.sub(r"[-:]", "", moment))
@@ -72,8 +97,23 @@ def _safe(text: str) -> str:
     return _UNSAFE.sub("_", text).strip(".-")[:60] or "_"
 
 
+def safe_names(names: Iterable[str]) -> Dict[str, str]:
+    """By each name what its file or folder is called: safe on any system, none of them the same, whatever the case."""
+    found: Dict[str, str] = {}
+    taken = set(OF_ALL)
+    for name in names:
+        plain = safe = _safe(name)
+        number = 1
+        while safe.lower() in taken:
+            number += 1
+            safe = "%s-%d" % (plain, number)
+        taken.add(safe.lower())
+        found[name] = safe
+    return found
+
+
 def write_archive(directory: str, name: str, texts: Mapping[str, str], folders: Mapping[str, str]) -> str:
-    """Put an archive in place at once; its path. texts: of files by their names; folders: of hosts, by theirs.
+    """Put an archive in place at once; its path. texts: of files by their names; folders: of hosts, by safe_names.
 
     InputError where the directory cannot be written to.
     """
@@ -89,7 +129,7 @@ def write_archive(directory: str, name: str, texts: Mapping[str, str], folders: 
             for host, folder in folders.items():
                 for file in sorted(os.listdir(folder)):
                     with open(os.path.join(folder, file), "rb") as source:
-                        _add(archive, "%s/%s/%s" % (name, _safe(host), file), source.read())
+                        _add(archive, "%s/%s/%s" % (name, host, file), source.read())
         os.replace(temporary, path)
     except OSError as error:
         raise _refused(directory, error) from error
@@ -97,6 +137,22 @@ def write_archive(directory: str, name: str, texts: Mapping[str, str], folders: 
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
     return path
+
+
+def archive_directory(text: str) -> str:
+    """The path of a directory, as it is named in variables."""
+    return os.path.abspath(os.path.expanduser(os.path.expandvars(text)))
+
+
+def check_archive_directory(directory: str) -> None:
+    """InputError where an archive could not be put there: to be known before anything is captured for it."""
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".diagnose-", dir=directory)
+        os.close(handle)
+        os.unlink(temporary)
+    except OSError as error:
+        raise _refused(directory, error) from error
 
 
 def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -111,4 +167,5 @@ def _refused(directory: str, error: OSError) -> InputError:
 
 def raw_texts(view: HostView) -> Dict[str, str]:
     """What programs have printed on a host, by names of files."""
-    return {_safe(name) + ".txt": text for name, text in view.raw.items()}
+    called = safe_names(view.raw)
+    return {called[name] + ".txt": text for name, text in view.raw.items()}

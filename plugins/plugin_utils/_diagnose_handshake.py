@@ -87,6 +87,8 @@ def no_answer(case: Case, talk: Talk) -> Iterator[Finding]:
     if not lacking:
         return
     where, _number = Counter(place for _connection, place in lacking).most_common(1)[0]
+    if not where and all(case.captured(end) for end in (lacking[0][0].client, talk.server)):
+        where = "unseen"
     client, server = case.name(talk.client), case.name(talk.server[0])
     place = _PLACES[where]
     words = place.format(client=client, server=server)
@@ -97,6 +99,8 @@ def no_answer(case: Case, talk: Talk) -> Iterator[Finding]:
 
 _PLACES = {
     "": "where they are lost cannot be told from one end",
+    "unseen": "where they are lost cannot be told: they may come by interfaces, from addresses or at a time of which "
+    "there is no capture",
     "there": "the SYNs leave {client} and do not arrive at {server}: they are dropped on the way",
     "back": "{server} answers, and its SYN-ACKs do not arrive at {client}: they are dropped on the way back",
     "server": "the SYNs arrive at {server}, and it does not answer: likely its own firewall drops them",
@@ -111,13 +115,13 @@ def _where(case: Case, connection: Connection, stream: Stream) -> str:
     far = case.near(connection, connection.server)
     if far is not None:
         if far.side(connection.server).syn_acks:
-            return "back" if case.near(connection, connection.client) else ""
+            return "back" if case.sees(connection.client, connection.server) else ""
         witness = case.witness(connection.server)
         if witness and queue_is_full(witness.view):
             return "queue"
         return "tracking" if witness and tracking_is_full(witness.view) else "server"
     first = stream.side(connection.client).first_syn
-    return "there" if case.watched(connection.server, first) else ""
+    return "there" if case.watched(connection.server, connection.client, first) else ""
 
 
 def _unfinished(case: Case, connection: Connection) -> bool:
@@ -144,8 +148,10 @@ def refused(case: Case, talk: Talk) -> Iterator[Finding]:
         senders.update({error.sender for error in stream.errors})
         far = case.near(connection, connection.server)
         first = stream.side(connection.client).first_syn
-        never_there = far is None and case.watched(connection.server, first)
-        device = device or never_there or (far is not None and not far.side(connection.server).resets and bool(resets))
+        never_there = far is None and case.watched(connection.server, connection.client, first)
+        not_its_own = far is not None and not far.side(connection.server).resets and bool(resets)
+        # Its own reset may leave by an interface on which nobody captures.
+        device = device or never_there or (not_its_own and case.sees(connection.server, connection.client))
     if not number:
         return
     server = case.name(talk.server[0])

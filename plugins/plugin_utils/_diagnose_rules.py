@@ -75,6 +75,10 @@ CURES: Dict[Tuple[str, str], str] = {
         rules.DIAG_NO_ANSWER,
         "",
     ): "capture at the other end too (tcp_diagnose_peer: a host of the inventory): do they arrive?",
+    (
+        rules.DIAG_NO_ANSWER,
+        "unseen",
+    ): "capture on all interfaces (tcp_diagnose_interface=any); is an address translated, or one of several?",
     (rules.DIAG_NO_ANSWER, "there"): "firewalls, security groups and routes between the two, towards the server",
     (rules.DIAG_NO_ANSWER, "back"): "firewalls, security groups and routes between the two, towards the client",
     (

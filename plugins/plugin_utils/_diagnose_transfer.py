@@ -352,8 +352,8 @@ def _half(case: Case, connection: Connection, end_is_client: bool) -> str:
         return ""
     mine, other = near.side(end), near.side(connection.other(end))
     for side, silent_one, word in ((mine, other, "out"), (other, mine, "in")):
-        # What is repeated gets no answer on any way.
-        well = side.acks and not side.resets and 2 * side.repeated < max(1, side.segments)
+        # What is repeated gets no answer on any way, be it data or a FIN; where it goes well there is progress.
+        well = side.steps > 1 and not side.resets and 2 * side.repeated < max(1, side.segments)
         if over("one_way", side.packets) and not silent_one.packets and well:
             return word
     return ""

@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any, Dict, List, Tuple
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem, input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import OTHER
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_targets import RTT_TARGETS, targets_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._probe import (
@@ -32,7 +33,9 @@ SETTINGS: Dict[str, Dict[str, Any]] = {
     "to": {"type": "list", "elements": "str", "default": []},
     "ports": {"type": "list", "elements": "int", "default": []},
     "endpoints": {"type": "list", "elements": "str", "default": []},
-    "attempts": {"type": "int", "default": 10},
+    # By three hosts that is twelve, also where all come from one address: OpenSSH from 9.8 on refuses an address for a
+    # while after about fifteen connections that did not log in.
+    "attempts": {"type": "int", "default": 4},
     "timeout": {"type": "float", "default": 3.0},
     "mtu": {"type": "bool", "default": True},
     "round": {"type": "int", "default": 0},
@@ -41,6 +44,7 @@ SETTINGS: Dict[str, Dict[str, Any]] = {
 # Of a host that others call: where.
 ADDRESS = "address"
 OF_THE_RUN = ("groups", "threshold", "directory", "formats", "compare")
+_MOST_PORT = 65535
 _MOST_ROUNDS = 1_000_000
 _ENDPOINT = re.compile(r"(?:\[(?P<literal>[^\[\]]+)\]|(?P<name>[^:\[\]\s]+)):(?P<port>\d{1,5})\Z")
 
@@ -106,10 +110,27 @@ def endpoints(texts: Sequence[str], addresses: Mapping[str, str]) -> List[Dict[s
 
 
 def where(hostvars: Mapping[str, Any], name: str) -> Tuple[str, int]:
-    """Where others call a host of the inventory: its address, and the port of ssh."""
+    """Where others call a host of the inventory: its address, and the port of ssh; InputError where that is none."""
     variables = hostvars[name]
     address = variables.get(PREFIX + ADDRESS) or variables.get("ansible_host") or name
-    return str(address), int(variables.get("ansible_port") or SSH)
+    port = variables.get("ansible_port") or SSH
+    try:
+        number = int(port)
+    except (TypeError, ValueError):
+        number = 0
+    if not 0 < number <= _MOST_PORT:
+        raise input_error("ansible_port", "%r of %s is no port" % (port, name), "1 to %d" % _MOST_PORT)
+    return str(address), number
+
+
+def is_own(address: str) -> bool:
+    """Whether an address is of loopback: by it every host would call itself."""
+    if address.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        return ip_address(address.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
 
 
 def destinations(

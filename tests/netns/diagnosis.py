@@ -55,11 +55,12 @@ def diagnose(hosts: Net, *options: str, **variables: Any) -> Diagnosis:
         **variables,
     }
     wrapper, addresses = given.pop("wrapper", ""), given.pop("addresses", {})
+    connection = given.pop("connection", {})
     names = {
-        name: hosts.host(name, wrapper, **({"tcp_probe_address": addresses[name]} if addresses else {}))
+        name: hosts.host(name, wrapper, **({"tcp_probe_address": addresses[name]} if addresses else {}), **connection)
         for name in ("left", "right")
     }
-    done = hosts.playbook("diagnose", names, *options, **given)
+    done = hosts.playbook("diagnose", names, *options, **{key: each for key, each in given.items() if each is not None})
     output = done.stdout + done.stderr
     path = hosts.folder / "reports" / "diagnose.json"
     report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import stat
@@ -43,6 +44,39 @@ def test_payload_is_captured_where_it_is_asked_for(hosts: Net) -> None:
     traffic(hosts, "send", 2_000)
     done = diagnose(hosts, tcp_diagnose_payload=64, tcp_diagnose_seconds=2)
     assert SECRET in done.capture("left")
+
+
+SSH = """#!/bin/sh
+# ssh that goes nowhere: the command that it is to run runs here.
+for command; do :; done
+exec sh -c "$command"
+"""
+
+
+def test_a_capture_is_on_no_screen_and_in_no_log(hosts: Net, tmp_path: Path) -> None:
+    """Ansible's plugin for ssh shows with -vvv all that a command prints, if nobody keeps it from that."""
+    program = tmp_path / "ssh"
+    program.write_text(SSH, encoding="utf-8")
+    program.chmod(0o755)
+    over_ssh = {"ansible_connection": "ssh", "ansible_ssh_executable": str(program), "ansible_pipelining": True}
+    serve(hosts)
+    done = diagnose(hosts, "-vvv", connection=over_ssh, tcp_diagnose_seconds=2, tcp_diagnose_peer=RIGHT)
+    assert done.capture("left")
+    assert f"EXEC {program}" in done.output
+    # What gzip begins with, in base64.
+    begins = base64.b64encode(b"\x1f\x8b\x08").decode()
+    assert begins not in done.output
+    assert "stdout and stderr censored due to no log" in done.output
+
+
+def test_why_ssh_does_not_reach_a_host_is_told(hosts: Net, tmp_path: Path) -> None:
+    program = tmp_path / "ssh"
+    program.write_text("#!/bin/sh\necho no route to that host >&2\nexit 255\n", encoding="utf-8")
+    program.chmod(0o755)
+    over_ssh = {"ansible_connection": "ssh", "ansible_ssh_executable": str(program), "ansible_pipelining": True}
+    done = diagnose(hosts, connection=over_ssh, tcp_diagnose_seconds=2, tcp_diagnose_peer=RIGHT)
+    assert done.status == 4
+    assert "no route to that host" in " ".join(done.notes)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -265,11 +299,19 @@ def test_without_root_it_is_a_part_of_it(hosts: Net) -> None:
     [
         ({"tcp_diagnose_host": ""}, 2, "tcp_diagnose_host"),
         ({"tcp_diagnose_host": "nobody"}, 2, "tcp_diagnose_host: nobody: name a host of the inventory"),
+        ({"tcp_diagnose_peer": "cloud"}, 2, "tcp_diagnose_peer: cloud is a group: name one host"),
+        # Of the inventory it chooses no host.
+        (
+            {"tcp_diagnose_host": None, "connection": {"tcp_diagnose_host": "left"}},
+            2,
+            "tcp_diagnose_host: left was not visited: give it by -e",
+        ),
         (
             {"tcp_diagnose_peer": "", "tcp_diagnose_port": 0},
             4,
             "tcp_diagnose_filter: nothing says which packets are wanted",
         ),
+        ({"tcp_diagnose_archive": "/dev/null/archive"}, 4, "tcp_diagnose_archive: /dev/null/archive: Not a directory"),
         ({"tcp_diagnose_filter": "port 1) or (tcp"}, 4, "its parentheses do not match"),
         ({"tcp_diagnose_seconds": 3000}, 4, "tcp_diagnose_seconds: 3000 is out of range"),
         ({"tcp_diagnose_interface": "eth0; reboot"}, 4, "tcp_diagnose_interface: 'eth0; reboot' is no name of one"),
@@ -280,6 +322,13 @@ def test_bad_input_is_refused(hosts: Net, variables: dict[str, Any], status: int
     assert done.status == status, done.output
     assert words in " ".join(done.output.split())
     assert "Using module file" not in done.output
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "localhost", "::1"])
+def test_an_address_of_loopback_does_not_have_the_controller_asked(hosts: Net, peer: str) -> None:
+    done = diagnose(hosts, tcp_diagnose_peer=peer, tcp_diagnose_seconds=1)
+    assert [host["name"] for host in done.report["hosts"]] == ["left"]
+    assert list(done.found) == ["diagnose-refused"], done.output
 
 
 def test_what_tcpdump_says_of_a_filter_is_told(hosts: Net) -> None:

@@ -149,6 +149,40 @@ def test_whose_it_is_that_does_not_read() -> None:
     assert {holder.process for holder in found.holders.values()} == ({"slow"} if unread else set())
 
 
+def test_who_serves_captures_on_all_interfaces() -> None:
+    system = AHost()
+    system.sysctls["net.ipv4.conf.eth0.rp_filter"] = "1"
+    view = seen(system, serves=True)
+    assert view.capture.interface == "any"
+    assert [each.name for each in view.interfaces] == ["eth0"]
+    assert view.settings["net.ipv4.conf.eth0.rp_filter"] == "1"
+    assert seen(AHost(), serves=True, interface="eth1").capture.interface == "eth1"
+
+
+def test_addresses_of_services_are_not_the_hosts() -> None:
+    system = AHost()
+    entries = [
+        {"ifname": "eth0", "addr_info": [{"local": "10.1.0.1"}]},
+        {"ifname": "kube-ipvs0", "addr_info": [{"local": "10.96.0.1"}]},
+    ]
+    system.printed["ip -j address"] = json.dumps(entries)
+    assert seen(system).addresses == ("10.1.0.1",)
+
+
+def test_what_an_interface_receives_is_counted() -> None:
+    class Busy(AHost):
+        packets = 0
+
+        def run(self, argv: Sequence[str], stdin: str = "") -> "tuple[int, str, str]":
+            if argv[:3] == ["ip", "-j", "-s"]:
+                self.packets += 100
+                return 0, json.dumps([{"stats64": {"rx": {"packets": self.packets, "dropped": self.packets}}}]), ""
+            return super().run(argv, stdin)
+
+    (interface,) = seen(Busy()).interfaces
+    assert (interface.received, interface.errors) == (100, {"rx_dropped": 100})
+
+
 def test_who_serves_tries_no_connection() -> None:
     assert seen(AHost(), serves=True).ways[0].connects == {}
     assert seen(AHost(), connects=0).ways[0].connects == {}
@@ -311,6 +345,19 @@ connect ::ffff:10.0.0.1 40001 ::ffff:10.0.0.2 80 1500
     # Braces that match, and no % that is left over.
     assert argv[-1].count("{") == argv[-1].count("}")
     assert "%%" not in argv[-1]
+
+
+def test_of_bpftrace_is_kept_what_was_asked_for_and_no_more() -> None:
+    system = AHost()
+    own = "retransmit ::ffff:10.1.0.1 %d ::ffff:10.1.0.2 7000 0\n"
+    lines = ["connect ::ffff:10.1.0.1 4 ::ffff:10.9.9.9 443 5\n", *(own % number for number in range(1, 5000))]
+    system.printed["timeout -k 2 12 bpftrace"] = "".join(lines)
+    view = seen(system)
+    raw = view.raw["bpftrace"]
+    assert "10.9.9.9" not in raw
+    assert raw.startswith(own % 1)
+    assert 60_000 < len(raw) <= 65_536
+    assert len(view.traced) == 1000
 
 
 def recorded() -> "dict[str, SocketState]":

@@ -171,3 +171,9 @@ def test_a_hop_that_drops_in_silence_is_found() -> None:
     found, taken = json.loads(done.stdout)
     assert found == {"192.0.2.2": 1388, "2001:db8::2": 1392, "192.0.2.1": 1500, "192.0.2.9": 0}
     assert taken < 4
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_no_packet_is_larger_than_ip_has_them(address: str) -> None:
+    """The MTU of loopback is."""
+    assert 65000 < sizes(address, 65536)[-1] <= 65535

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
 from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose_model import (
+    Capture,
     Hop,
     HostView,
     InterfaceCounts,
@@ -263,3 +265,136 @@ def test_each_case_is_told_as_text_and_as_data(name: str) -> None:
     assert data["talks"][0]["port"] == PORT
     assert set(data["hosts"]) == {"left", "right"}
     assert "data" not in data["hosts"]["left"]["capture"]
+
+
+def with_right(name: str, capture: "dict[str, Any] | None" = None, **view: Any) -> Case:
+    """A recorded case of which the other end is a different one."""
+    whole = case(name)
+    left, right = whole.witnesses["left"], whole.witnesses["right"]
+    changed = replace(right.view, capture=replace(right.view.capture, **capture or {}), **view)
+    return Case([left, replace(right, view=changed)], {})
+
+
+@pytest.mark.parametrize(
+    ("capture", "view"),
+    [
+        # Another interface; another address of the client, of several or translated.
+        ({}, {"addresses": ("127.0.0.1", "198.18.2.1", "198.18.4.1")}),
+        ({}, {"ways": (Way("198.18.3.1"),)}),
+        ({"interface": "any"}, {"ways": (Way("198.18.3.1"),)}),
+    ],
+)
+def test_what_no_capture_could_have_seen_is_not_said_to_be_lost(capture: "dict[str, Any]", view: Any) -> None:
+    (finding,) = counted(findings(with_right("dropped_there", capture, **view), PORT))
+    assert finding.rule == rules.DIAG_NO_ANSWER
+    assert "where they are lost cannot be told" in finding.reason
+    assert "tcp_diagnose_interface=any" in finding.cure
+    (finding,) = counted(findings(with_right("rejected_on_the_way", capture, **view), PORT))
+    assert "a device on the way" not in finding.reason
+
+
+@pytest.mark.parametrize(
+    ("capture", "view"),
+    [
+        ({"interface": "any"}, {"addresses": ("127.0.0.1", "198.18.2.1", "198.18.4.1")}),
+        ({}, {"addresses": ("127.0.0.1", "198.18.2.1", "2001:db8::1", "fe80::1", "169.254.1.1")}),
+        # A service, of whoever comes.
+        ({"interface": "any"}, {"ways": ()}),
+    ],
+)
+def test_what_a_capture_must_have_seen_is_said_to_be_lost(capture: "dict[str, Any]", view: Any) -> None:
+    (finding,) = counted(findings(with_right("dropped_there", capture, **view), PORT))
+    assert "the SYNs leave left and do not arrive at right" in finding.reason
+    (finding,) = counted(findings(with_right("rejected_on_the_way", capture, **view), PORT))
+    assert "by a reset that right has not sent" in finding.reason
+
+
+def tried(left: Witness, **errors: int) -> "tuple[Finding, ...]":
+    """What is found where connections were tried from there, and so many came to these errors."""
+    way = replace(left.view.ways[0], connects=dict(errors))
+    return findings(Case([replace(left, view=replace(left.view, ways=(way,)))], {}), PORT)
+
+
+def test_connects_that_fail_before_the_capture_sees_them_are_told() -> None:
+    # It has seen SYNs of this client to that service, and none to another one.
+    left = case("well", "left").witnesses["left"]
+    assert [each.rule for each in tried(left, EADDRNOTAVAIL=3)] == [rules.DIAG_REFUSED]
+    assert [each.rule for each in tried(left, EPERM=1, TIMEOUT=2)] == [rules.DIAG_REFUSED]
+    assert [each.rule for each in tried(left, ENETUNREACH=3)] == [rules.DIAG_REFUSED]
+    assert tried(left, TIMEOUT=3) == tried(left, ECONNREFUSED=3) == ()
+    nothing = replace(left, seen=seen([]))
+    (finding,) = tried(nothing, TIMEOUT=3)
+    assert (finding.rule, "3 of 3 connections that were tried failed" in finding.reason) == (rules.DIAG_NO_ANSWER, True)
+    assert [each.rule for each in tried(nothing, EHOSTUNREACH=3)] == [rules.DIAG_REFUSED]
+
+
+def test_addresses_that_several_hosts_have_are_nobodys() -> None:
+    left, right = (
+        Witness(name, HostView(addresses=("172.17.0.1", own)))
+        for name, own in (("left", "10.0.0.1"), ("right", "10.0.0.2"))
+    )
+    both = Case([left, right], {})
+    assert both.names == {"10.0.0.1": "left", "10.0.0.2": "right"}
+    assert both.witness(("172.17.0.1", 80)) is None
+    assert both.name("172.17.0.1") == "172.17.0.1"
+
+
+def closing(*resets: "tuple[float, str]") -> Side:
+    """A side that has announced a window of zero at 1 s, in a capture of 10 s."""
+    ends = {"left": ("10.0.0.1", 1), "right": ("10.0.0.2", PORT)}
+    packets = [Packet(1, 1.0, ends["left"], ends["right"], 1, flags=0x10, window=0)]
+    packets += [
+        Packet(2, time, ends[who], ends["right" if who == "left" else "left"], 1, flags=0x04) for time, who in resets
+    ]
+    packets += [Packet(3, 10.0, ("10.0.0.9", 1), ("10.0.0.2", PORT), 2, flags=0x10)]
+    return seen(packets, PORT).streams[0].side(ends["left"])
+
+
+@pytest.mark.parametrize("who", ["left", "right"])
+def test_a_window_of_zero_ends_with_the_connection(who: str) -> None:
+    assert (closing().closed, closing().still_closed) == (9.0, True)
+    ended = closing((1.05, who))
+    assert ended.closed == pytest.approx(0.05)
+    assert not ended.still_closed
+
+
+def one_way(*places: "tuple[int, int, int]") -> "list[Finding]":
+    """What is found where a host captures on eth0 only what it sends: sequence numbers, acknowledged ones, flags."""
+    packets = [
+        Packet(at, 0.1 * at, ("198.18.1.1", 40000), ("198.18.2.1", PORT), 1, seq=seq, ack=ack, flags=flags)
+        for at, (seq, ack, flags) in enumerate(places)
+    ]
+    view = HostView(addresses=("198.18.1.1",), capture=Capture(interface="eth0"))
+    return list(findings(Case([Witness("left", view, seen(packets, PORT))], {}), PORT))
+
+
+def test_a_way_of_one_direction_needs_progress() -> None:
+    assert one_way(*[(100, 500, 0x11)] * 5) == []
+    (finding,) = one_way(*[(100, 500 + 100 * number, 0x10) for number in range(5)])
+    assert finding.rule == rules.DIAG_ASYMMETRIC
+
+
+def test_what_an_interface_drops_is_a_share_of_what_it_receives() -> None:
+    def dropped(received: int, **errors: int) -> int:
+        return len(
+            findings(Case([host(interfaces=(InterfaceCounts("eth0", errors=errors, received=received),))], {}), PORT)
+        )
+
+    assert dropped(1_000_000, rx_dropped=50) == 0
+    assert dropped(10_000, rx_dropped=50) == 1
+    assert dropped(0, rx_nohandler=5000) == 0
+    assert dropped(1_000_000, rx_missed_errors=50) == 1
+
+
+def test_many_connections_of_the_same_ends_are_found_by_these() -> None:
+    """Each was once compared with all that were known."""
+    packets = [
+        Packet(number, 0.001 * number, ("10.0.0.1", number), ("10.0.0.2", PORT), number, flags=0x10)
+        for number in range(1, 10_001)
+    ]
+    shown = seen(packets, PORT)
+    began = time.process_time()
+    whole = Case([Witness("left", HostView(), shown), Witness("right", HostView(), shown)], {})
+    assert sum(len(talk.connections) for talk in whole.talks) == 10_000
+    assert all(len(each.views) == 2 for talk in whole.talks for each in talk.connections)
+    assert time.process_time() - began < 2

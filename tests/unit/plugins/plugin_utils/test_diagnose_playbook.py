@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import os
 import re
 import stat
+import struct
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +35,17 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_streams impo
     seen,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._collect import collect
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_case import Case, Witness
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_check import OF_THE_RUN, SETTINGS, checked, request
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_folder import (
     archive_name,
     capture_path,
+    check_archive_directory,
     keep,
     kept,
+    link_type,
+    raw_texts,
+    safe_names,
     write_archive,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import from_data
@@ -86,7 +94,7 @@ def test_what_hosts_say_is_for_its_owner_alone(tmp_path: Path) -> None:
         view = to_wire(HostView(kernel="6.12", capture=Capture(packets=1)))
         view["capture"]["data"] = ""
         folder = keep(str(tmp_path), view, base64.b64encode(b"packets").decode())
-        folders = {"../evil": folder}
+        folders = {safe_names(["../evil"])["../evil"]: folder}
         path = write_archive(str(tmp_path / "archive"), "name", {"summary.txt": "all is well\n"}, folders)
     finally:
         os.umask(before)
@@ -101,6 +109,104 @@ def test_what_hosts_say_is_for_its_owner_alone(tmp_path: Path) -> None:
     # A host's name leads nowhere else.
     assert names == dict.fromkeys(["name/summary.txt", "name/_evil/capture.pcap.gz", "name/_evil/view.json"], 0o600)
     assert os.listdir(tmp_path / "archive") == ["name.tar.gz"]
+
+
+def test_names_in_an_archive_lead_nowhere_else_and_are_each_others_never() -> None:
+    hosts = ["..", ".", "../../etc", "a b", "a_b", "A_B", "summary.txt", "", "x" * 60 + "1", "x" * 60 + "2", "a_b-2"]
+    names = safe_names(hosts)
+    assert list(names) == hosts
+    assert len({name.lower() for name in names.values()}) == len(hosts)
+    for name in names.values():
+        assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name)
+    assert not {"summary.txt", "diagnosis.json"} & set(names.values())
+    assert names["a_b"] != "a_b" == names["a b"]
+    # Of what programs have printed too.
+    assert raw_texts(HostView(raw={"route to a:1": "one", "route to a_1": "two"})) == {
+        "route_to_a_1.txt": "one",
+        "route_to_a_1-2.txt": "two",
+    }
+
+
+def test_the_archive_of_hosts_with_odd_names(tmp_path: Path) -> None:
+    hosts = ["../../up", "/etc/a b", "/etc/a_b"]
+    view = to_wire(HostView(raw={"route": "by eth0"}))
+    view["capture"]["data"] = ""
+    folders = {host: keep(str(tmp_path), view, base64.b64encode(host.encode()).decode()) for host in hosts}
+    action = diagnose_report.ActionModule.__new__(diagnose_report.ActionModule)
+    case = Case([Witness(host, kept(folder)) for host, folder in folders.items()], {})
+    report = collect({}, "warning", 1_795_780_800.0, "0.1.0", DIAGNOSE_CHECK)
+    path = action._archive(case, report, {}, str(tmp_path / "archive"), folders)
+    with tarfile.open(path) as archive:
+        names = [name.partition("/")[2] for name in archive.getnames()]
+    assert len(names) == len(set(names)) == 2 + 3 * 3
+    assert not [name for name in names if name.startswith("/") or ".." in name.split("/")]
+    assert len({name.partition("/")[0] for name in names if name.endswith("raw/route.txt")}) == 3
+
+
+def a_report(tmp_path: Path, directory: str) -> "tuple[diagnose_report.ActionModule, dict[str, Any], list[str]]":
+    """The action, the task's result, and what it has displayed, for one host and that folder of archives."""
+    view = to_wire(HostView(kernel="6.12", limits=("mtu: only root",)))
+    view["capture"]["data"] = ""
+    said = {
+        "status": "asked",
+        "kernel": "6.12",
+        "subjects": list(rules.DIAGNOSE_SUBJECTS),
+        "checked": {},
+        "findings": [],
+        "settings": checked({"host": "app1"}),
+        "folder": keep(str(tmp_path), view, ""),
+        "addresses": ADDRESSES,
+    }
+    shown: "list[str]" = []
+
+    class Screen:
+        def display(self, text: str, **_more: Any) -> None:
+            shown.append(text)
+
+        banner = warning = display
+
+    action = diagnose_report.ActionModule.__new__(diagnose_report.ActionModule)
+    action._display = Screen()
+    arguments = {"archive": directory, "threshold": "warning", "directory": "", "formats": [], "compare": ""}
+    variables = {
+        "hostvars": {"app1": {"answer": {"diagnose": said}}},
+        "ansible_play_hosts_all": ["app1"],
+    }
+    try:
+        result = action._report({**arguments, "variable": "answer"}, variables)
+    except InputError as error:
+        result = {"msg": str(error)}
+    return action, result, shown
+
+
+def test_an_archive_that_cannot_be_put_there_is_put_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("ansible.constants.DEFAULT_LOCAL_TMP", str(tmp_path))
+    _action, result, shown = a_report(tmp_path, str(tmp_path / "file"))
+    assert tarfile.is_tarfile(result["archive"])
+    assert stat.S_IMODE(Path(result["archive"]).parent.stat().st_mode) == 0o700
+    assert any(line.startswith("the archive is put elsewhere: tcp_diagnose_archive") for line in shown)
+    assert f"Archive: {result['archive']}" in shown
+
+
+def test_without_any_room_for_an_archive_there_is_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("ansible.constants.DEFAULT_LOCAL_TMP", str(tmp_path))
+    monkeypatch.setattr(diagnose_report, "_elsewhere", lambda _error: str(tmp_path / "file"))
+    _action, result, shown = a_report(tmp_path, str(tmp_path / "file"))
+    assert result["msg"].startswith("tcp_diagnose_archive")
+    assert "DIAGNOSIS" in "".join(shown)
+
+
+def test_where_no_archive_could_be_put_is_known_before(tmp_path: Path) -> None:
+    check_archive_directory(str(tmp_path / "new" / "archive"))
+    assert os.listdir(tmp_path / "new" / "archive") == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="tcp_diagnose_archive"):
+        check_archive_directory(str(tmp_path / "file"))
+    with pytest.raises(HostError, match="cannot be written"):
+        keep(str(tmp_path / "file"), {}, "")
 
 
 def test_what_is_damaged_is_told(tmp_path: Path) -> None:
@@ -148,6 +254,33 @@ def test_packets_that_are_seen_on_several_interfaces() -> None:
     assert "sll.ifindex == 2" in _tshark.arguments("x", 2)
 
 
+def test_a_capture_that_does_not_tell_interfaces_apart_says_nothing_of_what_was_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "capture.pcap.gz"
+    again = frozenset(["retransmission"])
+    each = [packet(10 * number, 0.1 * number, 0) for number in range(1, 30)]
+    copies = [replace(one, number=one.number + 1, time=one.time + 0.0001, marks=again) for one in each]
+    both = tuple(one for pair in zip(each, copies, strict=True) for one in pair)
+    monkeypatch.setattr(diagnose_report._tshark, "read", lambda *_more: both)
+    for link, expected in ((113, (29, True, 29, 0)), (276, (0, False, 58, 29))):
+        for order in ("<", ">"):
+            header = struct.pack(order + "IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, link)
+            path.write_bytes(gzip.compress(header))
+            assert link_type(str(path)) == link
+            found = diagnose_report._read(str(path), str(tmp_path), 443)
+            side = found.streams[0].side(("10.0.0.1", 1))
+            assert (found.duplicates, found.blurred, side.packets, side.repeated) == expected
+    # Where nothing is seen twice, what tshark says of it holds.
+    path.write_bytes(gzip.compress(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 113)))
+    monkeypatch.setattr(
+        diagnose_report._tshark, "read", lambda *_more: (each[0], replace(each[0], time=1.0, marks=again))
+    )
+    assert diagnose_report._read(str(path), str(tmp_path), 443).streams[0].side(("10.0.0.1", 1)).repeated == 1
+    path.write_bytes(b"no capture")
+    assert link_type(str(path)) == -1
+
+
 def test_sequences_wrap() -> None:
     assert behind(5, 0xFFFFFFFB) == 10
     assert behind(0xFFFFFFFB, 5) == -10
@@ -184,7 +317,7 @@ def test_the_actions_take_what_is_documented() -> None:
 
 
 def test_the_playbook_hands_over_the_variables_of_the_run() -> None:
-    _call, play = yaml.safe_load((ROOT / "playbooks" / "diagnose.yml").read_text(encoding="utf-8"))
+    _call, play, _last = yaml.safe_load((ROOT / "playbooks" / "diagnose.yml").read_text(encoding="utf-8"))
     look, report = play["tasks"]
     assert set(report["netfleet.tcp.diagnose_report"]) == set(OF_THE_RUN)
     assert look["register"] == diagnose_report.ActionModule.specification["variable"]["default"]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.netfleet.tcp.plugins.action import probe
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._probe_check import (
     SETTINGS,
@@ -18,7 +19,9 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._probe_check import (
     chosen_peers,
     destinations,
     endpoints,
+    is_own,
     request,
+    where,
 )
 
 HEALTH: dict[str, Any] = {"targets": {}, "rtt_targets": {}}
@@ -128,3 +131,26 @@ def test_more_destinations_than_a_host_may_call_are_refused() -> None:
     many = destinations([("a", "10.0.0.1", 22)], list(range(1, 66)), [])
     with pytest.raises(InputError, match="65 are too many"):
         request(checked({}), HEALTH, "", {}, many)
+
+
+@pytest.mark.parametrize("port", ["ssh", "22x", 70000, -1, [22]])
+def test_a_port_of_the_inventory_that_is_none_is_named(port: Any) -> None:
+    with pytest.raises(InputError, match=r"ansible_port: .* of app1 is no port"):
+        where({"app1": {"ansible_port": port}}, "app1")
+    assert where({"app1": {"ansible_port": "2222", "ansible_host": "10.0.0.1"}}, "app1") == ("10.0.0.1", 2222)
+
+
+def test_a_host_that_is_called_at_an_address_of_loopback_is_left_out() -> None:
+    action = probe.ActionModule.__new__(probe.ActionModule)
+    addresses = {"app1": "10.0.0.1", "app2": "127.0.0.1", "app3": "localhost", "app4": "::1", "app5": "10.0.0.5"}
+    variables = {
+        "ansible_play_hosts_all": list(addresses),
+        "hostvars": {name: {"ansible_host": address} for name, address in addresses.items()},
+    }
+    to, said = action._destinations("app1", checked({"peers": 4}), variables)
+    assert [each["name"] for each in to] == ["app5"]
+    assert sorted(said) == [
+        f"peers: {name} cannot be called at {addresses[name]}, which is each host's own: set tcp_probe_address"
+        for name in ("app2", "app3", "app4")
+    ]
+    assert not is_own("db1.example.com")
