@@ -111,8 +111,10 @@ def test_a_full_queue_has_syns_sent_again(hosts: Net) -> None:
 def test_lost_syns_are_not_failures_and_yet_are_found(hosts: Net) -> None:
     serve(hosts)
     hosts.middle.nft("forward", f"tcp dport {PORT} tcp flags syn numgen inc mod 2 0 drop")
-    status, _output, report = probe(hosts, tcp_probe_attempts=8)
-    assert status == 2
+    # On a busy machine one may be lost twice.
+    status, output, report = probe(hosts, tcp_probe_attempts=8, tcp_probe_timeout=10)
+    assert status == 2, output
+    assert "probe-syn-retransmission" in found(report), output
     finding = found(report)["probe-syn-retransmission"]
     assert finding["key"] == f"right:{PORT}"
     assert re.search(r"\d SYNs were sent again for 8 connections; the slowest took \d{4} ms", finding["reason"])
