@@ -25,7 +25,7 @@ from typing import Any, Dict, Literal, Optional
 from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose_model import HostView
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, host_error, input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wire
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._put import OWNER_ALONE, put
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._put import OWNER_ALONE, placed, put
 
 CAPTURE, VIEW = "capture.pcap.gz", "view.json"
 # What an archive has of all hosts together, beside their folders.
@@ -47,8 +47,7 @@ def keep(directory: str, view: Mapping[str, Any], capture: str) -> str:
         # Of mode 0700.
         folder = tempfile.mkdtemp(prefix="diagnose-", dir=directory)
         if data:
-            handle = os.open(os.path.join(folder, CAPTURE), os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ALONE)
-            with os.fdopen(handle, "wb") as stream:
+            with placed(os.path.join(folder, CAPTURE), OWNER_ALONE) as stream:
                 stream.write(data)
         put(os.path.join(folder, VIEW), json.dumps(view), OWNER_ALONE)
     except OSError as error:
@@ -118,24 +117,17 @@ def write_archive(directory: str, name: str, texts: Mapping[str, str], folders: 
     InputError where the directory cannot be written to.
     """
     path = os.path.join(directory, name + ".tar.gz")
-    temporary = ""
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
-        # Of mode 0600, before anything is in it.
-        handle, temporary = tempfile.mkstemp(prefix=".%s-" % name, dir=directory)
-        with os.fdopen(handle, "wb") as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        with placed(path, OWNER_ALONE) as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
             for file, text in texts.items():
                 _add(archive, "%s/%s" % (name, file), text.encode("utf-8", "backslashreplace"))
             for host, folder in folders.items():
                 for file in sorted(os.listdir(folder)):
                     with open(os.path.join(folder, file), "rb") as source:
                         _add(archive, "%s/%s/%s" % (name, host, file), source.read())
-        os.replace(temporary, path)
     except OSError as error:
         raise _refused(directory, error) from error
-    finally:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
     return path
 
 

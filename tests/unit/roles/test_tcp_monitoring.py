@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from ansible_collections.netfleet.tcp.plugins.modules import tcp_exporter, tcp_health_info
+from tests.unit.plugins.documented import options_of
 
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "tcp_monitoring"
 PREFIX = "tcp_monitoring_"
@@ -24,8 +25,7 @@ def _yaml(path: str) -> Any:
 
 
 def _documented(module: Any) -> dict[str, Any]:
-    options: dict[str, Any] = yaml.safe_load(module.DOCUMENTATION)["options"]
-    return options
+    return options_of(module.DOCUMENTATION)
 
 
 @pytest.mark.parametrize("entry", ["main", "rules"])
