@@ -15,11 +15,11 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._check_action import (
     ASKED,
     CheckAction,
-    groups,
     module_failed,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._declaration import ARGUMENTS, declare, unknown_variables
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift import checked, drift
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._host_variables import groups
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import DRIFT_CHECK
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._template import renderer
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waivers import read_waivers

@@ -23,7 +23,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_samples impor
     make_directory,
     read_sample,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_variables import asked_of, declared_by
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_variables import asked_of
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._host_variables import declared_by
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import HEALTH_CHECK
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waivers import read_waivers
 

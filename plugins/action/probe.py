@@ -18,7 +18,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils import _health_check
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._check_action import module_failed
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_action import HealthAction, know_groups, limits
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_measures import Looked
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_variables import declared_by, standing
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_variables import standing
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._host_variables import declared_by
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._probe_check import (
     ADDRESS,
     OF_THE_RUN,

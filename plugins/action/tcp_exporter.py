@@ -12,7 +12,8 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_check import PREFIX, SETTINGS, checked
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_variables import asked_of, declared_by, groups
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_variables import asked_of
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._host_variables import declared_by, groups
 
 # What the variables of the playbook health say, unless the task does.
 _OF_HEALTH = ("peers", "targets", "rtt_targets")

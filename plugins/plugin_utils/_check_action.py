@@ -19,7 +19,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import Netfle
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import HOST_FAILED, HOST_UNREACHABLE
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._call import check_call
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_variables import declared_by, groups
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._host_variables import declared_by, groups
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import (
     FAILED,
     UNREACHABLE,

@@ -7,10 +7,8 @@ Runs on the controller alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Dict, List, Tuple
-
-from ansible.template import trust_as_template
 
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_check import (
     OF_LINKS,
@@ -18,26 +16,9 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_check import 
     profile_of,
     request,
 )
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._host_variables import Declared, groups
 
 _LINKS, _TUNING = "wireguard_links_", "tcp_tuning_"
-# The variables of a host with a prefix, by their names without it: (prefix, names) -> values.
-Declared = Callable[[str, Iterable[str]], Mapping[str, Any]]
-
-
-def declared_by(templar: Any, task_vars: Mapping[str, Any]) -> Declared:
-    """Reads the variables that a host has of those with a prefix, filled in. templar: of the action."""
-
-    def declared(prefix: str, names: Iterable[str]) -> Mapping[str, Any]:
-        named = ["'%s': %s%s" % (name, prefix, name) for name in names if prefix + name in task_vars]
-        found: Mapping[str, Any] = templar.template(trust_as_template("{{ {%s} }}" % ", ".join(named)))
-        return found
-
-    return declared
-
-
-def groups(task_vars: Mapping[str, Any]) -> List[str]:
-    """The groups of the inventory that the host is in."""
-    return [str(name) for name in task_vars.get("group_names") or []]
 
 
 def standing(declared: Declared, task_vars: Mapping[str, Any]) -> Tuple[str, Dict[str, List[str]]]:
