@@ -75,7 +75,7 @@ scale: venv collection-link ## Measure that the cost per host does not grow with
 ##@ Tests
 .PHONY: test lint types unit netns sanity collection controllers target-pythons precedence browser loopback monitoring
 .PHONY: docs golden format ci-examples molecule test-kernel test-links test-links-core test-faults test-faults-core
-.PHONY: test-kube test-kube-core test-kube-light
+.PHONY: test-conditions test-conditions-core test-kube test-kube-core test-kube-light
 test: deps venv collection-link ## Run every part below and say how each went (some: make test PARTS="lint unit")
 	@$(RUN) tools.parts $(PARTS)
 
@@ -123,6 +123,12 @@ molecule: venv collection-link ## Molecule scenario `default`, in containers
 
 test-kernel: venv collection-link ## Molecule scenario `kernel`, on virtual machines
 	@$(MOLECULE)/kernel molecule -c .config/molecule/config.yml test -s kernel
+
+test-conditions: venv collection-link ## Molecule scenario `conditions`: delay, loss and faults between virtual machines, measured and named
+	@$(MOLECULE)/conditions molecule -c .config/molecule/config.yml test -s conditions
+
+test-conditions-core: venv collection-link ## Its core: delay and loss by netem; prints what was set and what was measured
+	@NETFLEET_CONDITION_TESTS=tests/path $(MOLECULE)/conditions molecule -c .config/molecule/config.yml test -s conditions
 
 test-links: venv collection-link ## Molecule scenario `links`: WireGuard between virtual machines
 	@$(MOLECULE)/links molecule -c .config/molecule/config.yml test -s links

@@ -83,7 +83,14 @@ def all_parts() -> list[Part]:
         "monitoring",
     )
     parts = [Part(name, "sources", 1800 if name in ("precedence", "netns") else 900) for name in sources]
-    lab = {"molecule": 1500, "test-kernel": 3000, "test-links-core": 1800, "test-faults-core": 1500, "ci-examples": 900}
+    lab = {
+        "molecule": 1500,
+        "test-kernel": 3000,
+        "test-conditions-core": 1500,
+        "test-links-core": 1800,
+        "test-faults-core": 1500,
+        "ci-examples": 900,
+    }
     return [*parts, *(Part(name, "lab", limit, "test") for name, limit in lab.items())]
 
 

@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs in a namespace, by the host's own Python: the traffic that a diagnosis looks at. Says "ready" once it goes on.
+"""Runs on a host, by its own Python: the traffic that a diagnosis looks at. Says "ready" once it goes on.
 
 serve PORT: reads what comes, and sends as many bytes as the client has asked for. deaf PORT: takes connections and
-never reads. queue PORT: listens with room for one, and never takes any. send ADDRESS PORT BYTES PAUSE: again and
-again, over one connection. fetch ADDRESS PORT BYTES PAUSE: asks for as many, again and again.
+never reads. queue PORT: listens with room for one, and never takes any. send ADDRESS PORT BYTES PAUSE [NUMBER]: again
+and again, over each of so many connections, one if nothing is said. fetch ADDRESS PORT BYTES PAUSE [NUMBER]: asks for
+as many, again and again.
 """
 
 from __future__ import annotations
@@ -70,7 +71,6 @@ def queue(port: int) -> None:
 
 def call(address: str, port: int, incoming: int, wanted: int, pause: float) -> None:
     """Ask over one connection, again and again; over a new one where that fails."""
-    print("ready", flush=True)
     while True:
         with contextlib.suppress(OSError), socket.create_connection((address, port), 5) as stream:
             stream.settimeout(None)
@@ -92,4 +92,8 @@ if __name__ == "__main__":
         {"serve": serve, "deaf": deaf, "queue": queue}[what](int(words[0]))
     else:
         size = int(words[2])
-        call(words[0], int(words[1]), *((size, 1) if what == "send" else (1, size)), float(words[3]))
+        asked = (words[0], int(words[1]), *((size, 1) if what == "send" else (1, size)), float(words[3]))
+        callers = [threading.Thread(target=call, args=asked) for _each in range(int((*words, 1)[4]))]
+        for caller in callers:
+            caller.start()
+        print("ready", flush=True)

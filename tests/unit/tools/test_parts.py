@@ -106,6 +106,7 @@ def test_what_uses_the_lab_runs_one_after_the_other_and_is_taken_down() -> None:
     assert [part.name for part in lab] == [
         "molecule",
         "test-kernel",
+        "test-conditions-core",
         "test-links-core",
         "test-faults-core",
         "ci-examples",
