@@ -53,7 +53,8 @@ class ExportingHost(SocketHost):
 
     def run(self, argv: Sequence[str], stdin: str = "") -> tuple[int, str, str]:
         if argv[0] == "journalctl":
-            return 0, "%s: last words\n" % argv[-1].partition("=")[2], ""
+            earlier = "" if any(word.startswith("--since=@") for word in argv) else "words of an earlier run\n"
+            return 0, earlier + "%s: last words\n" % argv[-1].partition("=")[2], ""
         if argv[0] != "systemctl":
             return super().run(argv, stdin)
         verb, units = argv[1], list(argv[2:])

@@ -132,7 +132,9 @@ def test_what_fails_leaves_the_host_as_it_was(
     untouched: Before,
     scratch: Path,
 ) -> None:
-    unit, command, word = FAULTS[fault]
+    unit, command, words = FAULTS[fault]
+    earlier = "words of an earlier run"
+    on_all(hosts, lambda host: host.check_output(f"systemd-run --quiet --wait --collect --unit={SERVICE} echo {earlier}"))
     with drop_in(list(hosts.values()), unit, "ExecStart=", f"ExecStart={command}"):
         run = run_monitoring(scratch, NAMES)
     if fault == DEAF:
@@ -141,7 +143,8 @@ def test_what_fails_leaves_the_host_as_it_was(
     assert run.failed == NAMES, run.output
     for name in NAMES:
         problems = run.results[name]["problems"]
-        assert word in problems[0], problems
+        assert words in problems[0], problems
+        assert earlier not in problems[0], problems
         assert "everything was restored" in problems[-1], problems
     check_untouched(hosts, untouched)
 
