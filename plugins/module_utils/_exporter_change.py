@@ -285,6 +285,7 @@ def _go(system: System, step: _Step, serves: bool, sleep: Callable[[float], None
     if not step.shall_run:
         for directory in filter(None, (step.remove, STATE_DIRECTORY)):
             system.remove_empty_directory(directory)
+        _forget_failures(system)
     return warnings
 
 
@@ -331,8 +332,9 @@ def _back(system: System, step: _Step, serves: bool) -> List[Problem]:
     """The way back; what is wrong with it."""
     problems = []
     if not step.runs:
-        # While its unit is there: else systemd would remember one that failed. Whether it ran by then does not matter.
+        # While its unit is there, else the timer would fail. Whether it ran by then does not matter.
         system.run(["systemctl", "stop", TIMER, SERVICE])
+        _forget_failures(system)
     for have in (*(have for have, _want in step.pairs), *step.left):
         problems += way_back(lambda have=have: put(system, have))  # type: ignore[misc]
     # These fail where there is nothing of that name any more.
@@ -348,6 +350,12 @@ def _back(system: System, step: _Step, serves: bool) -> List[Problem]:
     for directory in filter(None, (step.make, STATE_DIRECTORY)):
         system.remove_empty_directory(directory)
     return problems
+
+
+def _forget_failures(system: System) -> None:
+    """systemd remembers a unit that has failed though it is stopped, and though its file is gone."""
+    # Fails where there is none.
+    system.run(["systemctl", "reset-failed", TIMER, SERVICE])
 
 
 def _systemctl(system: System, verb: str, *unit: str) -> None:
