@@ -134,7 +134,9 @@ def test_what_fails_leaves_the_host_as_it_was(
 ) -> None:
     unit, command, words = FAULTS[fault]
     earlier = "words of an earlier run"
-    on_all(hosts, lambda host: host.check_output(f"systemd-run --quiet --wait --collect --unit={SERVICE} echo {earlier}"))
+    on_all(
+        hosts, lambda host: host.check_output(f"systemd-run --quiet --wait --collect --unit={SERVICE} echo {earlier}")
+    )
     with drop_in(list(hosts.values()), unit, "ExecStart=", f"ExecStart={command}"):
         run = run_monitoring(scratch, NAMES)
     if fault == DEAF:
