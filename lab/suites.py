@@ -35,7 +35,7 @@ TUNERS = ("tuned",)
 # packages: less than a tree of its own for each backend would cost.
 ROUTING = ("frr", "frr-pythontools")
 IPSEC = ("charon-systemd", "libstrongswan-standard-plugins", "strongswan-swanctl")
-# What the exporter of TCP writes for. The collectors that Debian recommends with it have timers, and are left out. 15 MB.
+# What the exporter of TCP writes for. 15 MB, without the collectors with timers that Debian recommends with it.
 MONITORING = ("prometheus-node-exporter",)
 # Units of all of these, and of what they bring along. A boot is none the longer for them.
 IDLE = (*TUNERS, *MONITORING, "frr", "strongswan", "logrotate.timer")

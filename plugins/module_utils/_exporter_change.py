@@ -353,7 +353,7 @@ def _back(system: System, step: _Step, serves: bool) -> List[Problem]:
 
 
 def _forget_failures(system: System) -> None:
-    """systemd remembers a unit that has failed though it is stopped, and though its file is gone."""
+    """What has failed is remembered by systemd though it is stopped, and though its file is gone."""
     # Fails where there is none.
     system.run(["systemctl", "reset-failed", TIMER, SERVICE])
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-CLONE_NEWNET = 0x40000000
+CLONE_NEWUSER = 0x10000000
 CGROUPS = Path("/sys/fs/cgroup")
 LIMITS = ("cpu.max", "memory.max", "pids.max")
 libc = ctypes.CDLL(None, use_errno=True)
@@ -42,8 +42,8 @@ def write(directory: str) -> None:
 
 
 def unshare() -> None:
-    """A network namespace of its own."""
-    if libc.unshare(CLONE_NEWNET) != 0:
+    """A user namespace of its own, for which nobody needs to be root."""
+    if libc.unshare(CLONE_NEWUSER) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
 
 
