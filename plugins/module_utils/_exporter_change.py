@@ -285,6 +285,7 @@ def _go(system: System, step: _Step, serves: bool, sleep: Callable[[float], None
     if not step.shall_run:
         for directory in filter(None, (step.remove, STATE_DIRECTORY)):
             system.remove_empty_directory(directory)
+        _forget_failures(system)
     return warnings
 
 
@@ -302,12 +303,13 @@ def _serve(system: System, reads: str, serves: bool, sleep: Callable[[float], No
     """Have node_exporter take its flags. HostError where it does not like them, or (reads) does not get them."""
     if not serves:
         return ["%s does not run: nobody reads the metrics" % UNIT]
+    since = system.now()
     _systemctl(system, "restart", UNIT)
     sleep(_MOMENT)
     # One that ends is started anew some times, and is active meanwhile.
     shown = system.run(["systemctl", "show", "--property=ActiveState,NRestarts", UNIT])[1].split()
     if "ActiveState=active" not in shown or "NRestarts=0" not in shown:
-        raise host_error(UNIT, "ends with its new flags: %s" % _last_words(system, UNIT), "see %s" % DEFAULTS)
+        raise host_error(UNIT, "ends with its new flags: %s" % _last_words(system, UNIT, since), "see %s" % DEFAULTS)
     lacks = _lacks(system, reads) if reads else []
     if lacks is None:
         return ["%s: its process cannot be seen, nor whether it has its flags" % UNIT]
@@ -330,8 +332,9 @@ def _back(system: System, step: _Step, serves: bool) -> List[Problem]:
     """The way back; what is wrong with it."""
     problems = []
     if not step.runs:
-        # While its unit is there: else systemd would remember one that failed. Whether it ran by then does not matter.
+        # While its unit is there, else the timer would fail. Whether it ran by then does not matter.
         system.run(["systemctl", "stop", TIMER, SERVICE])
+        _forget_failures(system)
     for have in (*(have for have, _want in step.pairs), *step.left):
         problems += way_back(lambda have=have: put(system, have))  # type: ignore[misc]
     # These fail where there is nothing of that name any more.
@@ -349,17 +352,27 @@ def _back(system: System, step: _Step, serves: bool) -> List[Problem]:
     return problems
 
 
+def _forget_failures(system: System) -> None:
+    """What has failed is remembered by systemd though it is stopped, and though its file is gone."""
+    # Fails where there is none.
+    system.run(["systemctl", "reset-failed", TIMER, SERVICE])
+
+
 def _systemctl(system: System, verb: str, *unit: str) -> None:
+    since = system.now()
     status, _output, error = system.run(["systemctl", verb, *unit])
     if status != 0:
-        told = _last_words(system, unit[0]) if unit else ""
+        told = _last_words(system, unit[0], since) if unit else ""
         text = "systemctl %s fails: %s" % (verb, told or error.strip() or "exit status %d" % status)
         raise host_error(unit[0] if unit else "systemd", text, "see the host's journal")
 
 
-def _last_words(system: System, unit: str) -> str:
-    """What the unit's own process said last, without what systemd says of it."""
-    argv = ["journalctl", "--quiet", "--no-pager", "--lines=3", "--output=cat", "_SYSTEMD_UNIT=" + unit]
+def _last_words(system: System, unit: str, since: float) -> str:
+    """What the unit's own process said last, without what systemd says of it; since: nothing of earlier runs."""
+    # What was said just now may not have been written yet.
+    system.run(["journalctl", "--sync"])
+    argv = ["journalctl", "--quiet", "--no-pager", "--lines=3", "--output=cat", "--since=@%.3f" % since]
+    argv.append("_SYSTEMD_UNIT=" + unit)
     return "; ".join(system.run(argv)[1].split("\n")).strip("; ")
 
 

@@ -24,7 +24,7 @@ DRIFT = REPOSITORY / "molecule" / "shared" / "drift.yml"
 HEALTH = REPOSITORY / "playbooks" / "health.yml"
 PROBE = REPOSITORY / "playbooks" / "probe.yml"
 DIAGNOSE = REPOSITORY / "playbooks" / "diagnose.yml"
-_ACTIONS = ("tcp_tuning", "tcp_change", "tcp_rollback", "wireguard_links", "kube_proxy")
+_ACTIONS = ("tcp_tuning", "tcp_change", "tcp_rollback", "wireguard_links", "kube_proxy", "tcp_exporter")
 CHANGING = {f"netfleet.tcp.{name}" for name in _ACTIONS}
 
 

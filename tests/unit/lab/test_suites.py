@@ -9,7 +9,12 @@ import pytest
 from lab.suites import KNOWN
 from lab.tree import mmdebstrap_argv
 
-SERVICES = {"tuned": "tuned", "frr": "frr", "charon-systemd": "strongswan"}
+SERVICES = {
+    "tuned": "tuned",
+    "frr": "frr",
+    "charon-systemd": "strongswan",
+    "prometheus-node-exporter": "prometheus-node-exporter",
+}
 
 
 @pytest.mark.parametrize("suite", KNOWN)
@@ -26,4 +31,4 @@ def test_whatever_runs_by_itself_after_its_installation_is_switched_off(suite: s
 def test_hosts_of_the_fleet_have_what_is_tested_on_them(suite: str) -> None:
     (packages,) = [word for word in mmdebstrap_argv(KNOWN[suite], Path("t.tar")) if word.startswith("--include=")]
     wanted = {"tuned", "wireguard-tools", "frr", "frr-pythontools", "strongswan-swanctl", "charon-systemd", "iperf3"}
-    assert wanted | {"nftables"} <= set(packages.removeprefix("--include=").split(","))
+    assert wanted | {"nftables", "prometheus-node-exporter"} <= set(packages.removeprefix("--include=").split(","))

@@ -53,7 +53,8 @@ class ExportingHost(SocketHost):
 
     def run(self, argv: Sequence[str], stdin: str = "") -> tuple[int, str, str]:
         if argv[0] == "journalctl":
-            return 0, "%s: last words\n" % argv[-1].partition("=")[2], ""
+            earlier = "" if any(word.startswith("--since=@") for word in argv) else "words of an earlier run\n"
+            return 0, earlier + "%s: last words\n" % argv[-1].partition("=")[2], ""
         if argv[0] != "systemctl":
             return super().run(argv, stdin)
         verb, units = argv[1], list(argv[2:])
@@ -73,6 +74,9 @@ class ExportingHost(SocketHost):
         except OSError as error:
             return 1, "", error.strerror or str(error)
         told = next((self.failing[verb, unit] for unit in units if (verb, unit) in self.failing), "")
+        if told:
+            # Which systemd goes on remembering, whether it is stopped, or its file is gone.
+            self.failed |= set(units)
         return (1, "", told) if told else (0, "", "")
 
     def _do(self, verb: str, units: list[str]) -> None:
@@ -87,6 +91,8 @@ class ExportingHost(SocketHost):
                 self.active.discard(unit)
             elif verb == "restart" and (unit != TIMER or self.has_units):
                 self.active.add(unit)
+            if verb == "reset-failed":
+                self.failed.discard(unit)
             if unit == UNIT and verb == "reset-failed":
                 self.restarts = 0
             if unit == UNIT and verb == "restart":

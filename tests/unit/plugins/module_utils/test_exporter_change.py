@@ -324,7 +324,9 @@ def test_whichever_step_of_taking_away_fails_it_is_all_there_still() -> None:
     brought(probe)
     first = len(probe.steps)
     gone(probe)
-    for number in range(first + 1, len(probe.steps) + 1):
+    # The last one makes systemd forget what had failed, if anything had.
+    assert "reset-failed" in probe.steps[-1]
+    for number in range(first + 1, len(probe.steps)):
         host = ExportingHost()
         brought(host)
         before = whole(host)
@@ -332,6 +334,14 @@ def test_whichever_step_of_taking_away_fails_it_is_all_there_still() -> None:
         with pytest.raises(HostError):
             gone(host)
         assert whole(host) == before, host.steps[number - 1]
+
+
+def test_one_that_has_failed_at_last_is_taken_away_without_a_trace() -> None:
+    host = ExportingHost()
+    brought(host)
+    host.failed = {SERVICE}
+    gone(host)
+    assert host.failed == set()
 
 
 def _steps_of(host: ExportingHost) -> list[str]:
