@@ -92,7 +92,8 @@ class ActionModule(HealthAction):
         names = chosen_peers(host, sources, candidates, settings["peers"], settings["round"])
         hostvars = task_vars["hostvars"]
         named = [each["name"] for each in endpoints(settings["endpoints"], {})]
-        known = {name: where(hostvars, name)[0] for name in named if name in hostvars}
+        # Not by hostvars: it has an implicit localhost too, which is the controller.
+        known = {name: where(hostvars, name)[0] for name in named if name in task_vars["groups"]["all"]}
         # Whoever is such an endpoint himself would call himself.
         others = [each for each in endpoints(settings["endpoints"], known) if each["name"] != host]
         peers = [(name, *where(hostvars, name)) for name in names]
