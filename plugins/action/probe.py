@@ -65,7 +65,11 @@ class ActionModule(HealthAction):
         if answer.get("failed") or "indicators" not in answer:
             return module_failed(answer)
         findings = [from_wire(Finding, entry) for entry in answer["findings"]]
-        said = [*answer["limits"], *own, *([] if to else ["peers: there is none to call"])]
+        said = [*answer["limits"], *own]
+        if not to:
+            said.append("peers: there is none to call")
+            # Nor is there anything to judge.
+            self.always = ()
         findings += limits(said, PREFIX, names, task_vars)
         reached = [from_wire(Reached, entry) for entry in answer["destinations"]]
         tolerated = {entry["key"] for entry in self.kept(findings, subjects, waivers, task_vars) if entry["waiver"]}

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -112,3 +113,31 @@ def test_an_endpoint_of_loopback_is_no_host_of_the_inventory() -> None:
     to, own = probe.ActionModule._destinations(object.__new__(probe.ActionModule), "app1", settings, task_vars)
     assert [each["address"] for each in to] == ["127.0.0.1", "::1", "app2.example.com"]
     assert own == []
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "status", "checked_of_it"), [(["db1:80"], "asked", {"mtu": 1}), ([], "not_enough_traffic", {})]
+)
+def test_a_host_that_has_called_nobody_is_not_within_targets(
+    monkeypatch: pytest.MonkeyPatch, endpoints: list[str], status: str, checked_of_it: dict[str, int]
+) -> None:
+    given = {"tcp_probe_": {"peers": 0, "endpoints": endpoints}}
+    answer = {"kernel": "6.12", "indicators": {}, "destinations": [], "rtts": {}, "findings": [], "limits": []}
+    action = object.__new__(probe.ActionModule)
+    for name, value in {
+        "_task": SimpleNamespace(args={}),
+        "_templar": None,
+        "declared": lambda prefix, _names, _task_vars: given.get(prefix, {}),
+        "_execute_module": lambda **_given: answer,
+    }.items():
+        monkeypatch.setattr(action, name, value, raising=False)
+    monkeypatch.setattr(probe, "standing", lambda _declared, _task_vars: ("cloud", {}))
+    task_vars = {
+        "inventory_hostname": "app1",
+        "ansible_play_hosts_all": ["app1"],
+        "ansible_run_tags": ["mtu"],
+        "groups": {"all": ["app1"]},
+        "hostvars": {"app1": {}},
+    }
+    found = action.look(task_vars)
+    assert (found["status"], found["checked"]) == (status, checked_of_it)
