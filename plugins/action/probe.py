@@ -65,7 +65,11 @@ class ActionModule(HealthAction):
         if answer.get("failed") or "indicators" not in answer:
             return module_failed(answer)
         findings = [from_wire(Finding, entry) for entry in answer["findings"]]
-        said = [*answer["limits"], *own, *([] if to else ["peers: there is none to call"])]
+        said = [*answer["limits"], *own]
+        if not to:
+            said.append("peers: there is none to call")
+            # Nor is there anything to judge.
+            self.always = ()
         findings += limits(said, PREFIX, names, task_vars)
         reached = [from_wire(Reached, entry) for entry in answer["destinations"]]
         tolerated = {entry["key"] for entry in self.kept(findings, subjects, waivers, task_vars) if entry["waiver"]}
@@ -92,7 +96,8 @@ class ActionModule(HealthAction):
         names = chosen_peers(host, sources, candidates, settings["peers"], settings["round"])
         hostvars = task_vars["hostvars"]
         named = [each["name"] for each in endpoints(settings["endpoints"], {})]
-        known = {name: where(hostvars, name)[0] for name in named if name in hostvars}
+        # Not by hostvars: it has an implicit localhost too, which is the controller.
+        known = {name: where(hostvars, name)[0] for name in named if name in task_vars["groups"]["all"]}
         # Whoever is such an endpoint himself would call himself.
         others = [each for each in endpoints(settings["endpoints"], known) if each["name"] != host]
         peers = [(name, *where(hostvars, name)) for name in names]

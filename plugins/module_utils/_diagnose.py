@@ -185,8 +185,9 @@ class _Look:
         resolved = {name: next(iter(system.resolve(name)), "") for name in asked.peers}
         self.limits += ["peers: this host cannot resolve %s" % name for name, found in resolved.items() if not found]
         addresses = [_plain(address) for address in dict.fromkeys(resolved.values()) if address]
-        if asked.peers and not addresses and not (asked.port or asked.filter):
-            self.limits.append("capture: without an address of the peer nothing was captured")
+        if asked.peers and not addresses:
+            what = "whoever uses that port, or is of that filter, was" if asked.port or asked.filter else "nothing was"
+            self.limits.append("capture: without an address of the peer %s captured; name an address" % what)
         ways = [self._way(address) for address in addresses]
         # Whom a host serves may come by another interface than its answers go; and that is what has to be seen.
         interface = asked.interface or (ANY if asked.serves else _interface(ways))

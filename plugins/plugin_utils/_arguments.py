@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Dict, List, Sequence
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.errors import UnsupportedError
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
@@ -36,10 +38,25 @@ def typed(
         for name in given
         if name not in specification
     ]
-    problems += [Problem("", message) for message in checked.error_messages]
+    problems += [problem for error in checked.errors for problem in _problems(error)]
     if problems:
         raise InputError(problems)
     return {name: checked.validated_parameters[prefix + name] for name in specification}
+
+
+def _problems(error: Exception) -> Iterator[Problem]:
+    """What Ansible's validator has found, in words that need no knowledge of it."""
+    text = str(error)
+    if isinstance(error, UnsupportedError):
+        # Its words are the end of a sentence that modules begin.
+        found, _words, known = text.partition(". Supported parameters include: ")
+        names = found.split(", ")
+        # Of several it says only what the last one could have been.
+        cure = "what is known here: %s" % known.rstrip(".") if len(names) == 1 else "see the documentation"
+        yield from (Problem(name, "is not known", cure) for name in names)
+    else:
+        # Of no other type it names a class of Python's.
+        yield Problem("", re.sub(r"<class '[^']*'> cannot be converted to a float", "it is no number", text))
 
 
 def range_problems(name: str, number: int, lowest: int, highest: int, meaning: str = "%s") -> Iterator[Problem]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import gzip
 import io
+import itertools
 import json
 import os
 import re
@@ -20,7 +22,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterable, Mapping
-from typing import Any, Dict, Literal, Optional
+from typing import Any, Dict, Literal, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose_model import HostView
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, host_error, input_error
@@ -114,21 +116,36 @@ def safe_names(names: Iterable[str]) -> Dict[str, str]:
 def write_archive(directory: str, name: str, texts: Mapping[str, str], folders: Mapping[str, str]) -> str:
     """Put an archive in place at once; its path. texts: of files by their names; folders: of hosts, by safe_names.
 
-    InputError where the directory cannot be written to.
+    It has another name where there is one of that already. InputError where the directory cannot be written to.
     """
-    path = os.path.join(directory, name + ".tar.gz")
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
-        with placed(path, OWNER_ALONE) as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
-            for file, text in texts.items():
-                _add(archive, "%s/%s" % (name, file), text.encode("utf-8", "backslashreplace"))
-            for host, folder in folders.items():
-                for file in sorted(os.listdir(folder)):
-                    with open(os.path.join(folder, file), "rb") as source:
-                        _add(archive, "%s/%s/%s" % (name, host, file), source.read())
+        path, name = _reserved(directory, name)
+        try:
+            with placed(path, OWNER_ALONE) as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
+                for file, text in texts.items():
+                    _add(archive, "%s/%s" % (name, file), text.encode("utf-8", "backslashreplace"))
+                for host, folder in folders.items():
+                    for file in sorted(os.listdir(folder)):
+                        with open(os.path.join(folder, file), "rb") as source:
+                            _add(archive, "%s/%s/%s" % (name, host, file), source.read())
+        except BaseException:
+            os.unlink(path)
+            raise
     except OSError as error:
         raise _refused(directory, error) from error
     return path
+
+
+def _reserved(directory: str, name: str) -> Tuple[str, str]:
+    """The path and the name of an archive that nobody else writes: of two runs in a second each keeps its own."""
+    for number in itertools.count(1):
+        free = name if number == 1 else "%s-%d" % (name, number)
+        path = os.path.join(directory, free + ".tar.gz")
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ALONE))
+            break
+    return path, free
 
 
 def archive_directory(text: str) -> str:

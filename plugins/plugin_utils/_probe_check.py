@@ -55,6 +55,7 @@ def checked(given: Mapping[str, Any]) -> Dict[str, Any]:
     problems = [
         *range_problems(PREFIX + "peers", found["peers"], 0, MOST_DESTINATIONS),
         *range_problems(PREFIX + "round", found["round"], 0, _MOST_ROUNDS),
+        *_port_problems(found["ports"]),
         *_endpoint_problems(found["endpoints"]),
     ]
     if problems:
@@ -62,12 +63,18 @@ def checked(given: Mapping[str, Any]) -> Dict[str, Any]:
     return found
 
 
+def _port_problems(ports: Sequence[int]) -> Iterator[Problem]:
+    for index, port in enumerate(ports):
+        yield from range_problems("%sports[%d]" % (PREFIX, index), port, 1, _MOST_PORT)
+
+
 def _endpoint_problems(endpoints: Sequence[str]) -> Iterator[Problem]:
     for index, text in enumerate(endpoints):
-        if not _ENDPOINT.match(text):
-            yield Problem(
-                "%sendpoints[%d]" % (PREFIX, index), "%r is none" % text, "such as db1:5432 or [2001:db8::1]:443"
-            )
+        name, match = "%sendpoints[%d]" % (PREFIX, index), _ENDPOINT.match(text)
+        if match:
+            yield from range_problems(name, int(match["port"]), 1, _MOST_PORT)
+        else:
+            yield Problem(name, "%r is none" % text, "such as db1:5432 or [2001:db8::1]:443")
 
 
 def chosen_peers(host: str, sources: Sequence[str], candidates: Sequence[str], count: int, turn: int) -> List[str]:

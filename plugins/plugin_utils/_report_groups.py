@@ -107,7 +107,10 @@ def topics(findings: Iterable[Finding]) -> List[Topic]:
 def _group(members: Sequence[Finding]) -> Group:
     hosts = natural_order(finding.host for finding in members)
     worst = _worst(members)
-    return Group(worst if len(hosts) == 1 else _general(worst), hosts)
+    shown = worst if len(hosts) == 1 else _general(worst)
+    # An address that all of them name is none of their own.
+    alike = len({finding.reason for finding in members}) == 1
+    return Group(replace(shown, reason=worst.reason) if alike else shown, hosts)
 
 
 def _general(finding: Finding) -> Finding:

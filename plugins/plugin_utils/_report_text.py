@@ -38,18 +38,18 @@ def render(report: Report) -> str:
 
 
 def lines(report: Report) -> Iterator[Line]:
-    """(style, line) of the report; style is one of title, changed, ok, failed, plain. One line where all is well."""
+    """(style, line); style is title, changed, ok, failed or plain. Where all is well, the outcome alone."""
     drift, unasked = shared.drift(report), shared.unasked(report)
     if not drift and not unasked and not report.by_status(DRIFT) and not _groups_outside(report):
         yield from _measures(report)
         # A host that cannot be looked at would seem to have too little traffic.
         yield from _notes(report, HEALTH_LIMIT)
         yield from [("plain", "")] if report.groups else []
-        yield "ok", shared.clip(shared.summary(report) + _aside(report), _WIDTH)
+        yield from (("ok", line) for line in _outcome(report))
         yield from _waived(report)
         yield from _comparison(report)
         return
-    yield "title", shared.clip(_title(report), _WIDTH)
+    yield from (("title", line) for line in _wrapped(_title(report)))
     yield from _measures(report)
     yield from _topics(unasked, report)
     yield from _topics(drift, report)
@@ -58,6 +58,12 @@ def lines(report: Report) -> Iterator[Line]:
     yield from _notes(report)
     yield "plain", ""
     yield "failed", shared.summary(report)
+
+
+def _outcome(report: Report) -> List[str]:
+    """One line, if there is room for what is beside it."""
+    said, aside = shared.summary(report), _aside(report)
+    return [said + aside] if len(said + aside) <= _WIDTH else [*_wrapped(said), *_wrapped(aside.lstrip(" ;"))]
 
 
 def _groups_outside(report: Report) -> bool:
@@ -196,15 +202,19 @@ def _difference(topic: shared.Topic, finding: Finding, common: Sequence[Tuple[st
     return ", ".join(said) or shared.visible(finding.reason)
 
 
-def _field(label: str, text: str) -> Iterator[Line]:
-    wrapped = textwrap.wrap(
-        shared.clip(text, _ROOM * _MOST_LINES),
-        _ROOM,
+def _wrapped(text: str, width: int = _WIDTH) -> List[str]:
+    """The text on so many lines at most as may be read."""
+    return textwrap.wrap(
+        shared.clip(text, width * _MOST_LINES),
+        width,
         max_lines=_MOST_LINES,
         placeholder=" " + shared.ELLIPSIS,
         break_on_hyphens=False,
     )
-    for index, line in enumerate(wrapped):
+
+
+def _field(label: str, text: str) -> Iterator[Line]:
+    for index, line in enumerate(_wrapped(text, _ROOM)):
         yield "plain", _margin("") + (label if index == 0 else "").ljust(_LABEL) + line
 
 

@@ -222,6 +222,15 @@ def test_a_name_that_nobody_knows_is_no_filter() -> None:
     assert view.capture.problem == "without an address of the peer there is no filter"
 
 
+@pytest.mark.parametrize(("peers", "told"), [(["nobody.invalid"], True), (["nobody.invalid", "10.1.0.2"], False)])
+def test_what_is_captured_of_others_than_the_peer_is_told(peers: "list[str]", told: bool) -> None:
+    capture = ACapture()
+    limits = seen(AHost(), capture, peers=peers).limits
+    assert ("host" in capture.asked[1].partition(")")[0]) is not told
+    # A limit of the capture counts: that nothing is found means nothing then.
+    assert any(line.startswith("capture: without an address of the peer") for line in limits) is told
+
+
 @pytest.mark.parametrize(
     ("given", "path", "words"),
     [

@@ -88,6 +88,17 @@ def test_bad_input_is_named_as_the_variable(given: "dict[str, Any]", words: str)
     assert words in str(caught.value)
 
 
+def test_an_archive_of_the_same_second_is_not_overwritten(tmp_path: Path) -> None:
+    paths = [write_archive(str(tmp_path), "name", {"summary.txt": text}, {}) for text in ("one", "two", "three")]
+    assert [Path(path).name for path in paths] == ["name.tar.gz", "name-2.tar.gz", "name-3.tar.gz"]
+    for path, folder, text in zip(paths, ("name", "name-2", "name-3"), (b"one", b"two", b"three"), strict=True):
+        with tarfile.open(path) as archive:
+            assert archive.extractfile(folder + "/summary.txt").read() == text  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="tcp_diagnose_archive"):
+        write_archive(str(tmp_path), "other", {}, {"app1": str(tmp_path / "gone")})
+    assert len(list(tmp_path.iterdir())) == len(paths)
+
+
 def test_what_hosts_say_is_for_its_owner_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:

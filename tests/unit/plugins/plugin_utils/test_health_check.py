@@ -88,6 +88,29 @@ def test_what_cannot_be_meant_is_refused_by_the_variables_name(given: dict[str, 
     assert [problem.path for problem in caught.value.problems] == [path]
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"interval": "soon"},
+            "'tcp_health_interval' is of type str and we were unable to convert to float: it is no number",
+        ),
+        (
+            {"targets": {"retransmision": 3}},
+            "tcp_health_targets.retransmision: is not known (what is known here: client_success, retransmission,",
+        ),
+        (
+            {"targets": {"a": 3, "b": 4}},
+            "tcp_health_targets.a: is not known (see the documentation); tcp_health_targets.b: is not known (see ",
+        ),
+    ],
+)
+def test_what_ansible_finds_is_told_in_plain_words(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        asked(**given)
+    assert told in str(caught.value)
+
+
 def test_names_of_classes_that_yaml_takes_for_numbers_are_names() -> None:
     found = asked_from(asked(peers={100: ["198.51.100.0/24"]}, rtt_targets={100: 7}))
     assert (found.peers["100"], found.rtt_targets["100"]) == (["198.51.100.0/24"], 7.0)

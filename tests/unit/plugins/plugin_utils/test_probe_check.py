@@ -100,6 +100,8 @@ def test_targets_are_those_of_the_profile_and_of_the_health_check() -> None:
         ({"peers": "many"}, "tcp_probe_peers"),
         ({"endpoints": ["db1"]}, "tcp_probe_endpoints[0]"),
         ({"endpoints": ["2001:db8::1:443"]}, "tcp_probe_endpoints[0]"),
+        ({"endpoints": ["db1:22", "db1:99999"]}, "tcp_probe_endpoints[1]: 99999 is out of range (1 to 65535)"),
+        ({"ports": [22, 0]}, "tcp_probe_ports[1]: 0 is out of range (1 to 65535)"),
         ({"rounds": 3}, "tcp_probe_rounds"),
     ],
 )

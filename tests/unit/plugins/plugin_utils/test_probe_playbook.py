@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
-from ansible_collections.netfleet.tcp.plugins.action import probe_report
+from ansible_collections.netfleet.tcp.plugins.action import probe, probe_report
 from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import Counted, Rtt
 from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import indicators, judged_rtt
@@ -23,7 +24,7 @@ from ansible_collections.netfleet.tcp.plugins.modules import probe_report as pro
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _report_json, _report_text
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._collect import collect
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_measures import Looked, with_measures
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._probe_check import OF_THE_RUN, SETTINGS
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._probe_check import OF_THE_RUN, SETTINGS, checked
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import Report, from_data
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_files import files, write_reports
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import PROBE_CHECK
@@ -92,3 +93,51 @@ def test_the_playbook_hands_over_the_variables_of_the_run() -> None:
     assert [task["tags"] for task in play["tasks"]] == [["always"], ["always"]]
     assert report["run_once"] is True
     assert play["strategy"] == "ansible.builtin.linear"
+
+
+class HostVars(dict[str, Any]):
+    """As Ansible's: it knows names of loopback, by what the inventory says for all hosts."""
+
+    def __contains__(self, name: object) -> bool:
+        return name in ("localhost", "127.0.0.1", "::1") or super().__contains__(name)
+
+
+def test_an_endpoint_of_loopback_is_no_host_of_the_inventory() -> None:
+    hosts = ["app1", "app2"]
+    task_vars = {
+        "ansible_play_hosts_all": hosts,
+        "groups": {"all": hosts},
+        "hostvars": HostVars({name: {"ansible_host": name + ".example.com"} for name in hosts}),
+    }
+    settings = checked({"peers": 0, "endpoints": ["127.0.0.1:6379", "[::1]:22", "app2:80"]})
+    to, own = probe.ActionModule._destinations(object.__new__(probe.ActionModule), "app1", settings, task_vars)
+    assert [each["address"] for each in to] == ["127.0.0.1", "::1", "app2.example.com"]
+    assert own == []
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "status", "checked_of_it"), [(["db1:80"], "asked", {"mtu": 1}), ([], "not_enough_traffic", {})]
+)
+def test_a_host_that_has_called_nobody_is_not_within_targets(
+    monkeypatch: pytest.MonkeyPatch, endpoints: list[str], status: str, checked_of_it: dict[str, int]
+) -> None:
+    given = {"tcp_probe_": {"peers": 0, "endpoints": endpoints}}
+    answer = {"kernel": "6.12", "indicators": {}, "destinations": [], "rtts": {}, "findings": [], "limits": []}
+    action = object.__new__(probe.ActionModule)
+    for name, value in {
+        "_task": SimpleNamespace(args={}),
+        "_templar": None,
+        "declared": lambda prefix, _names, _task_vars: given.get(prefix, {}),
+        "_execute_module": lambda **_given: answer,
+    }.items():
+        monkeypatch.setattr(action, name, value, raising=False)
+    monkeypatch.setattr(probe, "standing", lambda _declared, _task_vars: ("cloud", {}))
+    task_vars = {
+        "inventory_hostname": "app1",
+        "ansible_play_hosts_all": ["app1"],
+        "ansible_run_tags": ["mtu"],
+        "groups": {"all": ["app1"]},
+        "hostvars": {"app1": {}},
+    }
+    found = action.look(task_vars)
+    assert (found["status"], found["checked"]) == (status, checked_of_it)

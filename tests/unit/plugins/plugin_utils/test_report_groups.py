@@ -75,6 +75,13 @@ def test_hosts_that_failed_alike_are_one_group() -> None:
     assert group.hosts == ("a.b", "web1", "web11")
 
 
+def test_what_is_said_of_several_hosts_in_the_same_words_is_shown_in_these() -> None:
+    reason = "tcp_health_peers.backup[0]: '192.0.2.0/33' is no prefix (such as 10.0.0.0/8)"
+    lost = [Finding("host", name, "error", reason, rule="host-failed", host=name) for name in ("a", "b")]
+    (group,) = shared.grouped(lost)
+    assert (group.finding.key, group.finding.reason) == ("", reason)
+
+
 def test_a_single_host_keeps_its_name_in_the_reason() -> None:
     lost = Finding("host", "web1", "error", "ssh: to web1: refused", rule="host-failed", host="web1")
     assert shared.grouped([lost])[0].finding == lost

@@ -25,7 +25,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils import (
     _report_text,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._collect import verdict
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import HostMeasure, compare, from_data
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._report import HostMeasure, Report, compare, from_data
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_files import files, read_report, write_reports
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import DRIFT_CHECK, HEALTH_CHECK, KINDS
 from tests.unit.plugins.plugin_utils.sample_health import BUSY, QUIET, a_look, answers, health_report, rtt, said
@@ -79,6 +79,15 @@ def test_the_text_of_a_fleet_that_is_well_is_its_lines_and_the_outcome() -> None
     assert len([line for line in found if line.startswith("cloud ")]) == 5
 
 
+@pytest.mark.parametrize("report", [IDLE, REPORT])
+def test_the_text_names_all_that_was_asked_for(report: Report) -> None:
+    subjects = ("server_success", "retransmission", "syn_retransmission", "window_scale", "ports", "backlog")
+    lines = _report_text.render(replace(report, subjects=subjects)).splitlines()
+    assert "only " + ", ".join(subjects) in " ".join(lines)
+    outside_the_table = [line for line in lines if not line.startswith(("group", "cloud", "local"))]
+    assert max(map(len, outside_the_table)) <= 118
+
+
 def a_limit(reason: str) -> Finding:
     return Finding("host", "counters", "note", reason, rule=rules.HEALTH_LIMIT)
 
@@ -94,7 +103,9 @@ def test_the_text_says_what_could_not_be_looked_at_and_why() -> None:
         name: said(a_look(QUIET), findings=[a_limit("%d of 9" % each)]) for each, name in enumerate("ab")
     }
     assert "\nnote     counters: such as 0 of 9 on a, b\n" in _report_text.render(health_report(differ))
-    assert _report_text.render(health_report(differ)).splitlines()[-1].startswith("2 of 2 hosts within"), "the outcome"
+    outcome, aside = _report_text.render(health_report(differ)).splitlines()[-2:]
+    assert outcome.startswith("2 of 2 hosts within"), "the outcome"
+    assert aside == "(2 notes)", "there is no room for it in that line"
 
 
 def test_a_group_alone_that_is_outside_is_no_fleet_that_is_well() -> None:
