@@ -41,7 +41,7 @@ class ActionModule(HealthAction):
     """Choose whom to call, have the host call them, hand on what was measured and found."""
 
     kind = PROBE_CHECK
-    always = ("window_scale", "mtu")
+    always: Tuple[str, ...] = ("window_scale", "mtu")
 
     def look(self, task_vars: Dict[str, Any]) -> Dict[str, Any]:
         """Have the host call its peers, once."""

@@ -93,7 +93,7 @@ if __name__ == "__main__":
     else:
         size = int(words[2])
         asked = (words[0], int(words[1]), *((size, 1) if what == "send" else (1, size)), float(words[3]))
-        callers = [threading.Thread(target=call, args=asked) for _each in range(int((*words, 1)[4]))]
+        callers = [threading.Thread(target=call, args=asked) for _each in range(int(words[4]) if len(words) > 4 else 1)]
         for caller in callers:
             caller.start()
         print("ready", flush=True)
