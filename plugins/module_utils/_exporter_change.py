@@ -263,7 +263,7 @@ def _apply(system: System, step: _Step, sleep: Callable[[float], None]) -> List[
     except BaseException as error:
         # Whatever it was: never leave a host half changed.
         problems = list(error.problems) if isinstance(error, HostError) else [Problem("", str(error) or repr(error))]
-        back = _back(system, step, serves)
+        back = _back(system, step, serves, sleep)
         raise HostError([*problems, *(back or [Problem("", "everything was restored")])]) from error
 
 
@@ -303,13 +303,7 @@ def _serve(system: System, reads: str, serves: bool, sleep: Callable[[float], No
     """Have node_exporter take its flags. HostError where it does not like them, or (reads) does not get them."""
     if not serves:
         return ["%s does not run: nobody reads the metrics" % UNIT]
-    since = system.now()
-    _systemctl(system, "restart", UNIT)
-    sleep(_MOMENT)
-    # One that ends is started anew some times, and is active meanwhile.
-    shown = system.run(["systemctl", "show", "--property=ActiveState,NRestarts", UNIT])[1].split()
-    if "ActiveState=active" not in shown or "NRestarts=0" not in shown:
-        raise host_error(UNIT, "ends with its new flags: %s" % _last_words(system, UNIT, since), "see %s" % DEFAULTS)
+    _restart(system, "its new flags", sleep)
     lacks = _lacks(system, reads) if reads else []
     if lacks is None:
         return ["%s: its process cannot be seen, nor whether it has its flags" % UNIT]
@@ -320,6 +314,17 @@ def _serve(system: System, reads: str, serves: bool, sleep: Callable[[float], No
     return []
 
 
+def _restart(system: System, flags: str, sleep: Callable[[float], None]) -> None:
+    """Have node_exporter read its flags, which are called so. HostError where it does not go on with them."""
+    since = system.now()
+    _systemctl(system, "restart", UNIT)
+    sleep(_MOMENT)
+    # One that ends is started anew some times, and is active meanwhile.
+    shown = system.run(["systemctl", "show", "--property=ActiveState,NRestarts", UNIT])[1].split()
+    if "ActiveState=active" not in shown or "NRestarts=0" not in shown:
+        raise host_error(UNIT, "ends with %s: %s" % (flags, _last_words(system, UNIT, since)), "see %s" % DEFAULTS)
+
+
 def _lacks(system: System, directory: str) -> Optional[List[str]]:
     """The flags that node_exporter's process has not; None where there is no process to be seen."""
     shown = system.run(["systemctl", "show", "--property=MainPID", UNIT])[1].split()
@@ -328,7 +333,7 @@ def _lacks(system: System, directory: str) -> Optional[List[str]]:
     return missing_flags(text.split("\0"), directory) if text else None
 
 
-def _back(system: System, step: _Step, serves: bool) -> List[Problem]:
+def _back(system: System, step: _Step, serves: bool, sleep: Callable[[float], None]) -> List[Problem]:
     """The way back; what is wrong with it."""
     problems = []
     if not step.runs:
@@ -344,7 +349,7 @@ def _back(system: System, step: _Step, serves: bool) -> List[Problem]:
     if serves and DEFAULTS in [have.path for have, _want in step.pairs]:
         # Started too often, it would not be started again for a while.
         system.run(["systemctl", "reset-failed", UNIT])
-        problems += way_back(lambda: _systemctl(system, "restart", UNIT))
+        problems += way_back(lambda: _restart(system, "the flags that %s had before this run" % DEFAULTS, sleep))
     elif step.lacks:
         problems.append(Problem(UNIT, "may have been restarted, with the flags that %s had before this run" % DEFAULTS))
     for directory in filter(None, (step.make, STATE_DIRECTORY)):

@@ -505,6 +505,17 @@ def test_that_node_exporter_ends_with_flags_of_a_run_that_was_killed_is_not_call
     assert "everything was restored" not in str(caught.value)
 
 
+def test_that_it_ends_with_flags_that_somebody_left_in_its_file_is_not_called_restored() -> None:
+    host = ExportingHost(DEBIAN.replace('""', '"--no-such-flag"'))
+    # Written, and not restarted since.
+    host.flags, host.dies_with = [], "no-such-flag"
+    with pytest.raises(HostError) as caught:
+        brought(host)
+    said = str(caught.value)
+    assert "ends with the flags that %s had before this run: %s: last words" % (DEFAULTS, UNIT) in said
+    assert "everything was restored" not in said
+
+
 def test_flags_that_are_not_ours_are_left_alone_where_the_record_is_lost_too() -> None:
     alone = Wanted(ExporterSettings(DIRECTORY), flags=False)
     for text in (PASTED, 'ARGS="--one\n'):
