@@ -106,8 +106,12 @@ class Switch:
         self._settings = settings
         self._sleep = sleep
         self._clock = clock
-        self._cleaned = False
         self._services = 0
+        self._removed: List[str] = []
+        self._warnings: List[str] = []
+        # One after another, each once. A pod is ready before its kube-proxy serves, so that the node may have taken
+        # nothing away yet; kube-proxy's own clean-up finds what the node does not, and not all of IPv6's ipsets.
+        self._ways = [self._clean_on_node, self._clean_by_proxy, self._clean_on_node]
 
     def run(self) -> Switched:
         """Change it. HostError with what is wrong, and what was given back."""
@@ -127,7 +131,7 @@ class Switch:
         """From our DaemonSet to the cluster's own, which has the same settings by now. HostError: ours has it again."""
         before = self._try_services(self._expected())
         # It would go the other way.
-        self._cleaned = True
+        self._ways = []
         try:
             self._take(lambda sets: move_back(sets, self._plan.node))
             self._verify(before)
@@ -140,12 +144,11 @@ class Switch:
     def _changed(self, before: Sequence[ServiceTried]) -> Switched:
         plan = self._plan
         outcome = self._node.change(plan.change)
-        removed, warnings = outcome.removed, outcome.warnings
+        self._removed, self._warnings = list(outcome.removed), list(outcome.warnings)
         try:
             if plan.road != FILES:
                 self._take(self._way)
-                cleaned = self._node.change(plan.change)
-                removed, warnings = (*removed, *cleaned.removed), (*warnings, *cleaned.warnings)
+                self._clean_on_node()
             after = self._verify(before)
         except NetfleetError as error:
             raise HostError([*error.problems, *self._undo(outcome)]) from error
@@ -153,7 +156,19 @@ class Switch:
             self._node.keep(outcome.id)
         connections = sum(each.connections for each in after)
         tried = sum(1 for each in after if each.connections)
-        return Switched(outcome.files, removed, warnings, self._services, tried, connections)
+        removed, warnings = dict.fromkeys(self._removed), dict.fromkeys(self._warnings)
+        return Switched(outcome.files, tuple(removed), tuple(warnings), self._services, tried, connections)
+
+    def _clean_on_node(self) -> None:
+        """Have the node take away what other modes have left, if the one that is wanted serves by now."""
+        cleaned = self._node.change(self._plan.change)
+        self._removed += cleaned.removed
+        # What could not be taken away a moment ago may be gone by now.
+        self._warnings = list(cleaned.warnings)
+
+    def _clean_by_proxy(self) -> None:
+        """Have kube-proxy clean up all modes itself, between the end of its pod and a new one."""
+        self._take(lambda sets: self._way(sets, clean=True))
 
     def _way(self, sets: Sets, clean: bool = False) -> Tuple[Step, ...]:
         node = self._plan.node
@@ -196,9 +211,8 @@ class Switch:
                     return after
             else:
                 problems = named(found, _MOST_NAMED)
-            if self._only_residues(found):
-                self._cleaned = True
-                self._take(lambda sets: self._way(sets, clean=True))
+            if self._ways and self._only_residues(found):
+                self._ways.pop(0)()
                 due = self._clock() + float(self._settings["verify_timeout"])
                 continue
             if self._clock() >= due:
@@ -216,9 +230,9 @@ class Switch:
             return []
 
     def _only_residues(self, found: Sequence[Fault]) -> bool:
-        """Whether what the node could not take away itself has to go by kube-proxy's own clean-up, which comes once."""
+        """Whether nothing else is wrong than what other modes have left, by roads on which that can still go."""
         residues_alone = bool(found) and all(fault.kind == RESIDUE for fault in found)
-        return residues_alone and self._plan.road != FILES and not self._cleaned
+        return residues_alone and self._plan.road != FILES
 
     def _faults(self, wanted: Sequence[ExpectedEntry]) -> Tuple[Fault, ...]:
         plan = self._plan

@@ -238,6 +238,52 @@ def test_what_the_node_cannot_take_away_kube_proxy_cleans_up_once(fleet: Fleet) 
     assert fleet.cluster.names("pods") == ["kube-proxy-netfleet-node1", "kube-proxy-node2", "kube-proxy-node3"]
 
 
+def _takes_away_when_asked_for_the(fleet: Fleet, time: int) -> None:
+    """Node 1 has residues of ipvs, and asked earlier than so many times, it takes nothing away."""
+    residues, asked = fleet.cluster.residue_of, []
+    residues["node1"] = "ipvs"
+    node = fleet.nodes["node1"]
+    change = node.change
+
+    def late(want: Any) -> Any:
+        asked.append(want)
+        outcome = change(want)
+        return replace(outcome, removed=(residues.pop("node1"),)) if len(asked) == time else outcome
+
+    node.change = late  # type: ignore[method-assign]
+
+
+def test_a_kube_proxy_that_serves_late_has_the_node_take_residues_away_then(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    # Twice it is asked before kube-proxy answers, and its pod is ready by then.
+    _takes_away_when_asked_for_the(fleet, 3)
+    done = fleet.switch(plan, "node1")
+    assert fleet.cluster.cleaned == []
+    assert done.removed == ("ipvs",)
+
+
+def test_what_kube_proxys_clean_up_leaves_the_node_takes_away(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    fleet.cluster.leaves = "ipvs"
+    _takes_away_when_asked_for_the(fleet, 4)
+    done = fleet.switch(plan, "node1")
+    assert fleet.cluster.cleaned == ["node1"]
+    assert done.removed == ("ipvs",)
+
+
+def test_residues_that_nobody_can_take_away_are_told_and_the_node_is_given_back(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    fleet.cluster.leaves = "ipvs"
+    fleet.cluster.residue_of = {"node1": "ipvs"}
+    with pytest.raises(HostError, match="verification: left over: interface") as caught:
+        fleet.switch(plan, "node1")
+    assert "it was given back what it had" in str(caught.value)
+    assert fleet.cluster.cleaned == ["node1"]
+
+
 def test_a_module_that_cannot_be_loaded_ends_it_before_the_node_loses_its_kube_proxy(fleet: Fleet) -> None:
     plan = fleet.plan(mode="ipvs")
     fleet.begin(plan)
