@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -18,9 +19,11 @@ _OTHERS = ("_health_check", "_health_asked", "_loopback", "_diagnose", "_probe")
 
 def loaded_with(plugin: str) -> list[str]:
     """The files of ours that are loaded with an action plugin, by name."""
-    ran = subprocess.run(
-        [sys.executable, "-c", _SHOW, _OURS + "action." + plugin], capture_output=True, text=True, check=True
-    )
+    # A process of its own, which finds what this one does.
+    found = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    argv = [sys.executable, "-c", _SHOW, _OURS + "action." + plugin]
+    ran = subprocess.run(argv, env=found, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
     return [name.rpartition(".")[2] for name in ran.stdout.split() if name.startswith(_OURS)]
 
 
