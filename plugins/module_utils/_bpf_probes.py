@@ -39,6 +39,15 @@ def arguments(seconds: float) -> List[str]:
     return ["timeout", "-k", "2", str(whole + 10), "bpftrace", "-q", "-e", _PROGRAM % whole]
 
 
+def why(said: str) -> str:
+    """What it says of why it failed, in one line. said: its standard error, which shows the program after the reason."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    if not lines:
+        return "it said nothing"
+    error = next((line for line in lines if "ERROR" in line), lines[-1])[:200]
+    return error + ("; is tracefs mounted at /sys/kernel/tracing?" if "tracepoint not found" in error else "")
+
+
 def events(text: str, port: int, peers: Iterable[str]) -> Tuple[Traced, ...]:
     """What was seen of connections with a port (0: any) and of these peers (none: all), the same ones as one."""
     found: Dict[Tuple[str, str, str], Traced] = {}

@@ -406,15 +406,10 @@ class _Look:
     def _trace(self, addresses: Sequence[str]) -> Tuple[Traced, ...]:
         status, printed, said = self.system.run(_bpf_probes.arguments(self.asked.seconds))
         if status != 0:
-            words = "is not installed (package bpftrace)" if status == 127 else "failed: %s" % _last(said)
+            words = "is not installed (package bpftrace)" if status == 127 else "failed: %s" % _bpf_probes.why(said)
             self.limits.append("trace: bpftrace %s" % words)
         self.raw["bpftrace"] = _bpf_probes.kept(printed, self.asked.port, addresses)
         return _bpf_probes.events(printed, self.asked.port, addresses)
-
-
-def _last(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:200] if lines else "it said nothing"
 
 
 def _plain(address: str) -> str:

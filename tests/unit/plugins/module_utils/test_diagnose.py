@@ -356,6 +356,30 @@ connect ::ffff:10.0.0.1 40001 ::ffff:10.0.0.2 80 1500
     assert "%%" not in argv[-1]
 
 
+# As bpftrace 0.17 was seen to say it where tracefs is not mounted.
+NO_TRACEFS = """\
+stdin:1:1-34: ERROR: tracepoint not found: tcp:tcp_retransmit_skb
+tracepoint:tcp:tcp_retransmit_skb { printf("retransmit %s %d %s %d 0\\n",
+~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (NO_TRACEFS, "ERROR: tracepoint not found: tcp:tcp_retransmit_skb; is tracefs mounted at /sys/kernel/tracing?"),
+        (
+            "ERROR: bpftrace currently only supports running as the root user.\n",
+            "ERROR: bpftrace currently only supports",
+        ),
+        ("one\nCould not resolve symbol\n", "Could not resolve symbol"),
+        ("", "it said nothing"),
+    ],
+)
+def test_why_bpftrace_fails_is_told_in_its_words(said: str, words: str) -> None:
+    assert words in _bpf_probes.why(said)
+
+
 def test_of_bpftrace_is_kept_what_was_asked_for_and_no_more() -> None:
     system = AHost()
     own = "retransmit ::ffff:10.1.0.1 %d ::ffff:10.1.0.2 7000 0\n"
