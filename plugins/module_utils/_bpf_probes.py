@@ -40,7 +40,7 @@ def arguments(seconds: float) -> List[str]:
 
 
 def why(said: str) -> str:
-    """What it says of why it failed, in one line. said: its standard error, which shows the program after the reason."""
+    """What it says of why it failed, in one line. said: its standard error, where the program follows the reason."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     if not lines:
         return "it said nothing"
