@@ -79,6 +79,11 @@ class Check:
         assert len(found) == 1, f"{len(found)} findings {rule} of {key} on {host}:\n{self.output}"
         return found[0]
 
+    def measure(self, host: str, key: str) -> dict[str, Any]:
+        """What was measured on a host of an indicator, or of a class of peers."""
+        (found,) = [entry for entry in self.report["measures"] if (entry["host"], entry["key"]) == (host, key)]
+        return dict(found)
+
 
 def run_drift(scratch: Path, *arguments: str, more: Mapping[str, str] | None = None) -> Check:
     """Run the drift check on the inventory of the lab. scratch: directory for its report; more: to the environment."""

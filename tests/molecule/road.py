@@ -105,20 +105,19 @@ class Road:
 
     def narrow(self, size: int) -> None:
         """A link beyond the router that takes so many bytes, and nobody says so."""
-        route = "ip route"
+        destination = f"{self.server.address}/32"
         self.router.run(
-            f"{route} add {self.server.address}/32 dev {_PORT_OF_LAB} mtu lock {size}",
-            undo=f"{route} del {self.server.address}/32",
+            f"ip route add {destination} dev {_PORT_OF_LAB} mtu lock {size}", undo=f"ip route del {destination}"
         )
         rule = "icmp type destination-unreachable drop;"
         self.router.nft(f"chain output {{ type filter hook output priority 0; {rule} }}")
 
     def track_at_most(self, machine: Machine, number: int) -> None:
         """Connection tracking with room for so many, but for Ansible's own connections."""
-        raw = "priority raw; iifname != eth1 notrack; }", "priority raw; oifname != eth1 notrack; }"
+        port = _PORT_OF_LAB
         machine.nft(
-            f"chain before {{ type filter hook prerouting {raw[0]}",
-            f"chain own {{ type filter hook output {raw[1]}",
+            f"chain before {{ type filter hook prerouting priority raw; iifname != {port} notrack; }}",
+            f"chain own {{ type filter hook output priority raw; oifname != {port} notrack; }}",
             "chain input { type filter hook input priority 0; ct state invalid counter; }",
         )
         machine.sysctl("net.netfilter.nf_conntrack_max", number)
@@ -183,12 +182,6 @@ def _of_emulator(entry: dict[str, Any]) -> bool:
     """Whether it is about nothing but Ansible's own connections: QEMU ends them, and has no window scale."""
     ends = rf"connections have no window scale, such as to {re.escape(_EMULATOR)}:\d+(, {re.escape(_EMULATOR)}:\d+)*;"
     return entry["rule"] == "health-window-scale" and bool(re.search(ends, entry["reason"]))
-
-
-def measured(check: Check, host: str, key: str) -> dict[str, Any]:
-    """What was measured on a host of an indicator, or of a class of peers."""
-    (found,) = [entry for entry in check.report["measures"] if (entry["host"], entry["key"]) == (host, key)]
-    return dict(found)
 
 
 @contextmanager

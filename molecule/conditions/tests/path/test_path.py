@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from tests.molecule.road import CLIENT, PATH, SERVER, Road, counted, measured
+from tests.molecule.road import CLIENT, PATH, SERVER, Road, counted
 
 # What emulated machines add to an RTT, in milliseconds, beside others that are busy.
 ADDED = 20.0
@@ -30,8 +30,8 @@ def test_a_delay_is_measured_and_named(path: Road, milliseconds: int, outside: b
     path.serve()
     path.traffic("send", 1_000, 0.1, 8)
     health, probe = path.health(), path.probe()
-    ends = [measured(health, name, PATH)["value"] for name in (CLIENT, SERVER)]
-    ends.append(measured(probe, CLIENT, PATH)["value"])
+    ends = [health.measure(name, PATH)["value"] for name in (CLIENT, SERVER)]
+    ends.append(probe.measure(CLIENT, PATH)["value"])
     print(f"RTT: {milliseconds} ms set; health {ends[0]:.1f} (client), {ends[1]:.1f} (server), probe {ends[2]:.1f}")
     for value in ends:
         assert milliseconds <= value <= milliseconds + ADDED
@@ -51,7 +51,7 @@ def test_loss_is_measured_and_named(path: Road, percent: float) -> None:
     health = path.health(15)
     after = path.lost()
     dropped, seen = after[0] - before[0], after[1] - before[1]
-    found = measured(health, CLIENT, "retransmission")
+    found = health.measure(CLIENT, "retransmission")
     print(
         f"loss: {percent} % set; netem dropped {dropped} of {seen} ({100 * dropped / seen:.2f} %);"
         f" retransmission {found['value']:.2f} % of {found['size']}"

@@ -13,7 +13,6 @@ import stat
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from testinfra.host import Host as Connection
@@ -42,11 +41,6 @@ class Refused:
     second: Check
     samples: Path
     nstat: list[dict[str, int]]
-
-
-def measure(check: Check, host: str, key: str) -> dict[str, Any]:
-    (found,) = [entry for entry in check.report["measures"] if (entry["host"], entry["key"]) == (host, key)]
-    return dict(found)
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +97,9 @@ def test_a_host_whose_connections_are_refused_is_outside_and_no_other(refused: R
 
 def test_it_counted_what_nstat_counted(refused: Refused) -> None:
     before, after_first, before_second, after = refused.nstat
-    size = measure(refused.second, CALLER, "client_success")["size"]
+    size = refused.second.measure(CALLER, "client_success")["size"]
     assert REFUSED <= before_second[OPENED] - after_first[OPENED] <= size <= after[OPENED] - before[OPENED]
-    failed = size - round(measure(refused.second, CALLER, "client_success")["value"] * size / 100)
+    failed = size - round(refused.second.measure(CALLER, "client_success")["value"] * size / 100)
     assert failed >= REFUSED
 
 
