@@ -29,8 +29,9 @@ def pid_of(unit: str) -> int:
     """The process of a unit; 0 where it does not run."""
     with contextlib.suppress(OSError, ValueError):
         pid = int((STATE / unit).read_text())
-        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        return 0 if stat in "ZX" else pid
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        # One that was killed has its sockets until the last of its threads is gone, its first one often before that.
+        return 0 if state in "ZX" and len(list(Path(f"/proc/{pid}/task").iterdir())) == 1 else pid
     return 0
 
 
