@@ -18,6 +18,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from tools.parts import Part
 
+MOST_NAMED = 3  # lines of each failing part below the table
 TAIL = 8  # last lines of a failing part's log that are shown
 TELLING = re.compile(r"\b(error|fatal|failed(?!=)|critical|traceback)\b|^E  |^FAILED |Error\b", re.IGNORECASE)
 MOST_TELLING = 25  # lines of the log that may say why it failed
@@ -88,6 +89,14 @@ def excerpt(lines: Sequence[str]) -> list[str]:
     return [line[:WIDEST] for line in (*told, *([".."] if told else []), *lines[end:])]
 
 
+def verdict(lines: Sequence[str]) -> list[str]:
+    """Of a failing part's log the few lines that are worth most: the tests that failed, else how it ends."""
+    named = [line for line in lines if line.startswith(("FAILED ", "ERROR "))] or [
+        line for line in lines if line.startswith("E  ")
+    ]
+    return [line[:WIDEST] for line in (named or list(lines))[-MOST_NAMED:]]
+
+
 def _last_line(part: Part) -> str:
     return next(reversed(part.lines()), "")[:90]
 
@@ -110,9 +119,9 @@ def _live_lines(parts: Sequence[Part]) -> Table:
 
 
 def table(parts: Sequence[Part], seconds: float) -> None:
-    """Print why parts failed, which parts ran, how each went and how long it took, and the count as the last line.
+    """Print why parts failed, how each part went and how long it took, what failed in a few lines, and the count last.
 
-    Last, since of a long output often no more than the end is kept or read.
+    Last, since of a long output often no more than the end is kept or read, and of that only some hundred characters.
     """
     console = Console(highlight=False, soft_wrap=True)
     console.print()
@@ -127,4 +136,8 @@ def table(parts: Sequence[Part], seconds: float) -> None:
     minutes, rest = divmod(round(seconds), 60)
     counts = {name: sum(part.outcome.value == name for part in parts) for name in ("passed", "failed", "skipped")}
     console.print(f"{'all together':<15} {minutes} min {rest} s")
+    for part in parts:
+        if part.outcome.value == "failed":
+            for line in verdict(part.lines()):
+                console.print(f"{part.name}: {line}", markup=False)
     console.print(", ".join(f"{number} {name}" for name, number in counts.items()))

@@ -80,6 +80,7 @@ def test_the_table_ends_with_the_count(make: Path, capsys: pytest.CaptureFixture
     progress.table(ran, 61.0)
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "1 passed, 1 failed, 1 skipped"
+    assert lines[-2].startswith("bad: "), "by what it failed is near enough to the end to be kept"
     assert any("the reason" in line for line in lines), "the log of a failing part is shown"
     assert any("absent" in line and "no Python 3.12 here" in line for line in lines), "a skipped part says why"
     assert any(f"{make}/bad.log" in line for line in lines)
@@ -94,6 +95,15 @@ def test_of_a_long_log_the_lines_that_say_why_are_shown() -> None:
     assert len(found) == len(why) + 1 + progress.TAIL
     assert progress.excerpt(["only this"]) == ["only this"]
     assert len(progress.excerpt(["error"] * 1000)) == progress.MOST_TELLING + 1 + progress.TAIL
+
+
+def test_what_a_part_failed_by_is_the_names_of_its_tests_or_how_it_ends() -> None:
+    failed = ["FAILED tests/a.py::test_x - AssertionError: 1", "ERROR tests/a.py::test_y - NotThere"]
+    assert progress.verdict(["E   assert 1 == 2", *failed, "make: *** [Makefile:1: x] Error 1"]) == failed
+    many = [f"FAILED tests/a.py::test_{number}" for number in range(9)]
+    assert progress.verdict(many) == many[-progress.MOST_NAMED :]
+    assert progress.verdict(["one", "E   assert 1 == 2", "make: *** Error 1"]) == ["E   assert 1 == 2"]
+    assert progress.verdict(["it was", "make: *** Error 1"]) == ["it was", "make: *** Error 1"]
 
 
 def test_unknown_part_is_refused() -> None:
