@@ -28,12 +28,14 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._host_variables impor
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import HEALTH_CHECK
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waivers import read_waivers
 
+# Judged whatever the traffic.
+_ALWAYS = ("window_scale", "ports", "backlog", "loopback")
+
 
 class ActionModule(HealthAction):
     """Ask, look, hand on what was measured and found."""
 
     kind = HEALTH_CHECK
-    always = ("window_scale", "ports", "backlog", "loopback")
 
     def look(self, task_vars: Dict[str, Any]) -> Dict[str, Any]:
         """Look at the host once."""
@@ -66,5 +68,5 @@ class ActionModule(HealthAction):
         return {
             "profile": profile,
             "kernel": answer["kernel"],
-            **self.judged(looked(answer), findings, subjects, waivers, task_vars),
+            **self.judged(looked(answer), findings, subjects, waivers, task_vars, _ALWAYS),
         }

@@ -36,12 +36,14 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._probe_check import (
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import PROBE_CHECK
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waivers import read_waivers
 
+# Judged whatever the traffic, where anybody was called.
+_ALWAYS = ("window_scale", "mtu")
+
 
 class ActionModule(HealthAction):
     """Choose whom to call, have the host call them, hand on what was measured and found."""
 
     kind = PROBE_CHECK
-    always: Tuple[str, ...] = ("window_scale", "mtu")
 
     def look(self, task_vars: Dict[str, Any]) -> Dict[str, Any]:
         """Have the host call its peers, once."""
@@ -68,8 +70,6 @@ class ActionModule(HealthAction):
         said = [*answer["limits"], *own]
         if not to:
             said.append("peers: there is none to call")
-            # Nor is there anything to judge.
-            self.always = ()
         findings += limits(said, PREFIX, names, task_vars)
         reached = [from_wire(Reached, entry) for entry in answer["destinations"]]
         tolerated = {entry["key"] for entry in self.kept(findings, subjects, waivers, task_vars) if entry["waiver"]}
@@ -84,7 +84,7 @@ class ActionModule(HealthAction):
             "profile": profile,
             "kernel": answer["kernel"],
             "destinations": answer["destinations"],
-            **self.judged(kept, findings, subjects, waivers, task_vars),
+            **self.judged(kept, findings, subjects, waivers, task_vars, _ALWAYS if to else ()),
         }
 
     def _destinations(

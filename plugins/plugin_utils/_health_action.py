@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import MET, NOT_MET
@@ -27,9 +27,6 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._waivers import Toler
 class HealthAction(CheckAction):
     """A visit that measures, and is judged by the targets of the host's profile."""
 
-    # Subjects that are judged whatever the traffic.
-    always: Tuple[str, ...] = ()
-
     def judged(
         self,
         kept: Looked,
@@ -37,8 +34,9 @@ class HealthAction(CheckAction):
         subjects: Sequence[str],
         waivers: Sequence[Tolerance],
         task_vars: Mapping[str, Any],
+        always: Collection[str],
     ) -> Dict[str, Any]:
-        """What the report needs to know of what was measured."""
+        """What the report needs to know of what was measured. always: subjects that are judged whatever the traffic."""
         host = str(task_vars["inventory_hostname"])
         measures = [entry for entry in kept.measures(host) if entry.subject in subjects]
         judged = [entry.subject for entry in measures if entry.verdict in (MET, NOT_MET)]
@@ -46,10 +44,10 @@ class HealthAction(CheckAction):
         few = [Finding(entry.subject, entry.key, "note", "") for entry in measures if entry.verdict == FEW]
         return {
             # Where no indicator is asked for, none lacks traffic.
-            "status": ASKED if judged or set(subjects) <= set(self.always) else NOT_ENOUGH,
+            "status": ASKED if judged or set(subjects) <= set(always) else NOT_ENOUGH,
             "subjects": list(subjects),
             "checked": {
-                name: count for name in subjects for count in [judged.count(name) or int(name in self.always)] if count
+                name: count for name in subjects for count in [judged.count(name) or int(name in always)] if count
             },
             "findings": self.kept(findings, subjects, waivers, task_vars),
             "tolerated": [
