@@ -12,7 +12,7 @@ import struct
 from typing import Dict, Iterable, Iterator, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._netlink import attributes, messages
-from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import MAPPED, is_loopback
+from ansible_collections.netfleet.tcp.plugins.module_utils._sock_diag import MAPPED, is_loopback, refused
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
 PROTOCOL = 0  # NETLINK_ROUTE
@@ -59,7 +59,7 @@ def own_addresses(system: System) -> OwnAddresses:
     for datagram in system.netlink_dump(PROTOCOL, REQUEST):
         for kind, body in messages(datagram):
             if kind in (_DONE, _ERROR):
-                return OwnAddresses(found, kind == _DONE)
+                return OwnAddresses(found, kind == _DONE and not refused(body))
             if kind == _NEW_ADDRESS:
                 found.update(_address(body, elsewhere))
     return OwnAddresses(found, complete=False)

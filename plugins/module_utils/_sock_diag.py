@@ -25,6 +25,7 @@ _ERROR = 2
 _TCP = 6
 _HEADER = struct.Struct("=IHHII")
 _HEADER_START = struct.Struct("=IHH")
+_RESULT = struct.Struct("=i")
 _ATTRIBUTE = struct.Struct("=HH")
 _OPERATION = struct.Struct("=BBH")  # inet_diag_bc_op
 _BYTECODE = 1  # INET_DIAG_REQ_BYTECODE
@@ -77,13 +78,21 @@ class Answer:
                 if flags & _INTERRUPTED:
                     self.interrupted = True
                 if kind in (_DONE, _ERROR):
-                    self.complete = kind == _DONE
+                    self.complete = kind == _DONE and not refused(datagram[start + _HEADER.size : end])
                     return
                 if length < _HEADER.size or end > size:
                     break
                 if kind == _BY_FAMILY and length >= _HEADER.size + MESSAGE_SIZE:
                     yield datagram, start + _HEADER.size, end
                 start += (length + 3) & ~3
+
+
+def refused(done: bytes) -> bool:
+    """Whether the body of the message that ends a list has an error: what comes before it is not all then.
+
+    A list for which the kernel lacks a part, such as tcp_diag, ends so, with nothing in it.
+    """
+    return len(done) >= _RESULT.size and _RESULT.unpack_from(done)[0] < 0
 
 
 def request(family: int, states: int = 1 << ESTABLISHED, parts: Iterable[int] = (INFO,), peer_port: int = 0) -> bytes:

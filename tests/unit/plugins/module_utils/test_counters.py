@@ -102,6 +102,11 @@ def test_an_answer_ends_where_its_list_does() -> None:
 def test_a_list_that_the_kernel_refuses_or_could_not_hold_still() -> None:
     refused = _sock_diag.Answer([struct.pack("=IHHIIi", 20, 2, 0, 1, 0, -1)])
     assert (list(refused), refused.complete) == ([], False)
+    # As it says so of a list for which it lacks a part (tcp_diag): an end, with an error in it.
+    ended = _sock_diag.Answer([struct.pack("=IHHIIi", 20, 3, 2, 1, 0, -2)])
+    assert (list(ended), ended.complete) == ([], False)
+    whole = _sock_diag.Answer([struct.pack("=IHHIIi", 20, 3, 2, 1, 0, 0)])
+    assert (list(whole), whole.complete) == ([], True)
     changed = bytearray(message("192.0.2.1", 1))
     struct.pack_into("=H", changed, 6, 0x12)
     answer = _sock_diag.Answer([bytes(changed), DONE])

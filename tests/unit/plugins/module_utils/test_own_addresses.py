@@ -18,6 +18,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._system import LinuxS
 from tests.unit.plugins.fake_system import FakeSystem
 from tests.unit.plugins.recorded_sockets import DONE, own_address
 
+# The end of a list, with an error in it.
+ENDED = struct.pack("=IHHIIi", 20, 3, 2, 1, 0, -2)
 REFUSED = struct.pack("=IHHIIi", 36, 2, 0, 1, 0, -1) + bytes(16)
 
 
@@ -74,7 +76,9 @@ def test_addresses_of_services_are_known_by_their_label_too() -> None:
     assert [own(found, each) for each in ("10.96.0.1", "10.1.0.1")] == [False, True]
 
 
-@pytest.mark.parametrize("answer", [[], [REFUSED], [own_address("10.1.0.1")], [own_address("10.1.0.1")[:30], REFUSED]])
+@pytest.mark.parametrize(
+    "answer", [[], [REFUSED], [ENDED], [own_address("10.1.0.1")], [own_address("10.1.0.1")[:30], REFUSED]]
+)
 def test_an_answer_that_does_not_come_to_its_end(answer: list[bytes]) -> None:
     found = own_addresses(host(*answer))
     assert not found.complete
