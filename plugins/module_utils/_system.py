@@ -445,7 +445,8 @@ class LinuxSystem:
     def resolve(self, name: str) -> List[str]:
         try:
             found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
-        except OSError:
+        except (OSError, ValueError):
+            # ValueError: a name that is none, with an empty label or one of more than 63 characters.
             return []
         # In the order of preference that the host itself gives them.
         return list(dict.fromkeys(str(entry[4][0]) for entry in found))

@@ -385,3 +385,8 @@ def test_netlink_is_asked_or_says_nothing() -> None:
     assert kind == 16
     assert _netlink.attributes(body[4:])[1] == b"\x10\0"
     assert SYSTEM.netlink(9999, asked) == b""
+
+
+@pytest.mark.parametrize("name", ["db1..example.com", "a" * 64, "a\0b"])
+def test_what_is_no_name_has_no_address(name: str) -> None:
+    assert LinuxSystem().resolve(name) == []
