@@ -46,6 +46,10 @@ _NO_ROUTE = (
     "there is no route to it, or a router on the way says so, or nobody has its address (no ARP or ND answer)",
     "ip route get, then the neighbour (ip neigh) or that router",
 )
+_ONE_LINK = (
+    "an address of fe80::/10 counts on one link alone, and is not called",
+    "give an address that counts everywhere (tcp_probe_address, tcp_diagnose_peer)",
+)
 # The first that has the error; the last has all others.
 REASONS: Tuple[Reason, ...] = (
     Reason(
@@ -88,6 +92,8 @@ REASONS: Tuple[Reason, ...] = (
         ("the local ports to that destination are all taken", "the playbook health says by whom (ports)"),
         ("the local ports to that destination are nearly all taken", "the playbook health says by whom (ports)"),
     ),
+    # What connect(2) says to such an address without its interface.
+    Reason("for want of an interface", ("EINVAL",), _ONE_LINK, _ONE_LINK),
     Reason(
         "because the name has no address",
         (UNKNOWN_NAME,),

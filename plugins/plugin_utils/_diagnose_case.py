@@ -204,4 +204,8 @@ def _compared(near: Side, far: Side) -> Carried:
     here, there = ([(behind(seq, base), length) for seq, length in side.ranges] for side in (near, far))
     low = max(min(start for start, _length in each) for each in (here, there))
     high = min(max(start + length for start, length in each) for each in (here, there))
-    return Carried(*(sum(length for start, length in each if low <= start < high) for each in (here, there)))
+    # A card that cuts and joins segments has ends of them elsewhere at the sender than at the receiver: bytes count.
+    both = (
+        sum(max(0, min(start + length, high) - max(start, low)) for start, length in each) for each in (here, there)
+    )
+    return Carried(*both)

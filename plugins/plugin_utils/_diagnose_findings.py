@@ -9,6 +9,7 @@ _diagnose_transfer.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _rules as rules
@@ -24,6 +25,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_handshake i
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_rules import over
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._findings import merged
 
+# Errors of the host that tried, which nobody else has a part in.
+_OWN = ("EADDRNOTAVAIL", "EADDRINUSE", "EACCES", "EPERM", "ENETUNREACH", "ENETDOWN", "EINVAL")
 # Errors that the kernel has from ICMP, or from its own routes.
 _BY_ICMP = ("EHOSTUNREACH", "ENETUNREACH")
 # What is looked for in each talk, the worst first.
@@ -66,16 +69,23 @@ def _connects(case: Case, witness: Witness, port: int) -> Iterator[Finding]:
         if not failed:
             continue
         number, of = sum(failed.values()), sum(way.connects.values())
-        reason = reason_of(max(failed, key=lambda error: failed[error]))
-        unanswered = reason is reason_of(TIMEOUT)
+        error = max(failed, key=lambda error: failed[error])
+        reason = reason_of(error)
+        because, likely_cure = reason.always if number == of else reason.sometimes
         text = "%d of %d connections that were tried failed, most %s; likely because %s" % (
             number,
             of,
             reason.what,
-            (reason.always if number == of else reason.sometimes)[0],
+            because,
         )
         key = "%s->%s" % (witness.name, case.end((way.peer, port)))
-        yield finding(case, rules.DIAG_NO_ANSWER if unanswered else rules.DIAG_REFUSED, key, text, way.peer)
+        if reason is reason_of(TIMEOUT):
+            yield finding(case, rules.DIAG_NO_ANSWER, key, text, way.peer)
+        elif error == "ECONNREFUSED":
+            yield finding(case, rules.DIAG_REFUSED, key, text, way.peer)
+        else:
+            blame = witness.name if error in _OWN else way.peer
+            yield replace(finding(case, rules.DIAG_REFUSED, key, text, blame), cure=likely_cure)
 
 
 def _told_by_capture(witness: Witness, server: End) -> Tuple[str, ...]:

@@ -26,7 +26,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils import _diagnose_tran
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_model import Packet, Side
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_streams import seen
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._collect import collect
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_case import Case, Witness, carried
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_case import Case, Witness, _compared, carried
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_findings import findings, lost_from
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_rules import CURES, KINDS, THRESHOLDS, cure, over
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._diagnose_text import facts, summary
@@ -129,6 +129,15 @@ def test_what_arrives_is_compared_by_bytes() -> None:
     assert 0.03 < there.lost / there.sent < 0.15
     assert back.lost == 0
     assert carried(case("loss", "left"), lossy.talks[0].connections, client_sends=True) is None
+
+
+def test_segments_that_are_cut_otherwise_at_each_end_are_compared_by_their_bytes() -> None:
+    whole = tuple((at * 65160, 65160) for at in range(20))
+    # It began within a segment of the sender's, and lost fifteen of its own.
+    lacks = tuple((at * 1448, 1448) for at in range(20, 900) if not 100 <= at < 115)
+    assert _compared(Side(ranges=whole), Side(ranges=lacks)).lost == 15 * 1448
+    # It ended within one.
+    assert _compared(Side(ranges=whole), Side(ranges=tuple((at * 1448, 1448) for at in range(813)))).lost == 0
 
 
 def test_a_capture_that_misses_packets_proves_no_loss() -> None:
@@ -326,6 +335,27 @@ def test_connects_that_fail_before_the_capture_sees_them_are_told() -> None:
     (finding,) = tried(nothing, TIMEOUT=3)
     assert (finding.rule, "3 of 3 connections that were tried failed" in finding.reason) == (rules.DIAG_NO_ANSWER, True)
     assert [each.rule for each in tried(nothing, EHOSTUNREACH=3)] == [rules.DIAG_REFUSED]
+
+
+@pytest.mark.parametrize(
+    ("error", "host", "cure_of_it"),
+    [
+        ("EADDRNOTAVAIL", "left", "the playbook health says by whom (ports)"),
+        ("EPERM", "left", "nft list ruleset"),
+        ("ENETUNREACH", "left", "ip route get"),
+        ("EINVAL", "left", "give an address that counts everywhere"),
+        ("EHOSTUNREACH", "right", "ip neigh"),
+        ("ECONNRESET", "right", "its log"),
+        ("ECONNREFUSED", "right", "ss -ltn at the server"),
+    ],
+)
+def test_whoever_fails_to_connect_by_himself_is_told_so(error: str, host: str, cure_of_it: str) -> None:
+    both = case("well").witnesses
+    left = replace(both["left"], seen=seen([]))
+    way = replace(left.view.ways[0], connects={error: 3})
+    (finding,) = findings(Case([replace(left, view=replace(left.view, ways=(way,))), both["right"]], {}), PORT)
+    assert (finding.rule, finding.host) == (rules.DIAG_REFUSED, host)
+    assert cure_of_it in finding.cure
 
 
 def test_addresses_that_several_hosts_have_are_nobodys() -> None:
