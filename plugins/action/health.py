@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any, Dict
 
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import UNLISTED
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, from_wire
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._check_action import module_failed
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_action import HealthAction, know_groups, limits
@@ -28,8 +29,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._host_variables impor
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import HEALTH_CHECK
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waivers import read_waivers
 
-# Judged whatever the traffic.
-_ALWAYS = ("window_scale", "ports", "backlog", "loopback")
+# Judged whatever the traffic, by the sockets that are there.
+_BY_SOCKETS = ("window_scale", "ports", "backlog", "loopback")
 
 
 class ActionModule(HealthAction):
@@ -65,8 +66,9 @@ class ActionModule(HealthAction):
         said = [*answer["limits"], *(["sample: %s; counted over the interval" % unusable] if unusable else [])]
         findings = [from_wire(Finding, entry) for entry in answer["findings"]]
         findings += limits(said, PREFIX, (*SETTINGS, *OF_THE_RUN), task_vars)
+        always = () if UNLISTED in answer["limits"] else _BY_SOCKETS
         return {
             "profile": profile,
             "kernel": answer["kernel"],
-            **self.judged(looked(answer), findings, subjects, waivers, task_vars, _ALWAYS),
+            **self.judged(looked(answer), findings, subjects, waivers, task_vars, always),
         }

@@ -12,7 +12,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import Counted, Rtt
 from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import indicators
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, from_wire
-from ansible_collections.netfleet.tcp.plugins.module_utils._probe import counters_of
+from ansible_collections.netfleet.tcp.plugins.module_utils._probe import PROBED, asked_from, counters_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._probe_model import Reached
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _health_check
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._check_action import module_failed
@@ -35,9 +35,6 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._probe_check import (
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._report_kinds import PROBE_CHECK
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waivers import read_waivers
-
-# Judged whatever the traffic, where anybody was called.
-_ALWAYS = ("window_scale", "mtu")
 
 
 class ActionModule(HealthAction):
@@ -72,19 +69,27 @@ class ActionModule(HealthAction):
             said.append("peers: there is none to call")
         findings += limits(said, PREFIX, names, task_vars)
         reached = [from_wire(Reached, entry) for entry in answer["destinations"]]
-        tolerated = {entry["key"] for entry in self.kept(findings, subjects, waivers, task_vars) if entry["waiver"]}
-        # What is tolerated of one destination is no part of what the host, and its group, come to.
+        # What is tolerated of one destination is no part of what the host, and its group, come to; that of its path is
+        # none of theirs anyway.
+        tolerated = {
+            entry["key"]
+            for entry in self.kept(findings, subjects, waivers, task_vars)
+            if entry["waiver"] and entry["subject"] in PROBED
+        }
         counters = counters_of(each for each in reached if each.key not in tolerated)
         kept = Looked(
             counters,
-            indicators(Counted("", 0.0, counters), arguments["targets"])[0],
+            # As the host has it: of those that are 0 there is none.
+            indicators(Counted("", 0.0, counters), asked_from(arguments).targets)[0],
             {name: from_wire(Rtt, entry) for name, entry in answer["rtts"].items()},
         )
         return {
             "profile": profile,
             "kernel": answer["kernel"],
             "destinations": answer["destinations"],
-            **self.judged(kept, findings, subjects, waivers, task_vars, _ALWAYS if to else ()),
+            **self.judged(
+                kept, findings, subjects, waivers, task_vars, _looked_at(reached, answer["limits"], arguments)
+            ),
         }
 
     def _destinations(
@@ -105,6 +110,14 @@ class ActionModule(HealthAction):
         text = "peers: %s cannot be called at %s, which is each host's own: set tcp_probe_address"
         called = [each for each in peers if not is_own(each[1])]
         return destinations(called, settings["ports"], others), [text % each for each in own]
+
+
+def _looked_at(reached: Sequence[Reached], said: Sequence[str], arguments: Mapping[str, Any]) -> Tuple[str, ...]:
+    """The subjects that any connection is enough for; of none, and without root, nothing was seen of them."""
+    if not any(each.established for each in reached):
+        return ()
+    pathless = not arguments["mtu"] or any(text.startswith("mtu:") for text in said)
+    return ("window_scale",) if pathless else ("window_scale", "mtu")
 
 
 def _candidates(to: Sequence[str], sources: Sequence[str], task_vars: Mapping[str, Any]) -> List[str]:

@@ -17,6 +17,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dat
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import (
     INTERVAL,
     SAMPLE,
+    UNLISTED,
     Health,
     Holder,
     Listener,
@@ -165,7 +166,7 @@ def _read_sockets(
 
 def _partial(answers: Sequence[Answer]) -> Iterator[str]:
     if not all(answer.complete for answer in answers):
-        yield "sockets: the kernel did not list all of them (has it tcp_diag?)"
+        yield UNLISTED
     if any(answer.interrupted for answer in answers):
         yield "sockets: the list changed each time while it was read; some may be missing"
 

@@ -15,6 +15,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dat
 MET, NOT_MET, NOT_ENOUGH = "met", "not met", "not enough traffic"
 # Since when something was counted.
 SAMPLE, INTERVAL, BOOT = "sample", "interval", "boot"
+# Said where not all sockets were seen, so that what they tell is not known.
+UNLISTED = "sockets: the kernel did not list all of them (has it tcp_diag?)"
 # The classes of peers that no user names.
 OTHER, LOOPBACK = "other", "loopback"
 

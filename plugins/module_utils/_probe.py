@@ -8,6 +8,7 @@ is counted by who made it, and goes through the same indicators.
 
 from __future__ import annotations
 
+import math
 import socket
 from array import array
 from dataclasses import replace
@@ -113,7 +114,11 @@ def _target_problems(given: Mapping[str, Any]) -> Iterator[Problem]:
             cure = "a percentage between 0 and 100, or 0 for none"
             yield Problem("targets.%s" % name, "%r is no target" % target, cure)
     for name, target in given["rtt_targets"].items():
-        if not isinstance(target, (int, float)) or not target >= 0:
+        try:
+            well = 0 <= float(target) < math.inf
+        except (TypeError, ValueError):
+            well = False
+        if not well:
             yield Problem("rtt_targets.%s" % name, "%r is no time" % (target,), "milliseconds, or 0 for none")
 
 

@@ -11,12 +11,15 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
+from ansible_collections.netfleet.tcp.plugins.action import health as health_action
 from ansible_collections.netfleet.tcp.plugins.action import health_report
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import UNLISTED
 from ansible_collections.netfleet.tcp.plugins.modules import health as health_module
 from ansible_collections.netfleet.tcp.plugins.modules import health_report as health_report_module
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._health_check import OF_THE_RUN, SETTINGS
@@ -220,3 +223,29 @@ def test_the_playbook_hands_over_the_variables_of_the_run() -> None:
     assert [task["tags"] for task in play["tasks"]] == [["always"], ["always"]]
     assert report["run_once"] is True
     assert play["strategy"] == "ansible.builtin.linear"
+
+
+@pytest.mark.parametrize(("limits", "checked"), [([], {"ports": 1}), ([UNLISTED], {})])
+def test_what_only_sockets_tell_is_not_within_targets_where_they_were_not_listed(
+    monkeypatch: pytest.MonkeyPatch, limits: list[str], checked: dict[str, int]
+) -> None:
+    answer = {
+        "kernel": "6.12",
+        "counted": {"counters": {}},
+        "indicators": {},
+        "sockets": {"peers": {}},
+        "findings": [],
+        "limits": limits,
+    }
+    action = object.__new__(health_action.ActionModule)
+    for name, value in {
+        "_task": SimpleNamespace(args={}, check_mode=False),
+        "_templar": None,
+        "declared": lambda *_given: {},
+        "_execute_module": lambda **_given: answer,
+    }.items():
+        monkeypatch.setattr(action, name, value, raising=False)
+    monkeypatch.setattr(health_action, "asked_of", lambda *_given: ("cloud", {}))
+    task_vars = {"inventory_hostname": "app1", "ansible_run_tags": ["ports"], "groups": {"all": ["app1"]}}
+    found = action.look(task_vars)
+    assert (found["checked"], found["status"]) == (checked, "asked" if checked else "not_enough_traffic")

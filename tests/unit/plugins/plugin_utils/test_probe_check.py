@@ -86,11 +86,11 @@ def test_ports_stand_in_the_place_of_ssh() -> None:
 def test_targets_are_those_of_the_profile_and_of_the_health_check() -> None:
     settings = checked({})
     assert settings == {name: option["default"] for name, option in SETTINGS.items()}
-    health = {"targets": {"client_success": 99.0, "retransmission": 3.0}, "rtt_targets": {"tunnel": 80, "nobody": 1}}
+    health = {"targets": {"client_success": 99.0, "retransmission": 3.0}, "rtt_targets": {"tunnel": "80", "nobody": 1}}
     classes = {"cloud": ["10.0.0.0/8"], "tunnel": ["10.99.0.0/24"]}
     found = request(settings, health, "cloud", classes, destinations([("a", "10.0.0.1", 22)], [], []))
     assert found["targets"] == {"client_success": 99.0, "syn_retransmission": 2.0}
-    assert found["rtt_targets"] == {"cloud": 50.0, "tunnel": 80}
+    assert found["rtt_targets"] == {"cloud": 50.0, "tunnel": "80"}
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,8 @@ def test_bad_settings_are_named(given: dict[str, Any], words: str) -> None:
         ({"attempts": 0}, {}, "tcp_probe_attempts: 0 is no such number"),
         ({"timeout": 0.0}, {}, "tcp_probe_timeout: 0.0 is no such time"),
         ({}, {"rtt_targets": {"cloud": -1}}, "tcp_health_rtt_targets.cloud: -1 is no time"),
+        ({}, {"rtt_targets": {"cloud": "fast"}}, "tcp_health_rtt_targets.cloud: 'fast' is no time"),
+        ({}, {"rtt_targets": {"cloud": float("inf")}}, "tcp_health_rtt_targets.cloud: inf is no time"),
         ({}, {"targets": {"client_success": 100.0}}, "tcp_health_targets.client_success"),
     ],
 )

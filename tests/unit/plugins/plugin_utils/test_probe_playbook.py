@@ -115,29 +115,76 @@ def test_an_endpoint_of_loopback_is_no_host_of_the_inventory() -> None:
     assert own == []
 
 
-@pytest.mark.parametrize(
-    ("endpoints", "status", "checked_of_it"), [(["db1:80"], "asked", {"mtu": 1}), ([], "not_enough_traffic", {})]
-)
-def test_a_host_that_has_called_nobody_is_not_within_targets(
-    monkeypatch: pytest.MonkeyPatch, endpoints: list[str], status: str, checked_of_it: dict[str, int]
-) -> None:
-    given = {"tcp_probe_": {"peers": 0, "endpoints": endpoints}}
-    answer = {"kernel": "6.12", "indicators": {}, "destinations": [], "rtts": {}, "findings": [], "limits": []}
+def asked_of_module(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, dict[str, Any]], tags: list[str], **answer: Any
+) -> dict[str, Any]:
+    """What the action says where the module answers so. given: variables by their prefix."""
+    empty = {"kernel": "6.12", "indicators": {}, "destinations": [], "rtts": {}, "findings": [], "limits": []}
     action = object.__new__(probe.ActionModule)
     for name, value in {
         "_task": SimpleNamespace(args={}),
         "_templar": None,
         "declared": lambda prefix, _names, _task_vars: given.get(prefix, {}),
-        "_execute_module": lambda **_given: answer,
+        "_execute_module": lambda **_given: {**empty, **answer},
     }.items():
         monkeypatch.setattr(action, name, value, raising=False)
     monkeypatch.setattr(probe, "standing", lambda _declared, _task_vars: ("cloud", {}))
-    task_vars = {
-        "inventory_hostname": "app1",
-        "ansible_play_hosts_all": ["app1"],
-        "ansible_run_tags": ["mtu"],
-        "groups": {"all": ["app1"]},
-        "hostvars": {"app1": {}},
-    }
-    found = action.look(task_vars)
-    assert (found["status"], found["checked"]) == (status, checked_of_it)
+    return action.look(
+        {
+            "inventory_hostname": "app1",
+            "ansible_play_hosts_all": ["app1"],
+            "ansible_run_tags": tags,
+            "groups": {"all": ["app1"]},
+            "hostvars": {"app1": {}},
+        }
+    )
+
+
+def reached(established: int, of: int = 4) -> dict[str, Any]:
+    return to_wire(Reached("db1", "10.0.0.2", 80, of, established))
+
+
+CALLS = {"peers": 0, "endpoints": ["db1:80"]}
+NO_ROOT = "mtu: only root may send the echoes that find the MTU of a path (become)"
+
+
+@pytest.mark.parametrize(
+    ("settings", "answer", "checked_of_it"),
+    [
+        (CALLS, {"destinations": [reached(4)]}, {"mtu": 1}),
+        ({"peers": 0}, {}, {}),
+        (CALLS, {"destinations": [reached(0)]}, {}),
+        (CALLS, {"destinations": [reached(4)], "limits": [NO_ROOT]}, {}),
+    ],
+)
+def test_what_was_not_looked_at_is_not_within_targets(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], answer: dict[str, Any], checked_of_it: dict[str, int]
+) -> None:
+    found = asked_of_module(monkeypatch, {"tcp_probe_": settings}, ["mtu"], **answer)
+    assert found["checked"] == checked_of_it
+    assert found["status"] == ("asked" if checked_of_it else "not_enough_traffic")
+
+
+def test_a_target_of_0_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"tcp_probe_": CALLS, "tcp_health_": {"targets": {"syn_retransmission": 0}}}
+    found = asked_of_module(monkeypatch, given, ["all"], destinations=[reached(12, 12)])
+    measured = found["looked"]["indicators"]["syn_retransmission"]
+    assert (measured["target"], measured["verdict"]) == (None, "")
+    assert found["looked"]["indicators"]["client_success"]["target"] == 99.9
+
+
+@pytest.mark.parametrize(("subject", "counted"), [("mtu", 200), ("client_success", 0)])
+def test_a_waiver_takes_out_of_the_counts_what_it_is_for(
+    monkeypatch: pytest.MonkeyPatch, subject: str, counted: int
+) -> None:
+    finding = Finding(subject, "db1:80", "error", "why", rule=rules.PROBE_MTU)
+    waiver = {"hosts": "all", "subject": subject, "key": "*:80", "reason": "known", "expires": "2099-01-01"}
+    found = asked_of_module(
+        monkeypatch,
+        {"tcp_probe_": {**CALLS, "waivers": [waiver]}},
+        ["all"],
+        destinations=[reached(190, 200)],
+        findings=[to_wire(finding)],
+    )
+    assert [each["waiver"] is not None for each in found["findings"]] == [True]
+    assert found["looked"]["counters"]["TcpActiveOpens"] == counted
