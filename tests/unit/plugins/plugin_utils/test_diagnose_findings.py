@@ -132,12 +132,12 @@ def test_what_arrives_is_compared_by_bytes() -> None:
 
 
 def test_segments_that_are_cut_otherwise_at_each_end_are_compared_by_their_bytes() -> None:
-    whole = tuple((at * 65160, 65160) for at in range(20))
+    whole = [(at * 65160, 65160) for at in range(20)]
     # It began within a segment of the sender's, and lost fifteen of its own.
-    lacks = tuple((at * 1448, 1448) for at in range(20, 900) if not 100 <= at < 115)
+    lacks = [(at * 1448, 1448) for at in range(20, 900) if not 100 <= at < 115]
     assert _compared(Side(ranges=whole), Side(ranges=lacks)).lost == 15 * 1448
     # It ended within one.
-    assert _compared(Side(ranges=whole), Side(ranges=tuple((at * 1448, 1448) for at in range(813)))).lost == 0
+    assert _compared(Side(ranges=whole), Side(ranges=[(at * 1448, 1448) for at in range(813)])).lost == 0
 
 
 def test_a_capture_that_misses_packets_proves_no_loss() -> None:

@@ -238,12 +238,13 @@ def test_what_only_sockets_tell_is_not_within_targets_where_they_were_not_listed
         "limits": limits,
     }
     action = object.__new__(health_action.ActionModule)
-    for name, value in {
+    parts: dict[str, Any] = {
         "_task": SimpleNamespace(args={}, check_mode=False),
         "_templar": None,
         "declared": lambda *_given: {},
         "_execute_module": lambda **_given: answer,
-    }.items():
+    }
+    for name, value in parts.items():
         monkeypatch.setattr(action, name, value, raising=False)
     monkeypatch.setattr(health_action, "asked_of", lambda *_given: ("cloud", {}))
     task_vars = {"inventory_hostname": "app1", "ansible_run_tags": ["ports"], "groups": {"all": ["app1"]}}

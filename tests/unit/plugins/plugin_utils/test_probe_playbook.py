@@ -144,7 +144,7 @@ def reached(established: int, of: int = 4) -> dict[str, Any]:
     return to_wire(Reached("db1", "10.0.0.2", 80, of, established))
 
 
-CALLS = {"peers": 0, "endpoints": ["db1:80"]}
+CALLS: dict[str, Any] = {"peers": 0, "endpoints": ["db1:80"]}
 NO_ROOT = "mtu: only root may send the echoes that find the MTU of a path (become)"
 
 
@@ -166,7 +166,7 @@ def test_what_was_not_looked_at_is_not_within_targets(
 
 
 def test_a_target_of_0_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {"tcp_probe_": CALLS, "tcp_health_": {"targets": {"syn_retransmission": 0}}}
+    given: dict[str, dict[str, Any]] = {"tcp_probe_": CALLS, "tcp_health_": {"targets": {"syn_retransmission": 0}}}
     found = asked_of_module(monkeypatch, given, ["all"], destinations=[reached(12, 12)])
     measured = found["looked"]["indicators"]["syn_retransmission"]
     assert (measured["target"], measured["verdict"]) == (None, "")
