@@ -86,7 +86,9 @@ def no_answer(case: Case, talk: Talk) -> Iterator[Finding]:
             lacking.append((connection, "client"))
     if not lacking:
         return
-    where, _number = Counter(place for _connection, place in lacking).most_common(1)[0]
+    # Those of which the place is known tell of the others: a capture may have begun between them.
+    known = [place for _connection, place in lacking if place]
+    where = Counter(known or [""]).most_common(1)[0][0]
     if not where and all(case.captured(end) for end in (lacking[0][0].client, talk.server)):
         where = "unseen"
     client, server = case.name(talk.client), case.name(talk.server[0])
