@@ -37,7 +37,7 @@ def connections(fleet: Fleet, settings: Settings, tmp_path_factory: pytest.TempP
     result = {}
     for host in fleet.hosts:
         address, port = ("127.0.0.1", host.port) if settings.backend == "vm" else (host.address, 22)
-        url = f"ssh://{address}:{port}?controlpersist=60"
+        url = f"ssh://{address}:{port}?controlpersist=60&timeout=60"
         result[host.name] = testinfra.get_host(url, ssh_config=str(config))
     return result
 

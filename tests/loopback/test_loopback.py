@@ -20,17 +20,16 @@ import pytest
 from ansible_collections.netfleet.tcp.plugins.module_utils._profiles import BASE, WORKLOADS
 from tests.loopback.trap import LOCAL, OWN, PORT, RANGE, REUSE, Called, Trap, trap
 
-RATE = 200.0
+RATE = 130.0
 # Seconds that the client does something with the answer while it is connected.
 HOLD = 0.002
-# 2,000 ports: taken within ten seconds.
+# 2,000 ports: taken within fifteen seconds, which are more than a look of Ansible's takes on a busy machine.
 SMALL = "32768 34767"
 # By that share of what the client has counted a rate may be off, and processor time, which is told in clock ticks.
 OFF, CPU_OFF = 0.15, 0.35
 KEY = f"{LOCAL}->{LOCAL}:{PORT}"
 PLACE = f"{LOCAL}:{PORT}"
 NO_PORT = str(errno.EADDRNOTAVAIL)
-PATIENCE = 30.0
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 
@@ -51,6 +50,12 @@ def finding_of(result: dict[str, Any], rule: str = "health-loopback") -> dict[st
     (found,) = [each for each in result["findings"] if each["rule"] == rule]
     assert isinstance(found, dict)
     return found
+
+
+def rated_right(use: dict[str, Any], result: dict[str, Any], called: Called) -> None:
+    """By the kernel's counters of the same seconds; the client has caught up in them with what it missed before."""
+    assert use["per_second"] == pytest.approx(result["loopback"]["opened_at_most"], rel=OFF)
+    assert use["per_second"] == pytest.approx(called.rate, rel=0.5)
 
 
 def say(what: str, called: Called, use: dict[str, Any]) -> None:
@@ -85,15 +90,14 @@ def test_the_trap_is_found(redis: Trap) -> None:
         result = redis.look_by_ansible(3.0)
     use = use_of(result)
     say("the trap", called, use)
-    assert use["per_second"] == pytest.approx(called.rate, rel=OFF)
-    assert use["full_after"] == pytest.approx(2000 / called.rate, rel=OFF)
+    rated_right(use, result, called)
+    assert use["full_after"] == pytest.approx(2000 / use["per_second"], rel=OFF)
     assert use["reused"] is False
     assert [end["holder"]["process"] for end in use["clients"]] == ["shop"]
     assert [end["holder"]["process"] for end in use["servers"]] == ["redis-server"]
     assert use["clients"][0]["seen"] > 0
     assert use["users"] == [0]
     assert use["unix_sockets"] == [redis.path]
-    assert result["loopback"]["opened_at_most"] == pytest.approx(called.rate, rel=OFF)
     finding = finding_of(result)
     assert (finding["key"], finding["severity"], finding["subject"]) == (KEY, "warning", "loopback")
     assert finding["reason"].startswith("shop: short connections to redis-server on the same host")
@@ -103,7 +107,7 @@ def test_the_trap_is_found(redis: Trap) -> None:
 
 def test_in_the_end_no_port_is_left(redis: Trap, tmp_path: Path) -> None:
     with redis.client(PLACE, 0, name="shop") as called:
-        time.sleep(1.0)
+        redis.wait_for_waiting(LOCAL, 1990)
         result = redis.look(0.0)
         status, text = redis.report(tmp_path)
     use = use_of(result)
@@ -130,7 +134,7 @@ def test_without_root_it_is_said_that_the_client_is_not_known(redis: Trap) -> No
         time.sleep(1.0)
         result = redis.look(1.0, "as nobody")
     use = use_of(result)
-    assert use["per_second"] == pytest.approx(called.rate, rel=2 * OFF)
+    rated_right(use, result, called)
     assert (use["clients"], use["servers"]) == ([], [])
     assert f"loopback: who calls port {PORT} is not known: only root sees those of others (become)" in result["limits"]
 
@@ -139,7 +143,10 @@ def test_the_workload_loopback_short_relieves_it(redis: Trap) -> None:
     """First what it has of the kernel's defaults, with the small range that is taken; then its wider range."""
     (reuse,) = [each for each in BASE if each.key == REUSE]
     (wide,) = [each for each in WORKLOADS["loopback_short"].settings if each.key == RANGE]
-    redis.set(**{RANGE: SMALL, REUSE: reuse.value})
+    redis.set(**{RANGE: SMALL, REUSE: "0"})
+    with redis.client(PLACE, 0):
+        redis.wait_for_waiting(LOCAL, 1990)
+    redis.set(**{REUSE: reuse.value})
     with redis.client(PLACE, RATE, HOLD) as called:
         result = redis.look(2.0)
     use = use_of(result)
@@ -147,7 +154,7 @@ def test_the_workload_loopback_short_relieves_it(redis: Trap) -> None:
     assert called.failed == {}
     assert use["percent"] > 80
     assert use["reused"] is True
-    assert use["per_second"] == pytest.approx(called.rate, rel=OFF)
+    rated_right(use, result, called)
     assert [finding["rule"] for finding in result["findings"]] == ["health-loopback"]
     assert finding_of(result)["severity"] == "note", "no port is scarce"
     redis.set(**{RANGE: wide.value})
@@ -205,7 +212,7 @@ def test_what_the_server_closes_first_holds_no_port(redis: Trap) -> None:
     use = use_of(result)
     say("the server closes first", called, use)
     assert use["server_time_wait"] > 0
-    assert use["per_second"] == pytest.approx(called.rate, rel=OFF)
+    rated_right(use, result, called)
     assert (use["demand"], use["full_after"]) == (0.0, None)
     assert {finding["severity"] for finding in result["findings"]} <= {"note"}
 
@@ -214,7 +221,9 @@ def test_by_another_address_of_its_own_no_port_is_reused(redis: Trap) -> None:
     """tcp_tw_reuse 2 is for those of loopback alone, though it goes by the same way."""
     redis.set(**{RANGE: "32768 33067"})
     with redis.client(f"{OWN}:{PORT}", RATE, HOLD) as called:
-        time.sleep(2.0)
+        redis.wait_for_waiting(OWN, 300)
+        # By then it has found none.
+        time.sleep(0.5)
         result = redis.look(0.0)
     use = use_of(result, OWN)
     say("by its own address", called, use)

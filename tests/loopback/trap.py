@@ -93,6 +93,14 @@ class Trap:
                 process.stdout.read()
             )
 
+    def wait_for_waiting(self, to: str, number: int) -> None:
+        """Until so many connections to an address wait in TIME-WAIT."""
+        due = time.monotonic() + _PATIENCE
+        words = ("ss", "-Htn", "state", "time-wait", "dst", f"{to}:{PORT}")
+        while (found := len(self.run(*words).splitlines())) < number:
+            assert time.monotonic() < due, f"{found} of {number} in TIME-WAIT"
+            time.sleep(0.2)
+
     def look(self, interval: float, *as_nobody: str) -> dict[str, Any]:
         """What the module returns, without the seconds that Ansible takes before and after."""
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -52,6 +52,8 @@ def many(stop: Path, targets: list[Target]) -> None:
             try:
                 name = ask(target)
                 met[name] = met.get(name, 0) + 1
+                if sum(met.values()) == len(targets) + 1:
+                    Path(f"{stop}.ready").touch()
             except OSError as error:
                 failed.append([round(at, 2), "{}:{}".format(*target), str(error)])
             time.sleep(PAUSE)

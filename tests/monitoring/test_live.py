@@ -11,6 +11,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +79,9 @@ def test_what_the_exporter_writes_promtool_has_no_complaint_about(hosts: Hosts) 
 
 
 def test_prometheus_has_the_exporters_metrics_and_the_counters(hosts: Hosts) -> None:
-    hosts.traffic("serve", peer=True)
-    hosts.traffic("serve")
-    time.sleep(0.5)
+    for peer in (True, False):
+        hosts.traffic("serve", peer=peer)
+        wait(partial(hosts.run, "ss", "-Htln", "sport", "=", ":7001", peer=peer))
     hosts.traffic("send", PEER, "10", "60")
     hosts.traffic("send", ADDRESS, "6", "5", peer=True)
     hosts.traffic("connect", PEER, str(SHORT), "20")
@@ -101,7 +102,12 @@ def test_prometheus_has_the_exporters_metrics_and_the_counters(hosts: Hosts) -> 
     assert list(hosts.query('netfleet_tcp_rtt_target_seconds{peers="local"}').values()) == [0.005]
 
 
+def count_waiting(hosts: Hosts) -> int:
+    return len(hosts.run("ss", "-Htn", "state", "time-wait").splitlines())
+
+
 def test_what_is_scraped_is_what_the_kernel_says(hosts: Hosts) -> None:
+    waiting = [count_waiting(hosts)]
     hosts.export()
     time.sleep(1.5)
     open_now = len(hosts.run("ss", "-Htn", "state", "established", "dport", "=", ":7001").splitlines())
@@ -110,9 +116,10 @@ def test_what_is_scraped_is_what_the_kernel_says(hosts: Hosts) -> None:
     assert list(hosts.query('netfleet_tcp_service_connections{port="7001"}').values()) == [accepted]
     (service,) = (dict(labels)["service"] for labels in hosts.query('netfleet_tcp_service_connections{port="7001"}'))
     assert service.startswith("python3")
-    waiting = len(hosts.run("ss", "-Htn", "state", "time-wait", "dport", "=", f":{SHORT}").splitlines())
     (seen,) = hosts.query('netfleet_tcp_sockets{state="TIME-WAIT"}').values()
-    assert abs(seen - waiting) <= 80
+    waiting.append(count_waiting(hosts))
+    # Between the two looks at all of them; a few end in between, and what Prometheus has may be of a look before.
+    assert min(waiting) - 40 <= seen <= max(waiting) + 20
 
 
 def test_traffic_without_a_fault_lets_no_alert_fire(hosts: Hosts) -> None:

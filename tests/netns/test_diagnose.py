@@ -160,11 +160,11 @@ def test_syns_that_are_dropped_and_where(hosts: Net, where: str) -> None:
     serve(hosts)
     machine, hook, rule, words = DROPS[where]
     {"middle": hosts.middle, "left": hosts.left, "right": hosts.right}[machine].nft(hook, rule.format(port=PORT))
-    done = diagnose(hosts)
+    # Time enough for the second of two that nobody answers to send its SYN twice, and none for a third.
+    done = diagnose(hosts, tcp_diagnose_seconds=8)
     assert list(done.found) == ["diagnose-no-answer"], done.output
     assert words in done.found["diagnose-no-answer"]["reason"]
-    # The third begins so late that its SYN was not sent twice.
-    assert re.search(r"^(2 of 2|3 of 3) conn", done.found["diagnose-no-answer"]["reason"])
+    assert re.search(r"^2 of 2 conn", done.found["diagnose-no-answer"]["reason"])
 
 
 def test_a_port_on_which_nobody_listens(hosts: Net) -> None:
@@ -176,7 +176,8 @@ def test_a_port_on_which_nobody_listens(hosts: Net) -> None:
 def test_a_firewall_on_the_way_that_rejects(hosts: Net) -> None:
     serve(hosts)
     hosts.middle.nft("forward", f"tcp dport {PORT} reject with tcp reset")
-    done = diagnose(hosts)
+    # All are tried within a moment, and by then the other end has to capture for a second.
+    done = diagnose(hosts, tcp_diagnose_seconds=8)
     assert list(done.found) == ["diagnose-refused"], done.output
     assert "by a reset that right has not sent" in done.found["diagnose-refused"]["reason"]
 

@@ -113,9 +113,9 @@ def test_what_does_no_harm_goes_over_all(
 def test_too_little_traffic_to_judge(
     policy: str, before: dict[str, Seen], connections: dict[str, Connection], tmp_path: Path
 ) -> None:
-    # 40 seconds to confirm in, of which 15 are for confirming: that leaves time for a second look, or a third.
+    # A minute to confirm in, of which 15 seconds are for confirming: that leaves time for a second look, or a third.
     run = tune(
-        tmp_path, {FIN: "42"}, tcp_tuning_gate_too_little=policy, tcp_tuning_gate_seconds=4, tcp_tuning_confirm=40
+        tmp_path, {FIN: "42"}, tcp_tuning_gate_too_little=policy, tcp_tuning_gate_seconds=4, tcp_tuning_confirm=60
     )
     assert run.status == 2, run.output
     assert (run.changed, len(run.failed)) == ([], 1)
