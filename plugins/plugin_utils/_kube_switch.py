@@ -45,8 +45,11 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import 
     RESIDUE,
     Fault,
     faults,
+    lasting,
     lost,
     named,
+    other_endpoints,
+    tells,
     to_try,
 )
 
@@ -192,32 +195,66 @@ class Switch:
         return Road(self._cluster(), sets, seconds, self._sleep, self._clock)
 
     def _verify(self, before: Sequence[ServiceTried]) -> Tuple[ServiceTried, ...]:
-        """Look until everything is as it should be, and connect. HostError with what is not, once the time is over."""
-        due = self._clock() + float(self._settings["verify_timeout"])
+        """Look until everything is as it should be, and connect. HostError with what is not, once the time is over.
+
+        Endpoints change all the time, and no list of the API is of the same moment as a look. So of Services only that
+        counts which two looks find, one after the other, and connections are made twice before they are a reason.
+        """
+        due = self._due("verify_timeout")
+        # That before, if it has told of Services.
+        former: Optional[Sequence[Fault]] = None
+        tries = 0
+        while True:
+            wanted = self._awaited(due)
+            found = self._faults(wanted)
+            counting = found if former is None else lasting(found, former)
+            if counting:
+                problems: Sequence[str] = named(counting, _MOST_NAMED)
+                again = former is None and tells(found)
+            else:
+                after = self._try_services(wanted)
+                problems = self._lost(before, after, wanted)
+                if not problems:
+                    return after
+                tries += 1
+                again = tries == 1
+            former = found if tells(found) else None
+            if self._ways and self._only_residues(counting):
+                self._ways.pop(0)()
+                # It may have been another kube-proxy.
+                former = None
+                due = self._due("verify_timeout")
+                continue
+            if self._clock() >= due and not again:
+                raise HostError([*(Problem("", "verification: %s" % each) for each in problems), *self._pods_say()])
+            self._sleep(_PAUSE)
+
+    def _due(self, name: str) -> float:
+        """When the time that the settings give is over."""
+        return self._clock() + float(self._settings[name])
+
+    def _awaited(self, due: float) -> Tuple[ExpectedEntry, ...]:
+        """What is expected, by an API that answers until then."""
         while True:
             try:
-                wanted = self._expected()
+                return self._expected()
             except HostError:
                 # With a server of k3s, RKE2 or MicroK8s it was the API server that was restarted.
                 if self._clock() >= due:
                     raise
                 self._sleep(_PAUSE)
-                continue
-            found = self._faults(wanted)
-            if not found:
-                after = self._try_services(wanted)
-                problems: Sequence[str] = lost(before, after)
-                if not problems:
-                    return after
-            else:
-                problems = named(found, _MOST_NAMED)
-            if self._ways and self._only_residues(found):
-                self._ways.pop(0)()
-                due = self._clock() + float(self._settings["verify_timeout"])
-                continue
-            if self._clock() >= due:
-                raise HostError([*(Problem("", "verification: %s" % each) for each in problems), *self._pods_say()])
-            self._sleep(_PAUSE)
+
+    def _lost(
+        self, before: Sequence[ServiceTried], after: Sequence[ServiceTried], wanted: Sequence[ExpectedEntry]
+    ) -> Tuple[str, ...]:
+        """What connections did before and do not since, to Services that still have the endpoints they had then."""
+        if not lost(before, after):
+            return ()
+        try:
+            changed = other_endpoints(wanted, self._expected())
+        except HostError:
+            changed = set()
+        return lost(before, [tried for tried in after if tried.name not in changed])
 
     def _pods_say(self) -> List[Problem]:
         """Why kube-proxy does not do what it should, in its own words, where the API has them."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import Any, Dict, List, Mapping, Set
+from typing import Any, Callable, Dict, List, Mapping, Set, Tuple
 
 import pytest
 
@@ -20,6 +20,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
     ProxyOutcome,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import begin, end, settle
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_planning import (
     ClusterLook,
@@ -391,6 +392,157 @@ def test_a_config_map_whose_mode_no_pod_has_picked_up_yet(fleet: Fleet) -> None:
     fleet.begin(plan)
     fleet.switch(plan, "node1")
     assert fleet.modes() == ["nftables", "iptables", "iptables"]
+
+
+def _endpoint(number: int) -> str:
+    return "10.244.1.%d" % number
+
+
+class _Busy:
+    """A cluster whose Service has another endpoint each time that the API is asked, and a node that is behind it.
+
+    also: further things that its kernel has.
+    """
+
+    def __init__(self, fleet: Fleet, host: str) -> None:
+        self.number = 5
+        self.also: Tuple[ProxyEntry, ...] = ()
+        self._cluster, self._node = fleet.cluster, fleet.nodes[host]
+        self._send, self._look = self._cluster.send, self._node.look
+        self._cluster.send = self._sent  # type: ignore[method-assign,assignment]
+        self._node.look = self._looked  # type: ignore[method-assign]
+
+    def change(self) -> None:
+        self.number += 1
+        (end,) = self._cluster.objects["endpointslices", "web-1"]["endpoints"]
+        end["addresses"] = [_endpoint(self.number)]
+
+    def _sent(self, method: str, path: str, *rest: Any) -> Any:
+        if method == "GET" and path.endswith("/endpointslices"):
+            self.change()
+        return self._send(method, path, *rest)
+
+    def _looked(self, entries: bool = True) -> NodeSeen:
+        seen = self._look(entries)
+        behind = ("%s:8080" % _endpoint(self.number - 1),)
+        return replace(seen, entries=(*(replace(each, endpoints=behind) for each in seen.entries), *self.also))
+
+
+def test_a_cluster_whose_endpoints_change_all_the_time_is_no_reason_to_go_back(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    _Busy(fleet, "node1")
+    fleet.switch(plan, "node1")
+    assert fleet.modes() == ["nftables", "iptables", "iptables"]
+    # Two looks tell.
+    assert fleet.time == 2.0
+
+
+def test_there_is_a_second_look_although_the_time_is_over(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    _Busy(fleet, "node1")
+    fleet.switch(plan, "node1", verify_timeout=0)
+
+
+def test_where_nothing_differs_one_look_tells(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    fleet.switch(plan, "node1")
+    assert fleet.time == 0.0
+
+
+def test_what_stays_wrong_is_a_reason_and_named_alone(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    _Busy(fleet, "node1").also = (replace(ENTRY, port=81),)
+    with pytest.raises(HostError, match=r"verification: tcp 10.96.0.10:81: is served by .* no such Service") as caught:
+        fleet.switch(plan, "node1")
+    assert "10.96.0.10:80" not in str(caught.value)
+
+
+def test_a_service_that_stays_unserved_is_a_reason_whichever_endpoints_it_has(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    _Busy(fleet, "node1")
+    fleet.nodes["node1"].wrong = {"nftables"}
+    with pytest.raises(HostError, match=r"\(default/web:http\): is not served, but has endpoints"):
+        fleet.switch(plan, "node1")
+
+
+def test_a_look_before_kube_proxy_answers_is_no_first_look_at_services(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    node = fleet.nodes["node1"]
+    look, looks = node.look, []
+    node.wrong = {"nftables"}
+
+    def late(entries: bool = True) -> NodeSeen:
+        looks.append(entries)
+        return replace(look(entries), proxy_mode="") if len(looks) == 1 else look(entries)
+
+    node.look = late  # type: ignore[method-assign]
+    with pytest.raises(HostError, match="is not served, but has endpoints"):
+        fleet.switch(plan, "node1")
+
+
+def test_residues_are_found_among_differences_of_a_moment(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    _Busy(fleet, "node1")
+    fleet.cluster.residue_of = {"node1": "ipvs"}
+    fleet.switch(plan, "node1")
+    assert fleet.cluster.cleaned == ["node1"]
+
+
+def _connects(fleet: Fleet, seconds: float, *problems: str) -> Callable[[Callable[[], None]], None]:
+    """Connections from node 1 in nftables take their time; those after the change fail with these, one after another.
+
+    The last one stays. To be called with what happens meanwhile.
+    """
+    node, left = fleet.nodes["node1"], list(problems)
+    connect = node.connect
+
+    def given(meanwhile: Callable[[], None]) -> None:
+        def slow(services: Any, limit: float) -> Any:
+            found = connect(services, limit)
+            if fleet.cluster.mode_on("node1") != "nftables":
+                return found
+            fleet.time += seconds
+            meanwhile()
+            said = left.pop(0) if len(left) > 1 else left[0]
+            return tuple(replace(each, problems=(said,) if said else ()) for each in found)
+
+        node.connect = slow  # type: ignore[method-assign,assignment]
+
+    return given
+
+
+_NOT_MET = "10.244.1.5:8080 was not met"
+
+
+def test_endpoints_that_changed_while_connections_were_made_are_no_reason(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    end = fleet.cluster.objects["endpointslices", "web-1"]["endpoints"][0]
+    _connects(fleet, 60.0, _NOT_MET)(lambda: end.update(addresses=["10.244.1.6"]))
+    fleet.switch(plan, "node1")
+
+
+def test_connections_are_made_a_second_time_although_the_time_is_over(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    _connects(fleet, 60.0, _NOT_MET, "")(lambda: None)
+    fleet.switch(plan, "node1")
+
+
+def test_connections_that_fail_twice_are_a_reason(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    _connects(fleet, 60.0, _NOT_MET)(lambda: None)
+    with pytest.raises(HostError, match=r"default/web:http at 10.96.0.10:80: 10.244.1.5:8080 was not met"):
+        fleet.switch(plan, "node1")
+    assert fleet.time < 140.0
 
 
 def test_nodes_that_have_a_kube_proxy(fleet: Fleet) -> None:
