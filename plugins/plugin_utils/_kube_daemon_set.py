@@ -327,10 +327,15 @@ def _cleaning(sets: Sets, node: str) -> Iterator[Step]:
     pod = cleaner(sets, node)
     name = pod["metadata"]["name"]
     # One of an earlier run says nothing of this one.
-    yield Step(DELETE, POD, name, node=node)
+    yield no_cleaner(node)
     yield Step(CREATE, POD, name, pod, node, "kube-proxy --cleanup, while none runs there")
     yield Step(POD_DONE, POD, name, node=node)
-    yield Step(DELETE, POD, name, node=node)
+    yield no_cleaner(node)
+
+
+def no_cleaner(node: str) -> Step:
+    """The pod that cleans up on a node goes: one that starts late would take away what kube-proxy has programmed."""
+    return Step(DELETE, POD, _cleaner_name(node), node=node)
 
 
 def cleaner(sets: Sets, node: str) -> Object:
