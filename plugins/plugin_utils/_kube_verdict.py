@@ -18,7 +18,11 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import SCHEDULER
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import compare, compare_addresses
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import (
+    SERVICE_MISSING,
+    compare,
+    compare_addresses,
+)
 
 # Another mode than the wanted one runs, or none that answers; it is not healthy; Services are not as the API has them;
 # another mode has left something.
@@ -31,14 +35,28 @@ _MOST_MET = 500
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong. key: what it concerns, such as tcp 10.96.0.10:80."""
+    """One thing that is wrong. key: what it concerns, such as tcp 10.96.0.10:80.
+
+    difference: the kind of a difference that stays the same one although its text tells of other endpoints.
+    """
 
     kind: str
     key: str
     text: str
+    difference: str = ""
 
     def __str__(self) -> str:
         return "%s: %s" % (self.key, self.text) if self.key else self.text
+
+    @property
+    def same(self) -> Tuple[str, str, str]:
+        """By what it is known again in another look."""
+        return self.kind, self.key, self.difference or self.text
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it may be there for a moment only: the API is ahead of the kernel, or the kernel of the API."""
+        return self.kind == SERVICE and bool(self.key)
 
 
 def scheduler_of(mode: str, settings: Mapping[str, object]) -> str:
@@ -76,7 +94,18 @@ def _services(
         differences = (*differences, *compare_addresses(wanted, seen.bound))
     for each in differences:
         key = "%s (%s)" % (each.where, each.service) if each.service else each.where
-        yield Fault(SERVICE, key, each.text)
+        yield Fault(SERVICE, key, each.text, each.kind if each.kind == SERVICE_MISSING else "")
+
+
+def tells(found: Iterable[Fault]) -> bool:
+    """Whether a look with these faults has told what the kernel does with Services, by a kube-proxy that was well."""
+    return all(fault.may_pass or fault.kind == RESIDUE for fault in found)
+
+
+def lasting(now: Iterable[Fault], former: Iterable[Fault]) -> Tuple[Fault, ...]:
+    """Those faults of a look that count, beside the look before it: what may pass only if it was there by then."""
+    known = {fault.same for fault in former}
+    return tuple(fault for fault in now if not fault.may_pass or fault.same in known)
 
 
 def to_try(wanted: Iterable[ExpectedEntry], scheduler: str, most: int) -> Tuple[ServiceToTry, ...]:
@@ -107,6 +136,12 @@ def lost(before: Iterable[ServiceTried], after: Iterable[ServiceTried]) -> Tuple
             continue
         found += ["%s at %s:%d: %s" % (tried.name, tried.address, tried.port, problem) for problem in tried.problems]
     return tuple(found)
+
+
+def other_endpoints(wanted: Iterable[ExpectedEntry], now: Iterable[ExpectedEntry]) -> Set[str]:
+    """The names of Services that should have other endpoints by now."""
+    first, second = ({(entry.name, entry.key, entry.endpoints) for entry in each} for each in (wanted, now))
+    return {name for name, _key, _endpoints in first ^ second}
 
 
 def named(found: Sequence[Fault], most: int) -> Tuple[str, ...]:
