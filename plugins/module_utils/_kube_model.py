@@ -44,7 +44,7 @@ class NodeSeen:
 
     kernel: its release. kubernetes: kube-proxy's version by the binary of the node, empty where that does not tell (it
     runs in a container: then the API tells it). in_container: it brings its own programs.
-    node_name: what the API should call the node; addresses: its own, but for those of links alone and of kube-ipvs0.
+    node_name: what the API should call the node; addresses: its own, but for IPv6's of links alone, and kube-ipvs0's.
     files: all that a change is worked out from: YAML, or a file of flags; none where the API holds the configuration.
     unit_text: `systemctl cat` of the unit, where its arguments are the configuration.
     arguments: those that kube-proxy has there, where a unit or a file of flags tells them; of k3s and RKE2, what their

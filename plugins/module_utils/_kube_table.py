@@ -127,14 +127,19 @@ def _place(text: str, number: int) -> Tuple[str, int]:
 
 
 def interface_addresses(text: str) -> Dict[str, Tuple[str, ...]]:
-    """From ``ip -j address show``: the addresses of each interface, but for those of a link alone."""
+    """From ``ip -j address show``: the addresses of each interface that kube-proxy takes for the node's own in ipvs.
+
+    That is all but those of IPv6 that are of a link alone; it asks for the address, not for its scope.
+    """
     found: Dict[str, Tuple[str, ...]] = {}
     for entry in printed_json(text, "ip -j address show", IPROUTE2):
-        own = [
-            info["local"] for info in entry.get("addr_info") or () if "local" in info and info.get("scope") != "link"
-        ]
-        found[str(entry.get("ifname"))] = tuple(sorted(short(address) for address in own))
+        own = [short(info["local"]) for info in entry.get("addr_info") or () if "local" in info]
+        found[str(entry.get("ifname"))] = tuple(sorted(address for address in own if not _of_link(address)))
     return found
+
+
+def _of_link(address: str) -> bool:
+    return ":" in address and ipaddress.ip_address(address).is_link_local
 
 
 def with_node_ports(entries: Iterable[ProxyEntry], node_addresses: Iterable[str]) -> Tuple[ProxyEntry, ...]:

@@ -112,6 +112,13 @@ def test_addresses_are_read_by_interface() -> None:
     assert interface_addresses("") == {}
 
 
+def test_kube_proxy_leaves_out_addresses_of_a_link_of_ipv6_alone() -> None:
+    """As isValidForSet of its mode ipvs: a server's own management controller has one of IPv4 by USB."""
+    info = [{"local": "169.254.1.2", "scope": "link"}, {"local": "fe80::1", "scope": "link"}]
+    text = json.dumps([{"ifname": "usb0", "addr_info": info}])
+    assert interface_addresses(text) == {"usb0": ("169.254.1.2",)}
+
+
 def test_places_have_one_form() -> None:
     assert place("fd00:0:0:0:0:0:0:1", 80) == "[fd00::1]:80"
     assert place("10.0.0.1", 80) == "10.0.0.1:80"
