@@ -13,6 +13,7 @@ from typing import Container, Dict, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._ipvs import with_affinities
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_iptables import parse_iptables
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, K3S, MICROK8S, NFTABLES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_nft import FAMILIES, list_command, parse_nft
@@ -189,7 +190,7 @@ def entries_of(system: System, seen: KernelSeen, mode: str) -> Tuple[ProxyEntry,
     HostError as above, and where the host has no program that prints them.
     """
     if mode == IPVS:
-        return with_node_ports(seen.servers, seen.own_addresses)
+        return with_node_ports(with_affinities(system, seen.servers), seen.own_addresses)
     if (mode == IPTABLES and not seen.saved) or (mode == NFTABLES and not seen.nft):
         name, cure = ("nft", "install nftables") if mode == NFTABLES else ("iptables-save", "install iptables")
         raise host_error(name, "is not there, or prints nothing: the rules of the mode %s are not known" % mode, cure)

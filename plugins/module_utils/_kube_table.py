@@ -19,9 +19,11 @@ IPVS_TABLE = "/proc/net/ip_vs"
 IPVS_INTERFACE = "kube-ipvs0"
 # The address of a NodePort, which is any of the node's own, by family.
 ANY = {4: "0.0.0.0", 6: "::"}  # noqa: S104
+# An affinity that is there, and of which nobody tells for how long.
+UNTOLD = -1
 PROTOCOLS = ("tcp", "udp", "sctp")
 # As ip_vs_info_seq_show writes them: IPv4 in hexadecimal, IPv6 in brackets and not shortened, ports in hexadecimal.
-_SERVER = re.compile(r"(TCP|UDP|SCTP) +(\S+) +(\S+) *(?:ops +)?(?:persistent (\d+) \S+)? *\Z")
+_SERVER = re.compile(r"(TCP|UDP|SCTP) +(\S+) +(\S+) *(?:ops +)?(persistent \d+ \S+)? *\Z")
 _MARK = re.compile(r"FWM +[0-9A-F]+ ")
 _DESTINATION = re.compile(r" +-> +(\S+) +(\w+) +(\d+) +(\d+) +(\d+) *\Z")
 _PLACE = re.compile(r"(?:([0-9A-Fa-f]{8})|\[([0-9A-Fa-f:.]+)\]):([0-9A-Fa-f]{4})\Z")
@@ -33,7 +35,8 @@ class ProxyEntry:
     """What is done with connections to an address and port. address: one of ANY for a NodePort.
 
     endpoints: "10.0.0.1:80" or "[fd00::1]:80", sorted; draining: those that keep their connections and get no new ones.
-    affinity: seconds for which a client stays with its endpoint, 0 without. refused: rejected or dropped on purpose.
+    affinity: seconds for which a client stays with its endpoint, 0 without, or UNTOLD. refused: rejected or dropped on
+    purpose.
     """
 
     protocol: str
@@ -75,6 +78,7 @@ def short(address: str) -> str:
 def parse_ipvs(text: str) -> Tuple[ProxyEntry, ...]:
     """From IPVS_TABLE. Virtual servers by a firewall mark are not kube-proxy's (see foreign_marks) and left out.
 
+    An affinity is UNTOLD: how long it is stands there in the kernel's ticks, and nothing tells how many a second has.
     HostError with the line where one has a form that is not known.
     """
     servers: List[Tuple[str, str, int, str, int]] = []
@@ -87,7 +91,8 @@ def parse_ipvs(text: str) -> Tuple[ProxyEntry, ...]:
         if server:
             by_mark = False
             address, port = _place(server.group(2), number)
-            servers.append((server.group(1).lower(), address, port, server.group(3), int(server.group(4) or 0)))
+            affinity = UNTOLD if server.group(4) else 0
+            servers.append((server.group(1).lower(), address, port, server.group(3), affinity))
             destinations.append([])
         elif _MARK.match(line):
             by_mark = True

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Dict, List, Optional, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, ProxyEntry, short
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, UNTOLD, ProxyEntry, short
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry
 
 # A Service that is not served; an endpoint of it that is not; one that should not be: the API does not have it, or it
@@ -91,8 +91,9 @@ def _differences(want: ExpectedEntry, have: Optional[ProxyEntry], scheduler: str
             yield Difference(ENDPOINT_NOT_READY, where, text, want.name)
         else:
             yield Difference(ENDPOINT_UNKNOWN, where, "%s is none of its endpoints" % end, want.name)
-    if have.endpoints and have.affinity != want.affinity:
-        text = "clients stay for %d s with an endpoint, not %d" % (have.affinity, want.affinity)
+    if have.endpoints and have.affinity != want.affinity and not (have.affinity == UNTOLD and want.affinity):
+        known = "clients stay for %d s with an endpoint, not %d" % (have.affinity, want.affinity)
+        text = "clients stay with an endpoint, and should not" if have.affinity == UNTOLD else known
         yield Difference(AFFINITY_WRONG, where, text, want.name)
     if scheduler and have.scheduler != scheduler:
         yield Difference(
