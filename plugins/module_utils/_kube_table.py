@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Dict, Iterable, List, Tuple
+from typing import Dict, Iterable, List, Tuple, Union
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
@@ -28,6 +28,7 @@ _MARK = re.compile(r"FWM +[0-9A-F]+ ")
 _DESTINATION = re.compile(r" +-> +(\S+) +(\w+) +(\d+) +(\d+) +(\d+) *\Z")
 _PLACE = re.compile(r"(?:([0-9A-Fa-f]{8})|\[([0-9A-Fa-f:.]+)\]):([0-9A-Fa-f]{4})\Z")
 _HEADER = ("IP Virtual Server", "Prot ", "  -> RemoteAddress")
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 
 @dataclass(frozen=True)
@@ -147,12 +148,28 @@ def _of_link(address: str) -> bool:
     return ":" in address and ipaddress.ip_address(address).is_link_local
 
 
-def with_node_ports(entries: Iterable[ProxyEntry], node_addresses: Iterable[str]) -> Tuple[ProxyEntry, ...]:
+def in_networks(address: str, networks: Iterable[Network]) -> bool:
+    """Whether an address is in one of them, of whichever family they are."""
+    found = ipaddress.ip_address(address)
+    return any(found in network for network in networks)
+
+
+def networks_of(texts: Iterable[str]) -> Tuple[Network, ...]:
+    """Networks as they are written in ipvs.excludeCIDRs."""
+    return tuple(ipaddress.ip_network(each, strict=False) for each in texts)
+
+
+def with_node_ports(
+    entries: Iterable[ProxyEntry], node_addresses: Iterable[str], excluded: Iterable[str] = ()
+) -> Tuple[ProxyEntry, ...]:
     """The entries of IPVS in the shape of the other modes, whose NodePorts have no address of their own.
 
     IPVS has a virtual server for each of the node's own addresses. Those that do the same become one.
+    excluded: networks whose entries are left to somebody else (ipvs.excludeCIDRs): those stay as they are, though
+    kube-vip and its like give such an address to the node.
     """
-    own = {short(address) for address in node_addresses}
+    networks = networks_of(excluded)
+    own = {address for address in map(short, node_addresses) if not in_networks(address, networks)}
     found: Dict[ProxyEntry, None] = {}
     for entry in entries:
         if entry.address in own:

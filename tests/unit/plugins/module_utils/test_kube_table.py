@@ -121,6 +121,15 @@ def test_kube_proxy_leaves_out_addresses_of_a_link_of_ipv6_alone() -> None:
     assert interface_addresses(text) == {"usb0": ("169.254.1.2",)}
 
 
+def test_servers_that_are_left_to_others_are_no_node_ports() -> None:
+    """As of kube-vip, which has the address of the API on the node, with that in ipvs.excludeCIDRs."""
+    theirs = ProxyEntry("tcp", "192.0.2.100", 6443, ("192.0.2.12:6443",), scheduler="rr")
+    ours = ProxyEntry("tcp", "192.0.2.11", 30000, ("10.244.1.5:8080",), scheduler="rr")
+    own = ["192.0.2.11", "192.0.2.100"]
+    found = with_node_ports([theirs, ours], own, ["192.0.2.100/32"])
+    assert [str(entry) for entry in found] == ["tcp 192.0.2.100:6443", "tcp NodePort 30000"]
+
+
 def test_places_have_one_form() -> None:
     assert place("fd00:0:0:0:0:0:0:1", 80) == "[fd00::1]:80"
     assert place("10.0.0.1", 80) == "10.0.0.1:80"

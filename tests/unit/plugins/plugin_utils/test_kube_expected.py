@@ -274,6 +274,28 @@ def test_an_affinity_of_which_only_that_it_is_there_is_known() -> None:
     assert str(found).endswith(": clients stay for 0 s with an endpoint, not 10800")
 
 
+def test_what_is_left_to_others_may_be_on_an_address_of_the_node() -> None:
+    """As of kube-vip and lvscare."""
+    own = ["192.0.2.11", "192.0.2.100"]
+    theirs = ProxyEntry("tcp", "192.0.2.100", 6443, ("192.0.2.12:6443",), scheduler="rr")
+    excluded = ["192.0.2.100/32"]
+    assert compare([], with_node_ports([theirs], own, excluded), excluded, "rr", own) == ()
+    (found,) = compare([], with_node_ports([theirs], own), (), "rr", own)
+    assert "the API has no such Service" in str(found)
+
+
+@pytest.mark.parametrize("excluded", [["192.0.2.100/32"], ["192.0.2.0/24"]])
+def test_node_ports_are_found_where_others_have_the_nodes_network(excluded: List[str]) -> None:
+    """kube-proxy makes them on each address of the node, also on those that it then leaves to others."""
+    own = ["192.0.2.11", "192.0.2.100"]
+    want = replace(WANT, address="0.0.0.0", port=30080)
+    servers = [ProxyEntry("tcp", address, 30080, (ONE, TWO), scheduler="rr") for address in own]
+    servers.append(ProxyEntry("tcp", "192.0.2.100", 6443, ("192.0.2.12:6443",), scheduler="rr"))
+    assert compare([want], with_node_ports(servers, own, excluded), excluded, "rr", own) == ()
+    (found,) = compare([want], with_node_ports(servers[2:], own, excluded), excluded, "rr", own)
+    assert str(found).startswith("tcp NodePort 30080 (default/web:http): is not served")
+
+
 def test_what_the_api_does_not_have_is_too_much_unless_it_is_left_to_others() -> None:
     stale = ProxyEntry("tcp", "10.96.0.77", 80, (ONE,))
     (found,) = compare([WANT], [HAVE, stale])
