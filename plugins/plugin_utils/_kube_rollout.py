@@ -92,7 +92,8 @@ def plan_node(
         modules=needed_modules(mode, str(after.get(SCHEDULER) or "")),
         sysctls=sysctls,
         unmanaged=mode == IPVS and seen.managed_by_network_manager,
-        excluded=tuple(after.get("ipvs.excludeCIDRs") or ()) if mode == IPVS else (),
+        # In every mode: what ipvs leaves to others, the clean-up after it has to leave too.
+        excluded=tuple(after.get("ipvs.excludeCIDRs") or ()),
         metrics=settings["metrics"],
         healthz=settings["healthz"],
         seconds=float(settings["start_timeout"]),

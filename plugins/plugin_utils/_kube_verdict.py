@@ -16,7 +16,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import No
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPVS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import residues
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import SCHEDULER
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, with_node_ports
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import (
     SERVICE_MISSING,
@@ -89,7 +89,8 @@ def _services(
     excluded = settings.get("ipvs.excludeCIDRs") if mode == IPVS else ()
     networks = [str(each) for each in excluded] if isinstance(excluded, (list, tuple)) else []
     own = {*seen.addresses} if mode == IPVS else set()
-    differences = compare(wanted, seen.entries, networks, scheduler_of(mode, settings), own)
+    table = with_node_ports(seen.entries, seen.addresses, networks) if mode == IPVS else seen.entries
+    differences = compare(wanted, table, networks, scheduler_of(mode, settings), own)
     if mode == IPVS:
         differences = (*differences, *compare_addresses(wanted, seen.bound))
     for each in differences:

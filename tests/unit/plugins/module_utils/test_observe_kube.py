@@ -65,8 +65,8 @@ def test_what_the_kernel_does_is_read_in_the_mode_that_runs(mode: str) -> None:
     assert (seen.limits, seen.foreign) == ((), ())
 
 
-def test_node_ports_of_ipvs_have_the_shape_of_the_other_modes() -> None:
-    assert ProxyEntry("tcp", "0.0.0.0", 30080, (ENDPOINT,), scheduler="rr") in observe_kube(k3s(IPVS)).entries
+def test_node_ports_of_ipvs_are_on_the_nodes_addresses() -> None:
+    assert ProxyEntry("tcp", NODE, 30080, (ENDPOINT,), scheduler="rr") in observe_kube(k3s(IPVS)).entries
 
 
 def test_a_node_of_k3s() -> None:
