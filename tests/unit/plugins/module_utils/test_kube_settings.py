@@ -107,7 +107,9 @@ def test_what_is_empty_is_not_set(field: str, empty: Any) -> None:
     assert changes({}, {field: empty}) == {}
 
 
-@pytest.mark.parametrize(("field", "value"), [("conntrack.min", 0), ("ipvs.strictARP", False), ("ipvs.tcpTimeout", "0s")])
+@pytest.mark.parametrize(
+    ("field", "value"), [("conntrack.min", 0), ("ipvs.strictARP", False), ("ipvs.tcpTimeout", "0s")]
+)
 def test_what_is_zero_is_set(field: str, value: Any) -> None:
     """kube-proxy's own choice may be another."""
     assert changes({}, {field: value}) == {field: value}
