@@ -20,6 +20,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import MO
 
 TEXT, SWITCH, NUMBER, DURATION, NETWORKS, GATES = "text", "switch", "number", "duration", "networks", "gates"
 MODE, SCHEDULER, FEATURE_GATES = "mode", "ipvs.scheduler", "featureGates"
+# On which addresses it takes NodePorts in. That is read beside the settings, as it is, and never changed here.
+NODE_PORTS, NODE_PORTS_FLAG = "nodePortAddresses", "nodeport-addresses"
 # Empty, these are kube-proxy's own choice.
 _NONE_IF_EMPTY = (TEXT, NETWORKS, GATES)
 _HIGHEST = 2**31 - 1

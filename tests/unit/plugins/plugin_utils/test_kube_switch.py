@@ -138,6 +138,20 @@ def test_what_is_wanted_empty_is_there_once_it_is_gone(fleet: Fleet, given: Dict
     assert (plan.waves, plan.steps, plan.home) == ((), (), True)
 
 
+def test_node_ports_that_ipvs_does_not_have_here_are_no_fault(fleet: Fleet) -> None:
+    spec = fleet.cluster.objects["services", "web"]["spec"]
+    spec.update(type="NodePort", ports=[{**spec["ports"][0], "nodePort": 30080}])
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    with pytest.raises(HostError, match=r"NodePort 30080 .*is not served"):
+        fleet.switch(plan, "node1")
+    data = fleet.cluster.objects["configmaps", "kube-proxy"]["data"]
+    data["config.conf"] += "nodePortAddresses: [127.0.0.0/8]\n"
+    fleet.all_of_it(mode="ipvs")
+    assert fleet.modes() == ["ipvs"] * 3
+    assert "127.0.0.0/8" in fleet.cluster.text()
+
+
 def test_one_node_first_then_the_others(fleet: Fleet) -> None:
     plan = fleet.plan(mode="ipvs")
     assert [len(wave) for wave in plan.waves] == [1, 1, 1]
