@@ -15,9 +15,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import D
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen, ServiceToTry, ServiceTried
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPVS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import residues
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import SCHEDULER
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import NODE_PORTS, SCHEDULER
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, with_node_ports
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_node_ports import (
+    wanted_in_ipvs,
+    without_node_ports_on,
+)
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import (
     SERVICE_MISSING,
     compare,
@@ -89,7 +93,12 @@ def _services(
     excluded = settings.get("ipvs.excludeCIDRs") if mode == IPVS else ()
     networks = [str(each) for each in excluded] if isinstance(excluded, (list, tuple)) else []
     own = {*seen.addresses} if mode == IPVS else set()
-    table = with_node_ports(seen.entries, seen.addresses, networks) if mode == IPVS else seen.entries
+    table, let_in = seen.entries, settings.get(NODE_PORTS)
+    if mode == IPVS and isinstance(let_in, (list, tuple)) and let_in:
+        table = without_node_ports_on(seen.bound, table, wanted, let_in)
+        wanted = wanted_in_ipvs(wanted, let_in, own)
+    if mode == IPVS:
+        table = with_node_ports(table, seen.addresses, networks)
     differences = compare(wanted, table, networks, scheduler_of(mode, settings), own)
     if mode == IPVS:
         differences = (*differences, *compare_addresses(wanted, seen.bound))

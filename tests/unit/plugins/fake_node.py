@@ -282,13 +282,20 @@ class FakeNode(FakeSystem):
         if line == ["ip", "-j", "address", "show"]:
             own = {"lo": ["127.0.0.1"], "eth0": [NODE], **({} if self.bound is None else {"kube-ipvs0": self.bound})}
             return json.dumps([_interface(name, addresses) for name, addresses in own.items()])
-        if line[:2] == ["systemctl", "cat"]:
-            paths = ["/etc/systemd/system/%s" % self.unit, *self.config]
-            return "".join("# %s\n%s\n" % (path, self.read(path)) for path in paths if self.read(path))
+        if line[0] == "systemctl":
+            return self._shown_of_unit(line[1:])
         if line[0] == "journalctl":
             return self.said
         if line[-1] == "--version":
             return _SAYS.get(line[0], "")
+        return None
+
+    def _shown_of_unit(self, words: list[str]) -> str | None:
+        if words[0] == "cat":
+            paths = ["/etc/systemd/system/%s" % self.unit, *self.config]
+            return "".join("# %s\n%s\n" % (path, self.read(path)) for path in paths if self.read(path))
+        if words[:2] == ["show", "--property=ControlGroup"]:
+            return "ControlGroup=%s\n" % ("/system.slice/" + words[2] if ACTIVE % words[2] in self.files else "")
         return None
 
     def _changed(self, line: list[str], stdin: str) -> tuple[int, str, str]:

@@ -126,6 +126,34 @@ def test_a_cluster_goes_through_all_modes_and_nothing_of_ours_is_left(fleet: Fle
     assert fleet.as_before
 
 
+@pytest.mark.parametrize(
+    "given",
+    [{"exclude_cidrs": []}, {"settings": {"ipvs.scheduler": ""}}, {"settings": {"ipvs.excludeCIDRs": []}}],
+)
+def test_what_is_wanted_empty_is_there_once_it_is_gone(fleet: Fleet, given: Dict[str, Any]) -> None:
+    fleet.all_of_it(mode="ipvs", settings={"ipvs.scheduler": "rr", "ipvs.excludeCIDRs": ["10.9.0.0/16"]})
+    assert ("scheduler: rr" in fleet.cluster.text(), "10.9.0.0/16" in fleet.cluster.text()) == (True, True)
+    assert fleet.all_of_it(mode="ipvs", **given).waves
+    assert ("scheduler: rr" in fleet.cluster.text()) + ("10.9.0.0/16" in fleet.cluster.text()) == 1
+    # It moves no node there and back again.
+    plan = fleet.plan(mode="ipvs", **given)
+    assert (plan.waves, plan.steps, plan.home) == ((), (), True)
+
+
+def test_node_ports_that_ipvs_does_not_have_here_are_no_fault(fleet: Fleet) -> None:
+    spec = fleet.cluster.objects["services", "web"]["spec"]
+    spec.update(type="NodePort", ports=[{**spec["ports"][0], "nodePort": 30080}])
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    with pytest.raises(HostError, match=r"NodePort 30080 .*is not served"):
+        fleet.switch(plan, "node1")
+    data = fleet.cluster.objects["configmaps", "kube-proxy"]["data"]
+    data["config.conf"] += "nodePortAddresses: [127.0.0.0/8]\n"
+    fleet.all_of_it(mode="ipvs")
+    assert fleet.modes() == ["ipvs"] * 3
+    assert "127.0.0.0/8" in fleet.cluster.text()
+
+
 def test_one_node_first_then_the_others(fleet: Fleet) -> None:
     plan = fleet.plan(mode="ipvs")
     assert [len(wave) for wave in plan.waves] == [1, 1, 1]
