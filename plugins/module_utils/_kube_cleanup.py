@@ -10,11 +10,10 @@ last. Pure but for the System that is handed in.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import time
 from dataclasses import replace
-from typing import Callable, Container, Dict, List, Sequence, Tuple, Union
+from typing import Callable, Container, Dict, List, Sequence, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._ipvs import delete_servers
@@ -35,13 +34,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import
     Residue,
     residues,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import Network, in_networks, networks_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
 _WORD = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
 _JUMPS = ("-j", "-g")
 _MATCH_SET = "--match-set"
 _ATTEMPTS, _PAUSE = 4, 0.5
-_Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def clean(
     excluded: networks whose virtual servers are somebody else's. Where somebody else uses IPVS, only those on
     kube-ipvs0's addresses are kube-proxy's. HostError where the kernel cannot be looked at.
     """
-    networks = [ipaddress.ip_network(each, strict=False) for each in excluded]
+    networks = networks_of(excluded)
     seen = look_at_kernel(system, tools)
     shared = bool(foreign_users(system, seen))
     found = left = residues(_ours(seen, shared, networks), mode)
@@ -105,14 +104,10 @@ def _take_away(system: System, tools: Tools, seen: KernelSeen, left: Sequence[Re
     return [why for why in whys if why]
 
 
-def _ours(seen: KernelSeen, shared: bool, networks: Sequence[_Network]) -> Leftovers:
+def _ours(seen: KernelSeen, shared: bool, networks: Sequence[Network]) -> Leftovers:
     """What of kube-proxy is there, without the virtual servers in these networks."""
     leftovers = seen.leftovers(shared)
-    theirs = {
-        str(entry)
-        for entry in seen.servers
-        if any(ipaddress.ip_address(entry.address) in network for network in networks)
-    }
+    theirs = {str(entry) for entry in seen.servers if in_networks(entry.address, networks)}
     return replace(leftovers, servers=tuple(name for name in leftovers.servers if name not in theirs))
 
 

@@ -15,6 +15,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import
     BY_FLAG,
     GATES,
     NETWORKS,
+    NODE_PORTS,
+    NODE_PORTS_FLAG,
     NUMBER,
     SETTINGS,
     SWITCH,
@@ -55,11 +57,16 @@ def config_file(arguments: Sequence[str]) -> str:
 
 
 def read_flags(arguments: Sequence[str], where: str) -> Dict[str, Any]:
-    """The settings that these arguments set, checked. InputError with where and field of all that are wrong."""
+    """The settings that these arguments set, checked. InputError with where and field of all that are wrong.
+
+    With NODE_PORTS, where they are said.
+    """
     raw: Dict[str, Any] = {}
     problems: List[Problem] = []
+    networks: List[str] = []
     for name, value in pairs(arguments):
         setting = BY_FLAG.get(name)
+        networks = _value(NETWORKS, value, networks) if name == NODE_PORTS_FLAG else networks
         if setting is None:
             continue
         try:
@@ -69,7 +76,8 @@ def read_flags(arguments: Sequence[str], where: str) -> Dict[str, Any]:
             problems.append(Problem("%s: --%s" % (where, name), "%r is not %s" % (value, error)))
     if problems:
         raise InputError(problems)
-    return checked(raw, where)
+    found = checked(raw, where)
+    return {**found, NODE_PORTS: tuple(networks)} if networks else found
 
 
 def _value(kind: str, text: str, before: Any) -> Any:

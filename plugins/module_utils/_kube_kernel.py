@@ -13,6 +13,7 @@ from typing import Container, Dict, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._ipvs import with_affinities
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_iptables import parse_iptables
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, K3S, MICROK8S, NFTABLES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_nft import FAMILIES, list_command, parse_nft
@@ -33,7 +34,6 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import (
     foreign_marks,
     interface_addresses,
     parse_ipvs,
-    with_node_ports,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._programs import must_run
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
@@ -186,10 +186,12 @@ def _sets(system: System, tools: Tools, modules: Container[str], limits: List[st
 def entries_of(system: System, seen: KernelSeen, mode: str) -> Tuple[ProxyEntry, ...]:
     """What the kernel does with Services by the rules of a mode; nothing of an unknown one.
 
+    Of ipvs its virtual servers as they are: those on the node's own addresses are NodePorts, or somebody else's, which
+    the settings of kube-proxy tell (see with_node_ports).
     HostError as above, and where the host has no program that prints them.
     """
     if mode == IPVS:
-        return with_node_ports(seen.servers, seen.own_addresses)
+        return with_affinities(system, seen.servers)
     if (mode == IPTABLES and not seen.saved) or (mode == NFTABLES and not seen.nft):
         name, cure = ("nft", "install nftables") if mode == NFTABLES else ("iptables-save", "install iptables")
         raise host_error(name, "is not there, or prints nothing: the rules of the mode %s are not known" % mode, cure)
@@ -216,7 +218,9 @@ def foreign_users(system: System, kernel: KernelSeen) -> Tuple[str, ...]:
     marks = foreign_marks(kernel.ipvs_text)
     if marks:
         found.append("%d virtual servers go by a firewall mark" % marks)
-    known = {*kernel.bound, *kernel.own_addresses}
+    # On the node's own addresses kube-proxy has its NodePorts in the mode ipvs, and else nothing; kube-vip and lvscare
+    # have the API server's there.
+    known = {*kernel.bound, *kernel.own_addresses} if IPVS_INTERFACE in kernel.addresses else set()
     others = [str(entry) for entry in kernel.servers if entry.address not in known]
     if others and kernel.addresses:
         more = " and %d more" % (len(others) - _MOST_NAMED) if len(others) > _MOST_NAMED else ""

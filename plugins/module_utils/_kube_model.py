@@ -44,7 +44,7 @@ class NodeSeen:
 
     kernel: its release. kubernetes: kube-proxy's version by the binary of the node, empty where that does not tell (it
     runs in a container: then the API tells it). in_container: it brings its own programs.
-    node_name: what the API should call the node; addresses: its own, but for those of links alone and of kube-ipvs0.
+    node_name: what the API should call the node; addresses: its own, but for IPv6's of links alone, and kube-ipvs0's.
     files: all that a change is worked out from: YAML, or a file of flags; none where the API holds the configuration.
     unit_text: `systemctl cat` of the unit, where its arguments are the configuration.
     arguments: those that kube-proxy has there, where a unit or a file of flags tells them; of k3s and RKE2, what their
@@ -52,7 +52,8 @@ class NodeSeen:
     modules: those of any mode and scheduler that are loaded, built in or can be loaded; module_limits: by module, what
     keeps the others from being loaded. programs: those of any mode that are there.
     proxy_mode: by its own answer, empty where it gives none. health: empty where it is healthy, else why not.
-    entries: of the mode that runs, NodePorts in the shape of ANY; entries_limit: why they could not be read.
+    entries: of the mode that runs, NodePorts in the shape of ANY, but those of ipvs, which are on the node's addresses;
+    entries_limit: why they could not be read.
     names_protocols: whether the host has /etc/protocols. bound: the addresses on kube-ipvs0.
     foreign: who else uses IPVS here, in words. managed_by_network_manager: kube-ipvs0 is, or would be.
     sysctls: the keys of _kube_sysctls.KEYS by name, those that this kernel has. own_sysctls: what files of this
@@ -119,7 +120,7 @@ class ProxyChange:
     place: as it was seen. path, text: the file that brings it, which is removed where text is empty; without a path no
     file of the node brings it (its pod does), and only what the mode needs of the node is made.
     modules: to be loaded, now and at boot; sysctls: to be set, now and at boot. unmanaged: NetworkManager is told to
-    leave kube-ipvs0 alone. excluded: ipvs.excludeCIDRs, whose virtual servers are somebody else's.
+    leave kube-ipvs0 alone. excluded: ipvs.excludeCIDRs, whose virtual servers are somebody else's, in every mode.
     metrics, healthz: where kube-proxy answers. seconds: for which it may take to come up.
     """
 

@@ -20,6 +20,10 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import MO
 
 TEXT, SWITCH, NUMBER, DURATION, NETWORKS, GATES = "text", "switch", "number", "duration", "networks", "gates"
 MODE, SCHEDULER, FEATURE_GATES = "mode", "ipvs.scheduler", "featureGates"
+# On which addresses it takes NodePorts in. That is read beside the settings, as it is, and never changed here.
+NODE_PORTS, NODE_PORTS_FLAG = "nodePortAddresses", "nodeport-addresses"
+# Empty, these are kube-proxy's own choice.
+_NONE_IF_EMPTY = (TEXT, NETWORKS, GATES)
 _HIGHEST = 2**31 - 1
 # As Go reads and writes them: 1h0m0s, 900s, 1.5h, 300ms.
 _NANOSECONDS = {
@@ -176,13 +180,14 @@ def checked(values: Mapping[str, Any], where: str) -> Dict[str, Any]:
 
 
 def same(field: str, left: Any, right: Any) -> bool:
-    """Whether two checked values of a setting mean the same. None: it is not set, and equal to nothing else.
+    """Whether two checked values of a setting mean the same. None: it is not set, as a text or list that is empty.
 
     Of feature gates, right may leave some out: those stay as they are.
     """
-    if left is None or right is None:
-        return left is right
     kind = SETTINGS[field].kind
+    if left is None or right is None:
+        # Of a number or switch, kube-proxy's own choice need not be zero.
+        return left is right or (kind in _NONE_IF_EMPTY and not left and not right)
     if kind == DURATION:
         return nanoseconds(left) == nanoseconds(right)
     if kind == GATES:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Dict, Iterable, List, Tuple
+from typing import Dict, Iterable, List, Tuple, Union
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
@@ -19,13 +19,16 @@ IPVS_TABLE = "/proc/net/ip_vs"
 IPVS_INTERFACE = "kube-ipvs0"
 # The address of a NodePort, which is any of the node's own, by family.
 ANY = {4: "0.0.0.0", 6: "::"}  # noqa: S104
+# An affinity that is there, and of which nobody tells for how long.
+UNTOLD = -1
 PROTOCOLS = ("tcp", "udp", "sctp")
 # As ip_vs_info_seq_show writes them: IPv4 in hexadecimal, IPv6 in brackets and not shortened, ports in hexadecimal.
-_SERVER = re.compile(r"(TCP|UDP|SCTP) +(\S+) +(\S+) *(?:ops +)?(?:persistent (\d+) \S+)? *\Z")
+_SERVER = re.compile(r"(TCP|UDP|SCTP) +(\S+) +(\S+) *(?:ops +)?(persistent \d+ \S+)? *\Z")
 _MARK = re.compile(r"FWM +[0-9A-F]+ ")
 _DESTINATION = re.compile(r" +-> +(\S+) +(\w+) +(\d+) +(\d+) +(\d+) *\Z")
 _PLACE = re.compile(r"(?:([0-9A-Fa-f]{8})|\[([0-9A-Fa-f:.]+)\]):([0-9A-Fa-f]{4})\Z")
 _HEADER = ("IP Virtual Server", "Prot ", "  -> RemoteAddress")
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class ProxyEntry:
     """What is done with connections to an address and port. address: one of ANY for a NodePort.
 
     endpoints: "10.0.0.1:80" or "[fd00::1]:80", sorted; draining: those that keep their connections and get no new ones.
-    affinity: seconds for which a client stays with its endpoint, 0 without. refused: rejected or dropped on purpose.
+    affinity: seconds for which a client stays with its endpoint, 0 without, or UNTOLD. refused: rejected or dropped on
+    purpose.
     """
 
     protocol: str
@@ -75,6 +79,7 @@ def short(address: str) -> str:
 def parse_ipvs(text: str) -> Tuple[ProxyEntry, ...]:
     """From IPVS_TABLE. Virtual servers by a firewall mark are not kube-proxy's (see foreign_marks) and left out.
 
+    An affinity is UNTOLD: how long it is stands there in the kernel's ticks, and nothing tells how many a second has.
     HostError with the line where one has a form that is not known.
     """
     servers: List[Tuple[str, str, int, str, int]] = []
@@ -87,7 +92,8 @@ def parse_ipvs(text: str) -> Tuple[ProxyEntry, ...]:
         if server:
             by_mark = False
             address, port = _place(server.group(2), number)
-            servers.append((server.group(1).lower(), address, port, server.group(3), int(server.group(4) or 0)))
+            affinity = UNTOLD if server.group(4) else 0
+            servers.append((server.group(1).lower(), address, port, server.group(3), affinity))
             destinations.append([])
         elif _MARK.match(line):
             by_mark = True
@@ -127,22 +133,43 @@ def _place(text: str, number: int) -> Tuple[str, int]:
 
 
 def interface_addresses(text: str) -> Dict[str, Tuple[str, ...]]:
-    """From ``ip -j address show``: the addresses of each interface, but for those of a link alone."""
+    """From ``ip -j address show``: the addresses of each interface that kube-proxy takes for the node's own in ipvs.
+
+    That is all but those of IPv6 that are of a link alone; it asks for the address, not for its scope.
+    """
     found: Dict[str, Tuple[str, ...]] = {}
     for entry in printed_json(text, "ip -j address show", IPROUTE2):
-        own = [
-            info["local"] for info in entry.get("addr_info") or () if "local" in info and info.get("scope") != "link"
-        ]
-        found[str(entry.get("ifname"))] = tuple(sorted(short(address) for address in own))
+        own = [short(info["local"]) for info in entry.get("addr_info") or () if "local" in info]
+        found[str(entry.get("ifname"))] = tuple(sorted(address for address in own if not _of_link(address)))
     return found
 
 
-def with_node_ports(entries: Iterable[ProxyEntry], node_addresses: Iterable[str]) -> Tuple[ProxyEntry, ...]:
+def _of_link(address: str) -> bool:
+    return ":" in address and ipaddress.ip_address(address).is_link_local
+
+
+def in_networks(address: str, networks: Iterable[Network]) -> bool:
+    """Whether an address is in one of them, of whichever family they are."""
+    found = ipaddress.ip_address(address)
+    return any(found in network for network in networks)
+
+
+def networks_of(texts: Iterable[str]) -> Tuple[Network, ...]:
+    """Networks as they are written in ipvs.excludeCIDRs."""
+    return tuple(ipaddress.ip_network(each, strict=False) for each in texts)
+
+
+def with_node_ports(
+    entries: Iterable[ProxyEntry], node_addresses: Iterable[str], excluded: Iterable[str] = ()
+) -> Tuple[ProxyEntry, ...]:
     """The entries of IPVS in the shape of the other modes, whose NodePorts have no address of their own.
 
     IPVS has a virtual server for each of the node's own addresses. Those that do the same become one.
+    excluded: networks whose entries are left to somebody else (ipvs.excludeCIDRs): those stay as they are, though
+    kube-vip and its like give such an address to the node.
     """
-    own = {short(address) for address in node_addresses}
+    networks = networks_of(excluded)
+    own = {address for address in map(short, node_addresses) if not in_networks(address, networks)}
     found: Dict[ProxyEntry, None] = {}
     for entry in entries:
         if entry.address in own:

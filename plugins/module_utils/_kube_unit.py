@@ -69,6 +69,11 @@ def command_of(text: str, unit: str) -> List[str]:
     return words
 
 
+def program_of(command: Sequence[str]) -> str:
+    """The program that the words of a unit's command name."""
+    return command[0].lstrip(_PREFIXES)
+
+
 def _logical_lines(text: str) -> List[str]:
     """The lines without comments, those that a backslash continues as one."""
     found: List[str] = []
@@ -92,7 +97,7 @@ def drop_in(text: str, unit: str, want: Mapping[str, Any]) -> str:
     """
     where = _CAT % unit
     words = command_of(without_drop_in(text, unit), unit)
-    if not words[0].lstrip(_PREFIXES).endswith("kube-proxy"):
+    if not program_of(words).endswith("kube-proxy"):
         raise input_error("%s: ExecStart" % where, "starts %s, not kube-proxy" % words[0])
     variables = [word for word in words[1:] if word.startswith("$")]
     if variables:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Messages of netlink(7): put together, and taken apart. Pure.
 
-For requests of one answer; the list of sockets has its own (_sock_diag).
+The list of sockets has its own (_sock_diag).
 """
 
 from __future__ import annotations
@@ -13,17 +13,22 @@ from typing import Dict, Iterator, Tuple
 GENERIC, NETFILTER = 16, 12
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
-_REQUEST, _ACK = 1, 4
-_ERROR = 2
+_REQUEST, _ACK, _DUMP = 1, 4, 0x300
+_ERROR, _DONE = 2, 3
+# Of messages, those after which nothing more comes of a list.
+LAST = (_ERROR, _DONE)
 _NESTED = 0x8000
 # Without the bits that say that it is nested, or in which order its bytes are.
 _KIND = 0x3FFF
 NO_ANSWER = -1
 
 
-def message(kind: int, body: bytes, acknowledged: bool = False) -> bytes:
-    """A request. acknowledged: the kernel answers also where it has nothing to say but that it is done."""
-    flags = _REQUEST | (_ACK if acknowledged else 0)
+def message(kind: int, body: bytes, acknowledged: bool = False, dump: bool = False) -> bytes:
+    """A request. acknowledged: the kernel answers also where it has nothing to say but that it is done.
+
+    dump: of a list (see System.netlink_dump).
+    """
+    flags = _REQUEST | (_ACK if acknowledged else 0) | (_DUMP if dump else 0)
     return _HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from ansible_collections.netfleet.tcp.plugins.module_utils import _kube_process
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import is_ours
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
 from ansible_collections.netfleet.tcp.plugins.module_utils._ipvs import read_timeouts
@@ -69,12 +70,11 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._sysctl_d import pars
 from ansible_collections.netfleet.tcp.plugins.module_utils._system import System
 
 _ENABLED = "/etc/systemd/system/multi-user.target.wants/%s"
-_PROCESS = "kube-proxy"
 # What prints a version, and where it stands in that.
 _VERSIONS: Dict[str, Tuple[str, str]] = {
     K3S: ("k3s", r"version (v\S+)"),
     RKE2: ("rke2", r"version (v\S+)"),
-    STANDALONE: (_PROCESS, r"(v\d\S+)"),
+    STANDALONE: (_kube_process.NAME, r"(v\d\S+)"),
 }
 _SNAP, _SNAP_VERSION = "/snap/microk8s/current/meta/snap.yaml", r"^version: *'?\"?(v[^\s'\"]+)"
 # Of these, kube-proxy is a part of the distribution's own program, or runs as a program of the host.
@@ -92,10 +92,13 @@ def observe_kube(
 
     HostError where nothing tells how kube-proxy runs here.
     """
-    running = _running(system)
     own_text = _unit_text(system)
-    signs = _signs(system, running[1:] or _arguments_of(own_text))
+    command = _command(own_text, STANDALONE_UNIT)
+    of_unit = _kube_process.of_unit(system, STANDALONE_UNIT) if own_text else None
+    signs = _signs(system, of_unit.arguments if of_unit else command[1:])
     place = find(signs, distribution)
+    in_container = place.distribution not in _ON_THE_HOST
+    running = _kube_process.of_pod(system) if in_container else of_unit
     tools = Tools(system, place.distribution)
     limits: List[str] = [] if system.facts()["root"] else ["this user is not root on the host, and sees a part of it"]
     kernel = look_at_kernel(system, tools)
@@ -110,9 +113,9 @@ def observe_kube(
     return NodeSeen(
         place=place,
         kernel=system.facts()["kernel"],
-        kubernetes=_version(system, tools, place, running),
-        in_container=place.distribution not in _ON_THE_HOST,
-        node_name=dict(pairs(running[1:])).get("hostname-override") or _host_name(system),
+        kubernetes=_version(system, tools, place, _kube_process.program_for(of_unit, command)),
+        in_container=in_container,
+        node_name=_overridden(running) or _host_name(system),
         addresses=kernel.own_addresses,
         files=files,
         unit_text=unit_text(own_text) if place.kind == UNIT else "",
@@ -138,17 +141,6 @@ def observe_kube(
     )
 
 
-def _running(system: System) -> List[str]:
-    """The words of the kube-proxy that runs as a process of its own, in a pod or not; none where none does."""
-    for entry in system.names("/proc"):
-        if entry.isdigit() and (system.read("/proc/%s/comm" % entry) or "").strip() == _PROCESS:
-            words = (system.read("/proc/%s/cmdline" % entry) or "").rstrip("\0").split("\0")
-            # One that cleans up ends by itself.
-            if words[0] and not any(word.startswith("--cleanup") for word in words):
-                return words
-    return []
-
-
 def _is_there(system: System, unit: str) -> bool:
     return any(system.file_state(path % unit).kind != "absent" for path in (ACTIVE, _ENABLED))
 
@@ -160,10 +152,10 @@ def _unit_text(system: System) -> str:
     return output if status == 0 else ""
 
 
-def _arguments_of(text: str) -> List[str]:
-    """The arguments that a unit would start kube-proxy with, as far as it tells."""
+def _command(text: str, unit: str) -> List[str]:
+    """The words of the command that a unit would start, as far as it tells."""
     try:
-        return command_of(text, STANDALONE_UNIT)[1:] if text else []
+        return command_of(text, unit) if text else []
     except NetfleetError:
         return []
 
@@ -211,10 +203,7 @@ def _said_by_unit(system: System, place: Place) -> Tuple[str, ...]:
     if place.kind != RANCHER_FILES:
         return ()
     status, output, _error = system.run(cat_command(place.unit))
-    try:
-        words = command_of(output, place.unit) if status == 0 else []
-    except NetfleetError:
-        return ()
+    words = _command(output if status == 0 else "", place.unit)
     found: List[str] = []
     for word, following in zip(words, [*words[1:], ""]):
         name, equals, value = word.partition("=")
@@ -223,18 +212,24 @@ def _said_by_unit(system: System, place: Place) -> Tuple[str, ...]:
     return tuple(found)
 
 
-def _version(system: System, tools: Tools, place: Place, running: Sequence[str]) -> str:
+def _version(system: System, tools: Tools, place: Place, own_program: str) -> str:
+    """kube-proxy's, by what the host has. own_program: that of its unit, if it has one."""
     if place.distribution == MICROK8S:
         match = re.search(_SNAP_VERSION, system.read(_SNAP) or "", re.MULTILINE)
         return match.group(1) if match else ""
     if place.distribution not in _VERSIONS:
         return ""
     name, pattern = _VERSIONS[place.distribution]
-    program = running[0] if running and place.distribution == STANDALONE else tools.path(name)
+    program = (own_program if place.distribution == STANDALONE else "") or tools.path(name)
     # Of RKE2's tarball and others, the unit knows the way.
     status, output, _error = system.run([program or name, "--version"])
     match = re.search(pattern, output) if status == 0 else None
     return match.group(1) if match else ""
+
+
+def _overridden(process: Optional[_kube_process.Process]) -> str:
+    """The name of the node that kube-proxy was told, if it was told one."""
+    return dict(pairs(process.arguments)).get("hostname-override", "") if process else ""
 
 
 def _host_name(system: System) -> str:

@@ -197,7 +197,11 @@ class LinuxSystem:
             return FileState(path, "absent" if error.errno in (errno.ENOENT, errno.ENOTDIR) else "other")
         mode = stat.S_IMODE(status.st_mode)
         if stat.S_ISLNK(status.st_mode):
-            return FileState(path, "symlink", mode, target=os.readlink(path))
+            try:
+                return FileState(path, "symlink", mode, target=os.readlink(path))
+            except OSError:
+                # One of /proc may be read by some only, and is gone with its process.
+                return FileState(path, "unreadable", mode)
         if not stat.S_ISREG(status.st_mode):
             return FileState(path, "other", mode)
         text = self.read(path)

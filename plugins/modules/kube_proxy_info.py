@@ -64,8 +64,9 @@ node:
       C(because) of what.
     - C(proxy_mode) is the mode by its own answer (empty where it gives none), C(health) is empty where it is healthy.
     - C(entries) are the Services that the kernel serves, with C(protocol), C(address) (V(0.0.0.0) or V(::) for a
-      NodePort), C(port), C(endpoints), C(draining), C(affinity) in seconds, C(scheduler) and C(refused);
-      C(entries_limit) says why they cannot be read.
+      NodePort, but in the mode ipvs each address of the node), C(port), C(endpoints), C(draining), C(affinity) in
+      seconds (V(-1) where it is not known for how long), C(scheduler) and C(refused); C(entries_limit) says why they
+      cannot be read.
     - C(modules) and C(programs) are those of any mode that are there; C(module_limits) says why others are not.
     - C(foreign) says who else uses IPVS; C(limits) what could not be looked at.
     - C(kernel), C(kubernetes), C(node_name), C(addresses), C(files), C(arguments), C(bound), C(leftovers), C(sysctls),

@@ -3,7 +3,7 @@
 """The API of a Kubernetes cluster: the one seam to it, by the client of the Python package kubernetes.
 
 Runs on the controller alone. Objects are plain data, as the API writes them, so that what is not known here is kept.
-Every failure is a HostError that says what was asked, what came of it, and what to do.
+Every failure is an ApiError that says what was asked, what came of it, and what to do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Protocol, Tuple
 from urllib.parse import quote, urlencode
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, host_error, input_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error, input_error
 
 SYSTEM_NAMESPACE = "kube-system"
 MERGE_PATCH = "application/merge-patch+json"
@@ -77,6 +77,10 @@ class Answer:
 
 class NoAnswerError(Exception):
     """The server gave no answer: it cannot be reached, is too slow, or is not the one that it should be."""
+
+
+class ApiError(HostError):
+    """The API does not do what it was asked: it gives no answer, or refuses."""
 
 
 class Transport(Protocol):
@@ -222,8 +226,8 @@ class Api:
             raise self._error("%s: its answer is no object of the API" % what, "see that nothing else answers there")
         return answer.body
 
-    def _error(self, problem: str, cure: str = "") -> HostError:
-        return host_error("Kubernetes API (%s)" % self.server, problem, cure)
+    def _error(self, problem: str, cure: str = "") -> ApiError:
+        return ApiError([Problem("Kubernetes API (%s)" % self.server, problem, cure)])
 
 
 def _what(verb: str, resource: Resource, namespace: str, name: str = "") -> str:

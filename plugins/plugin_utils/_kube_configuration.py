@@ -21,6 +21,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import
     GATES,
     MODE,
     NETWORKS,
+    NODE_PORTS,
     SCHEDULER,
     SETTINGS,
     changes,
@@ -48,13 +49,16 @@ _Dumper.add_multi_representer(int, _Dumper.represent_int)
 
 
 def read_configuration(text: str, where: str) -> Dict[str, Any]:
-    """The settings in a text, by their fields, checked; what is not set, null or empty is left out.
+    """The settings in a text, by their fields, checked; what is not set, null or empty is left out. With NODE_PORTS.
 
     where: its place, for people. InputError, with where and field, where the text is no YAML, has not exactly one
     KubeProxyConfiguration, or where a field has a wrong type.
     """
     document, _others = _document(text, where)
-    return _settings(document, where)
+    found, networks = _settings(document, where), document.get(NODE_PORTS)
+    if isinstance(networks, list) and networks:
+        found[NODE_PORTS] = tuple(map(str, networks))
+    return found
 
 
 def with_settings(text: str, want: Mapping[str, Any], where: str) -> str:

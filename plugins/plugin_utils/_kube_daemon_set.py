@@ -40,16 +40,9 @@ _ON_DELETE = {"type": "OnDelete"}
 # v1.36.4, v1.29.0-minimal-eksbuild.1
 _TAG = re.compile(r"v?1\.\d{1,3}\.\d{1,3}(?:[-+._]\S*)?\Z")
 _SHELLS = ("sh", "bash", "ash", "dash")
-# What the server writes into an object, and refuses or ignores in a new one.
-_SERVERS_OWN = (
-    "uid",
-    "resourceVersion",
-    "generation",
-    "creationTimestamp",
-    "managedFields",
-    "selfLink",
-    "ownerReferences",
-)
+# What the server writes into an object, and refuses or ignores in what is sent. Not the version: by that an object
+# replaces no other one than that which was read.
+_SERVERS_OWN = ("uid", "generation", "creationTimestamp", "managedFields", "selfLink")
 
 MAPS, SETS, POD, NODE = "ConfigMap", "DaemonSet", "Pod", "Node"
 CREATE, REPLACE, DELETE, SET_LABEL = "create", "replace", "delete", "label"
@@ -172,7 +165,7 @@ def begin(sets: Sets, text: str, going: bool = True) -> Tuple[Step, ...]:
     if not sets.second_map:
         steps.append(Step(CREATE, MAPS, SECOND, _second_map(sets, text), why="the new settings"))
     elif others:
-        changed = _bare(sets.second_map, keep_version=True)
+        changed = _to_replace(sets.second_map)
         changed["data"] = {**(sets.config_map.get("data") or {}), sets.key: text}
         steps.append(Step(REPLACE, MAPS, SECOND, changed, why="the new settings; no node has those of an earlier run"))
     if not divided(sets.daemon_set):
@@ -219,7 +212,7 @@ def settle(sets: Sets, text: str) -> Tuple[Step, ...]:
     """The cluster's own ConfigMap gets the configuration: once no pod runs by it, or all that do have its settings."""
     if sets.text == text:
         return ()
-    changed = _bare(sets.config_map, keep_version=True)
+    changed = _to_replace(sets.config_map)
     changed["data"] = {**changed["data"], sets.key: text}
     return (Step(REPLACE, MAPS, changed["metadata"]["name"], changed, why="no pod runs by it"),)
 
@@ -334,10 +327,15 @@ def _cleaning(sets: Sets, node: str) -> Iterator[Step]:
     pod = cleaner(sets, node)
     name = pod["metadata"]["name"]
     # One of an earlier run says nothing of this one.
-    yield Step(DELETE, POD, name, node=node)
+    yield no_cleaner(node)
     yield Step(CREATE, POD, name, pod, node, "kube-proxy --cleanup, while none runs there")
     yield Step(POD_DONE, POD, name, node=node)
-    yield Step(DELETE, POD, name, node=node)
+    yield no_cleaner(node)
+
+
+def no_cleaner(node: str) -> Step:
+    """The pod that cleans up on a node goes: one that starts late would take away what kube-proxy has programmed."""
+    return Step(DELETE, POD, _cleaner_name(node), node=node)
 
 
 def cleaner(sets: Sets, node: str) -> Object:
@@ -372,19 +370,16 @@ def _cleaner_name(node: str) -> str:
     return "%s-cleanup-%s" % (SECOND, hashlib.sha256(node.encode()).hexdigest()[:10])
 
 
-def _bare(found: Mapping[str, Any], keep_version: bool = False) -> Object:
-    """An object without what the server writes into it. keep_version: so that it replaces no other one than this."""
+def _to_replace(found: Mapping[str, Any]) -> Object:
+    """A copy of an object, to replace it by: without what the server writes into it."""
     changed = copy.deepcopy(dict(found))
     changed.pop("status", None)
-    kept = ("resourceVersion",) if keep_version else ()
-    changed["metadata"] = {
-        name: value for name, value in changed["metadata"].items() if name not in _SERVERS_OWN or name in kept
-    }
+    changed["metadata"] = {name: value for name, value in changed["metadata"].items() if name not in _SERVERS_OWN}
     return changed
 
 
 def _divided_set(daemon_set: Mapping[str, Any]) -> Object:
-    changed = _bare(daemon_set, keep_version=True)
+    changed = _to_replace(daemon_set)
     # In one request: with another way to update, the new affinity would restart all pods.
     changed["spec"]["updateStrategy"] = dict(_ON_DELETE)
     spec = changed["spec"]["template"]["spec"]
@@ -413,7 +408,7 @@ def _former(sets: Sets) -> Dict[str, Any]:
 
 
 def _restored_set(sets: Sets) -> Object:
-    changed = _bare(sets.daemon_set, keep_version=True)
+    changed = _to_replace(sets.daemon_set)
     former = _former(sets)
     if changed["spec"].get("updateStrategy", {}).get("type") == "OnDelete":
         changed["spec"]["updateStrategy"] = former.get("updateStrategy") or {"type": "RollingUpdate"}

@@ -16,7 +16,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CON
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, MICROK8S
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import residues
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import MODE, SCHEDULER, changes
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import MODE, NODE_PORTS, SCHEDULER, changes
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import needed
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import IPVS_INTERFACE
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change
@@ -40,9 +40,9 @@ class NodePlan:
     """What a node is to do. node: its name in the API, if that was asked; zone: in which its endpoints are.
 
     changes: what differs; none: it is as it should be. former: the mode that runs, empty where none answers.
-    scheduler: of ipvs, the one that it has afterwards. label: the one that the node had when the plan was made.
-    stored: an earlier change that has not come to its end. schedulable: whether the node takes new pods; cordoned: not,
-    since an earlier run was killed.
+    scheduler: of ipvs, the one that it has afterwards; node_ports: where NodePorts are taken in, by its configuration.
+    label: the one that the node had when the plan was made. stored: an earlier change that has not come to its end.
+    schedulable: whether the node takes new pods; cordoned: not, since an earlier run was killed.
     packages: those that have to be installed for it.
     """
 
@@ -55,6 +55,7 @@ class NodePlan:
     zone: str = ""
     changes: Tuple[Change, ...] = ()
     scheduler: str = ""
+    node_ports: Tuple[str, ...] = ()
     label: str = ""
     stored: str = ""
     schedulable: bool = True
@@ -68,7 +69,11 @@ class NodePlan:
     @property
     def settings(self) -> Dict[str, Any]:
         """Of those that it has afterwards, what its verification needs."""
-        return {SCHEDULER: self.scheduler, "ipvs.excludeCIDRs": self.change.excluded}
+        return {
+            SCHEDULER: self.scheduler,
+            "ipvs.excludeCIDRs": self.change.excluded,
+            NODE_PORTS: self.node_ports,
+        }
 
 
 def plan_node(
@@ -92,7 +97,8 @@ def plan_node(
         modules=needed_modules(mode, str(after.get(SCHEDULER) or "")),
         sysctls=sysctls,
         unmanaged=mode == IPVS and seen.managed_by_network_manager,
-        excluded=tuple(after.get("ipvs.excludeCIDRs") or ()) if mode == IPVS else (),
+        # In every mode: what ipvs leaves to others, the clean-up after it has to leave too.
+        excluded=tuple(after.get("ipvs.excludeCIDRs") or ()),
         metrics=settings["metrics"],
         healthz=settings["healthz"],
         seconds=float(settings["start_timeout"]),
@@ -109,6 +115,7 @@ def plan_node(
         zone=member.node.zone,
         changes=tuple(_differences(member, want, sysctls, label)),
         scheduler=scheduler_of(mode, after),
+        node_ports=after.get(NODE_PORTS) or (),
         label=label,
         stored=seen.stored,
         schedulable=not member.node.unschedulable,

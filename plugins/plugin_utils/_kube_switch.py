@@ -28,15 +28,24 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
     ServiceToTry,
     ServiceTried,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import ENDPOINT_SLICES, NODES, SERVICES, Api
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_affinity import LABEL
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import (
+    ENDPOINT_SLICES,
+    NODES,
+    SERVICES,
+    Api,
+    ApiError,
+)
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import CORDONED
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import (
+    LEAVING,
     MOVED,
     Sets,
     Step,
     end,
     move,
     move_back,
+    no_cleaner,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry, NodeView, expected
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets
@@ -45,8 +54,11 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import 
     RESIDUE,
     Fault,
     faults,
+    lasting,
     lost,
     named,
+    other_endpoints,
+    tells,
     to_try,
 )
 
@@ -54,6 +66,8 @@ _PAUSE = 2.0
 # Of each kind of fault.
 _MOST_NAMED = 5
 _STAYS_CORDONED = "the node is changed, and takes no new pods until the next run"
+_LABELLED = "node %s has its former label again: its DaemonSet starts kube-proxy there as soon as it can"
+_NOT_LABELLED = "node %s may be left with the label %s=%s, and without kube-proxy"
 _GIVEN_BACK = "it was given back what it had: kube-proxy runs %s again"
 
 
@@ -136,7 +150,7 @@ class Switch:
             self._take(lambda sets: move_back(sets, self._plan.node))
             self._verify(before)
         except NetfleetError as error:
-            back = way_back(lambda: self._take(lambda sets: move(sets, self._plan.node)))
+            back = way_back(lambda: self._go_back(lambda sets: move(sets, self._plan.node), MOVED))
             raise HostError(
                 [*error.problems, *(back or [Problem("", "it is served by the second DaemonSet")])]
             ) from error
@@ -192,32 +206,66 @@ class Switch:
         return Road(self._cluster(), sets, seconds, self._sleep, self._clock)
 
     def _verify(self, before: Sequence[ServiceTried]) -> Tuple[ServiceTried, ...]:
-        """Look until everything is as it should be, and connect. HostError with what is not, once the time is over."""
-        due = self._clock() + float(self._settings["verify_timeout"])
+        """Look until everything is as it should be, and connect. HostError with what is not, once the time is over.
+
+        Endpoints change all the time, and no list of the API is of the same moment as a look. So of Services only that
+        counts which two looks find, one after the other, and connections are made twice before they are a reason.
+        """
+        due = self._due("verify_timeout")
+        # That before, if it has told of Services.
+        former: Optional[Sequence[Fault]] = None
+        tries = 0
+        while True:
+            wanted = self._awaited(due)
+            found = self._faults(wanted)
+            counting = found if former is None else lasting(found, former)
+            if counting:
+                problems: Sequence[str] = named(counting, _MOST_NAMED)
+                again = former is None and tells(found)
+            else:
+                after = self._try_services(wanted)
+                problems = self._lost(before, after, wanted)
+                if not problems:
+                    return after
+                tries += 1
+                again = tries == 1
+            former = found if tells(found) else None
+            if self._ways and self._only_residues(counting):
+                self._ways.pop(0)()
+                # It may have been another kube-proxy.
+                former = None
+                due = self._due("verify_timeout")
+                continue
+            if self._clock() >= due and not again:
+                raise HostError([*(Problem("", "verification: %s" % each) for each in problems), *self._pods_say()])
+            self._sleep(_PAUSE)
+
+    def _due(self, name: str) -> float:
+        """When the time that the settings give is over."""
+        return self._clock() + float(self._settings[name])
+
+    def _awaited(self, due: float) -> Tuple[ExpectedEntry, ...]:
+        """What is expected, by an API that answers until then."""
         while True:
             try:
-                wanted = self._expected()
+                return self._expected()
             except HostError:
                 # With a server of k3s, RKE2 or MicroK8s it was the API server that was restarted.
                 if self._clock() >= due:
                     raise
                 self._sleep(_PAUSE)
-                continue
-            found = self._faults(wanted)
-            if not found:
-                after = self._try_services(wanted)
-                problems: Sequence[str] = lost(before, after)
-                if not problems:
-                    return after
-            else:
-                problems = named(found, _MOST_NAMED)
-            if self._ways and self._only_residues(found):
-                self._ways.pop(0)()
-                due = self._clock() + float(self._settings["verify_timeout"])
-                continue
-            if self._clock() >= due:
-                raise HostError([*(Problem("", "verification: %s" % each) for each in problems), *self._pods_say()])
-            self._sleep(_PAUSE)
+
+    def _lost(
+        self, before: Sequence[ServiceTried], after: Sequence[ServiceTried], wanted: Sequence[ExpectedEntry]
+    ) -> Tuple[str, ...]:
+        """What connections did before and do not since, to Services that still have the endpoints they had then."""
+        if not lost(before, after):
+            return ()
+        try:
+            changed = other_endpoints(wanted, self._expected())
+        except HostError:
+            changed = set()
+        return lost(before, [tried for tried in after if tried.name not in changed])
 
     def _pods_say(self) -> List[Problem]:
         """Why kube-proxy does not do what it should, in its own words, where the API has them."""
@@ -262,7 +310,7 @@ class Switch:
     def _uncordon(self, problems: Sequence[Problem]) -> None:
         """The node takes pods again. HostError where it does not, with these problems, which are worse."""
         try:
-            self._set_unschedulable(None, None)
+            self._patiently(lambda: self._set_unschedulable(None, None))
         except HostError as error:
             raise HostError([*problems, *error.problems]) from error
 
@@ -289,16 +337,45 @@ class Switch:
         self._node.change(replace(self._plan.change, mode=self._plan.former, path="", text=""))
 
     def _undo_in_cluster(self) -> None:
-        node = self._plan.node
-        if self._plan.road != HOME:
-            self._take(lambda sets: move_back(sets, node, anew=True))
+        node, home = self._plan.node, self._plan.road == HOME
+        if home and self._plan.label == MOVED:
+            self._go_back(lambda sets: (no_cleaner(node), *move(sets, node)), MOVED)
+            return
+        self._go_back(lambda sets: (no_cleaner(node), *move_back(sets, node, anew=not home)), None)
+        if not home:
             # Where it was the only one, nothing of ours stays.
-            self._take(lambda sets: () if sets.labels else end(sets))
-        elif self._plan.label == MOVED:
-            self._take(lambda sets: move(sets, node))
+            self._patiently(lambda: self._take(lambda sets: () if sets.labels else end(sets)))
+
+    def _go_back(self, steps_by: Callable[[Sets], Iterable[Step]], label: Optional[str]) -> None:
+        """Take the steps of a way back. Where one fails, the node has its label all the same: none is left between."""
+        try:
+            self._patiently(lambda: self._take(steps_by))
+        except NetfleetError as error:
+            raise HostError([*error.problems, *self._label_again(label)]) from error
+
+    def _label_again(self, label: Optional[str]) -> List[Problem]:
+        node, changed = self._plan.node, {"metadata": {"labels": {LABEL: label}}}
+        try:
+            self._patiently(lambda: self._cluster().patch(NODES, node, changed))
+        except NetfleetError as error:
+            return [*error.problems, Problem("", _NOT_LABELLED % (node, LABEL, LEAVING), "run again")]
+        return [Problem("", _LABELLED % node)]
+
+    def _patiently(self, work: Callable[[], None]) -> None:
+        """Do it, and wait for an API that is away for a while: what it is for must not stay undone."""
+        due = self._due("start_timeout")
+        while True:
+            try:
+                work()
+            except ApiError:
+                if self._clock() >= due:
+                    raise
+                self._sleep(_PAUSE)
+            else:
+                return
 
     def _refuse_other_mode(self) -> None:
-        due = self._clock() + float(self._settings["start_timeout"])
+        due = self._due("start_timeout")
         while True:
             seen = self._node.look()
             if seen.proxy_mode == self._plan.former:

@@ -15,10 +15,18 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import D
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen, ServiceToTry, ServiceTried
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPVS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import residues
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import SCHEDULER
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import NODE_PORTS, SCHEDULER
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, with_node_ports
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import compare, compare_addresses
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_node_ports import (
+    wanted_in_ipvs,
+    without_node_ports_on,
+)
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import (
+    SERVICE_MISSING,
+    compare,
+    compare_addresses,
+)
 
 # Another mode than the wanted one runs, or none that answers; it is not healthy; Services are not as the API has them;
 # another mode has left something.
@@ -31,14 +39,28 @@ _MOST_MET = 500
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong. key: what it concerns, such as tcp 10.96.0.10:80."""
+    """One thing that is wrong. key: what it concerns, such as tcp 10.96.0.10:80.
+
+    difference: the kind of a difference that stays the same one although its text tells of other endpoints.
+    """
 
     kind: str
     key: str
     text: str
+    difference: str = ""
 
     def __str__(self) -> str:
         return "%s: %s" % (self.key, self.text) if self.key else self.text
+
+    @property
+    def same(self) -> Tuple[str, str, str]:
+        """By what it is known again in another look."""
+        return self.kind, self.key, self.difference or self.text
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it may be there for a moment only: the API is ahead of the kernel, or the kernel of the API."""
+        return self.kind == SERVICE and bool(self.key)
 
 
 def scheduler_of(mode: str, settings: Mapping[str, object]) -> str:
@@ -71,12 +93,29 @@ def _services(
     excluded = settings.get("ipvs.excludeCIDRs") if mode == IPVS else ()
     networks = [str(each) for each in excluded] if isinstance(excluded, (list, tuple)) else []
     own = {*seen.addresses} if mode == IPVS else set()
-    differences = compare(wanted, seen.entries, networks, scheduler_of(mode, settings), own)
+    table, let_in = seen.entries, settings.get(NODE_PORTS)
+    if mode == IPVS and isinstance(let_in, (list, tuple)) and let_in:
+        table = without_node_ports_on(seen.bound, table, wanted, let_in)
+        wanted = wanted_in_ipvs(wanted, let_in, own)
+    if mode == IPVS:
+        table = with_node_ports(table, seen.addresses, networks)
+    differences = compare(wanted, table, networks, scheduler_of(mode, settings), own)
     if mode == IPVS:
         differences = (*differences, *compare_addresses(wanted, seen.bound))
     for each in differences:
         key = "%s (%s)" % (each.where, each.service) if each.service else each.where
-        yield Fault(SERVICE, key, each.text)
+        yield Fault(SERVICE, key, each.text, each.kind if each.kind == SERVICE_MISSING else "")
+
+
+def tells(found: Iterable[Fault]) -> bool:
+    """Whether a look with these faults has told what the kernel does with Services, by a kube-proxy that was well."""
+    return all(fault.may_pass or fault.kind == RESIDUE for fault in found)
+
+
+def lasting(now: Iterable[Fault], former: Iterable[Fault]) -> Tuple[Fault, ...]:
+    """Those faults of a look that count, beside the look before it: what may pass only if it was there by then."""
+    known = {fault.same for fault in former}
+    return tuple(fault for fault in now if not fault.may_pass or fault.same in known)
 
 
 def to_try(wanted: Iterable[ExpectedEntry], scheduler: str, most: int) -> Tuple[ServiceToTry, ...]:
@@ -107,6 +146,12 @@ def lost(before: Iterable[ServiceTried], after: Iterable[ServiceTried]) -> Tuple
             continue
         found += ["%s at %s:%d: %s" % (tried.name, tried.address, tried.port, problem) for problem in tried.problems]
     return tuple(found)
+
+
+def other_endpoints(wanted: Iterable[ExpectedEntry], now: Iterable[ExpectedEntry]) -> Set[str]:
+    """The names of Services that should have other endpoints by now."""
+    first, second = ({(entry.name, entry.key, entry.endpoints) for entry in each} for each in (wanted, now))
+    return {name for name, _key, _endpoints in first ^ second}
 
 
 def named(found: Sequence[Fault], most: int) -> Tuple[str, ...]:

@@ -8,12 +8,18 @@ from what stays: whoever verifies looks again before it counts.
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from typing import Dict, List, Optional, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, ProxyEntry, short
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import (
+    ANY,
+    UNTOLD,
+    ProxyEntry,
+    in_networks,
+    networks_of,
+    short,
+)
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry
 
 # A Service that is not served; an endpoint of it that is not; one that should not be: the API does not have it, or it
@@ -48,27 +54,40 @@ def compare(
     """Every difference, in the order of the wanted entries, then what is too much.
 
     excluded: networks whose entries are left to somebody else (ipvs.excludeCIDRs). scheduler: that of ipvs, where it
-    is known which it should be. own: the node's addresses, where the table has those in the shape of NodePorts (ipvs):
-    a Service may have one of them, as of externalIPs or of a load balancer that runs on the nodes.
+    is known which it should be. own: the node's addresses, where the table has those in the shape of NodePorts (ipvs),
+    but for those that are left to somebody else: a Service may have one of them, as of externalIPs or of a load
+    balancer that runs on the nodes.
     """
     by_key = {entry.key: entry for entry in table}
     known: Set[Tuple[str, str, int]] = set()
     found: List[Difference] = []
     for want in wanted:
-        key = want.key
-        if key not in by_key and want.address in own:
-            key = (want.protocol, ANY[6 if ":" in want.address else 4], want.port)
+        key = want.key if want.key in by_key else _elsewhere(want, by_key, own)
         known.add(key)
         found.extend(_differences(want, by_key.get(key), scheduler))
-    networks = [ipaddress.ip_network(each, strict=False) for each in excluded]
+    networks = networks_of(excluded)
     for entry in by_key.values():
         if entry.key in known:
             continue
-        if not entry.node_port and any(ipaddress.ip_address(entry.address) in network for network in networks):
+        if not entry.node_port and in_networks(entry.address, networks):
             continue
         text = "is refused" if entry.refused else "is served by %s" % (", ".join(entry.endpoints) or "nothing")
         found.append(Difference(SERVICE_UNKNOWN, str(entry), "%s, but the API has no such Service" % text))
     return tuple(found)
+
+
+def _elsewhere(
+    want: ExpectedEntry, by_key: Container[Tuple[str, str, int]], own: Collection[str]
+) -> Tuple[str, str, int]:
+    """The key by which the table has an entry that it does not have by its own; its own where there is none."""
+    family = 6 if ":" in want.address else 4
+    if want.address == ANY[family]:
+        # A network that is left to others may have all addresses of the node in it.
+        addresses = sorted(each for each in own if (":" in each) == (family == 6))
+    else:
+        addresses = [ANY[family]] if want.address in own else []
+    keys = ((want.protocol, address, want.port) for address in addresses)
+    return next((key for key in keys if key in by_key), want.key)
 
 
 def _differences(want: ExpectedEntry, have: Optional[ProxyEntry], scheduler: str) -> Iterator[Difference]:
@@ -91,8 +110,9 @@ def _differences(want: ExpectedEntry, have: Optional[ProxyEntry], scheduler: str
             yield Difference(ENDPOINT_NOT_READY, where, text, want.name)
         else:
             yield Difference(ENDPOINT_UNKNOWN, where, "%s is none of its endpoints" % end, want.name)
-    if have.endpoints and have.affinity != want.affinity:
-        text = "clients stay for %d s with an endpoint, not %d" % (have.affinity, want.affinity)
+    if have.endpoints and have.affinity != want.affinity and not (have.affinity == UNTOLD and want.affinity):
+        known = "clients stay for %d s with an endpoint, not %d" % (have.affinity, want.affinity)
+        text = "clients stay with an endpoint, and should not" if have.affinity == UNTOLD else known
         yield Difference(AFFINITY_WRONG, where, text, want.name)
     if scheduler and have.scheduler != scheduler:
         yield Difference(

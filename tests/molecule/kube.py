@@ -31,7 +31,9 @@ CONFIG, KUBECONFIG = "/etc/kube-proxy/config.yaml", "/etc/kube-proxy/kubeconfig"
 UNIT, UNIT_FILE = "kube-proxy.service", "/etc/systemd/system/kube-proxy.service"
 # What tells that kubeadm has made a node.
 KUBEADM = "/var/lib/kubelet/kubeadm-flags.env"
-NODE_PORT = 30080
+NODE_PORT, NODE_PORT_THAT_STAYS = 30080, 30081
+# Seconds; not what the API makes of none.
+AFFINITY = 600
 # An emulated host takes a minute to program 200 with ipvs: tests/node_road has these.
 SERVICES = 40
 # A field that no kube-proxy knows: it has to outlast every change.
@@ -206,12 +208,21 @@ def wait(condition: Callable[[], bool], seconds: float, what: str) -> None:
 
 
 def with_services(cluster: Cluster, count: int) -> None:
-    """Have a backend on each node, and so many Services, no more, that lead to all of them; one has a NodePort."""
+    """Have a backend on each node, and so many Services, no more, that lead to all of them.
+
+    One has a NodePort, and one keeps a client with its endpoint, by its ClusterIP and by a NodePort.
+    """
     api = cluster.api
     if api.find("/apis/apps/v1/namespaces/default/daemonsets/echo") is None:
         api.create("/apis/apps/v1/namespaces/default/daemonsets", kube_objects.echo())
     have = {each["metadata"]["name"] for each in api.items(_SERVICES)}
-    wanted = [kube_objects.service("echo"), kube_objects.service("echo-outside", node_port=NODE_PORT)]
+    stays = {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": AFFINITY}}}
+    wanted = [
+        kube_objects.service("echo"),
+        kube_objects.service("echo-outside", node_port=NODE_PORT),
+        # At a port of its own: tests/scale measures connections to those at 80.
+        kube_objects.service("echo-stays", port=81, node_port=NODE_PORT_THAT_STAYS, **stays),
+    ]
     wanted += [kube_objects.service(f"s{number:03}") for number in range(count - len(wanted))]
     names = {service["metadata"]["name"] for service in wanted}
     for name in have - names - {"kubernetes"}:

@@ -12,6 +12,7 @@ import ipaddress
 import json
 import posixpath
 import re
+import socket
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,6 +31,8 @@ NFT_MODULES = ("nf_tables", "nft_chain_nat", "nft_ct", "nft_fib_ipv4", "nft_masq
 _PROGRAMS = ("ip", "nft", "ipset", "iptables-nft-save", "iptables-nft-restore")
 _MODE = re.compile(r"(?:proxy-mode[= ]|mode: )\"?(\w+)")
 _FAMILY = 42
+# The kernel counts time in 250ths of a second, as most of them do.
+_HZ = 250
 # As the kernel says that there is no such thing.
 REFUSED = struct.pack("=IHHIIi", 20, 2, 0, 1, 0, -2)
 _SAYS = {"k3s": "k3s version v1.36.4+k3s1 (98262b5d)\ngo version go1.26\n", "kube-proxy": "Kubernetes v1.36.4\n"}
@@ -234,6 +237,20 @@ class FakeNode(FakeSystem):
         self.servers = [each for each in self.servers if each not in gone]
         return struct.pack("=IHHIIi", 20, 2, 0, 1, 0, 0 if gone else -3)
 
+    def netlink_dump(self, protocol: int, request: bytes) -> list[bytes]:
+        if protocol != _netlink.GENERIC:
+            return super().netlink_dump(protocol, request)
+        if self.refused_by_netlink:
+            return [REFUSED]
+        ((kind, body),) = _netlink.messages(request)
+        # NLM_F_REQUEST and NLM_F_DUMP; IPVS_CMD_GET_SERVICE.
+        assert (kind, struct.unpack_from("=H", request, 6)[0], body[0]) == (_FAMILY, 0x301, 4)
+        servers = [virtual_server(each) for each in self.servers]
+        # One by a firewall mark has no address.
+        mark = _netlink.nested(1, _netlink.attribute(1, b"\2\0"), _netlink.attribute(5, b"\1\0\0\0"))
+        servers.insert(1, _netlink.message(_FAMILY, b"\1\1\0\0" + mark))
+        return [b"".join(servers[:2]), b"".join(servers[2:]), _netlink.message(3, bytes(4))]
+
     def run(self, argv: Sequence[str], stdin: str = "") -> tuple[int, str, str]:
         line = [posixpath.basename(argv[0]), *argv[1:]]
         self.ran.append(line)
@@ -265,13 +282,20 @@ class FakeNode(FakeSystem):
         if line == ["ip", "-j", "address", "show"]:
             own = {"lo": ["127.0.0.1"], "eth0": [NODE], **({} if self.bound is None else {"kube-ipvs0": self.bound})}
             return json.dumps([_interface(name, addresses) for name, addresses in own.items()])
-        if line[:2] == ["systemctl", "cat"]:
-            paths = ["/etc/systemd/system/%s" % self.unit, *self.config]
-            return "".join("# %s\n%s\n" % (path, self.read(path)) for path in paths if self.read(path))
+        if line[0] == "systemctl":
+            return self._shown_of_unit(line[1:])
         if line[0] == "journalctl":
             return self.said
         if line[-1] == "--version":
             return _SAYS.get(line[0], "")
+        return None
+
+    def _shown_of_unit(self, words: list[str]) -> str | None:
+        if words[0] == "cat":
+            paths = ["/etc/systemd/system/%s" % self.unit, *self.config]
+            return "".join("# %s\n%s\n" % (path, self.read(path)) for path in paths if self.read(path))
+        if words[:2] == ["show", "--property=ControlGroup"]:
+            return "ControlGroup=%s\n" % ("/system.slice/" + words[2] if ACTIVE % words[2] in self.files else "")
         return None
 
     def _changed(self, line: list[str], stdin: str) -> tuple[int, str, str]:
@@ -380,7 +404,10 @@ def _interface(name: str, addresses: Sequence[str]) -> dict[str, Any]:
 def _ipvs_text(servers: Sequence[ProxyEntry]) -> str:
     lines = ["IP Virtual Server version 1.2.1 (size=4096)", "Prot LocalAddress:Port Scheduler Flags"]
     for each in servers:
-        lines.append("%s  %s %s " % (each.protocol.upper(), _hexadecimal(each.address, each.port), each.scheduler))
+        # As ip_vs_info_seq_show: not in seconds.
+        sticky = "persistent %d FFFFFFFF" % (each.affinity * _HZ) if each.affinity else ""
+        place = _hexadecimal(each.address, each.port)
+        lines.append("%s  %s %s %s" % (each.protocol.upper(), place, each.scheduler, sticky))
         for end in each.endpoints:
             address, _colon, port = end.rpartition(":")
             lines.append("  -> %s      Masq    1      0          0         " % _hexadecimal(address, int(port)))
@@ -389,6 +416,25 @@ def _ipvs_text(servers: Sequence[ProxyEntry]) -> str:
 
 def _hexadecimal(address: str, port: int) -> str:
     return "%08X:%04X" % (int(ipaddress.ip_address(address)), port)
+
+
+def virtual_server(entry: ProxyEntry) -> bytes:
+    """One of the kernel's list of virtual servers, as ip_vs_genl_fill_service writes it."""
+    address = ipaddress.ip_address(entry.address)
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    protocol = {"tcp": 6, "udp": 17, "sctp": 132}[entry.protocol]
+    values = (
+        (1, struct.pack("=H", family)),
+        (2, struct.pack("=H", protocol)),
+        (3, address.packed.ljust(16, b"\0")),
+        (4, struct.pack(">H", entry.port)),
+        (6, entry.scheduler.encode() + b"\0"),
+        (7, struct.pack("=II", 3 if entry.affinity else 2, 0xFFFFFFFF)),
+        (8, struct.pack("=I", entry.affinity)),
+        (9, b"\xff\xff\xff\xff"),
+    )
+    told = _netlink.nested(1, *(_netlink.attribute(kind, value) for kind, value in values))
+    return _netlink.message(_FAMILY, b"\1\1\0\0" + told)
 
 
 def tracked(end: str) -> bytes:

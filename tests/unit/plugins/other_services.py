@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tests.unit.plugins.fake_system import FakeSystem
 
 
@@ -16,6 +18,25 @@ def run_process(system: FakeSystem, number: int, name: str) -> None:
     """A process; name as the kernel tells it."""
     system.put("/proc/%d" % number, kind="other")
     system.put("/proc/%d/comm" % number, name + "\n")
+
+
+def run_kube_proxy(
+    system: FakeSystem,
+    number: int,
+    words: Sequence[str],
+    group: str = "/system.slice/kube-proxy.service",
+    uids: str = "0 0 0 0",
+    program: str = "/usr/local/bin/kube-proxy",
+    network: int = 1,
+) -> None:
+    """A process that is called kube-proxy. uids: the real one and the others; network: its namespace, ours is 1."""
+    run_process(system, number, "kube-proxy")
+    system.put("/proc/%d/cmdline" % number, "".join(word + "\0" for word in words))
+    system.put("/proc/%d/status" % number, "Name:\tkube-proxy\nUid:\t%s\nGid:\t0\t0\t0\t0\n" % "\t".join(uids.split()))
+    system.put("/proc/%d/cgroup" % number, "0::%s\n" % group)
+    system.put("/proc/%d/exe" % number, kind="symlink", target=program)
+    for pid, which in ((str(number), network), ("self", 1)):
+        system.put("/proc/%s/ns/net" % pid, kind="symlink", target="net:[%d]" % which)
 
 
 def run_tuned(system: FakeSystem, sets: str, reapply: str = "1", directory: str = "/usr/lib/tuned") -> None:

@@ -121,6 +121,15 @@ def test_an_empty_file_takes_settings() -> None:
     assert with_settings("", {"mode": "ipvs"}, "args") == "--proxy-mode=ipvs\n"
 
 
+def test_an_empty_flag_is_none() -> None:
+    want = checked({"ipvs.excludeCIDRs": [], "ipvs.scheduler": ""}, "x")
+    assert with_settings(MICROK8S, want, "x") == MICROK8S
+    empty = MICROK8S + "--ipvs-exclude-cidrs=\n--ipvs-scheduler=\n"
+    assert with_settings(empty, want, "x") == empty
+    full = MICROK8S + "--ipvs-exclude-cidrs=10.0.0.0/8\n--ipvs-scheduler=lc\n"
+    assert with_settings(full, want, "x") == empty
+
+
 def test_what_flags_cannot_do_is_refused() -> None:
     with pytest.raises(InputError, match=r"args: nftables.syncPeriod: kube-proxy has no flag for it"):
         with_settings(MICROK8S, {"nftables.syncPeriod": "30s"}, "args")

@@ -97,6 +97,24 @@ def test_values_are_compared_by_their_meaning() -> None:
     assert not same("featureGates", {"A": True}, {"A": False})
 
 
+@pytest.mark.parametrize(
+    ("field", "empty"), [("ipvs.scheduler", ""), ("ipvs.excludeCIDRs", ()), ("featureGates", {}), ("mode", "")]
+)
+def test_what_is_empty_is_not_set(field: str, empty: Any) -> None:
+    """As a configuration that kubeadm writes has all fields, and one by hand those that somebody needed."""
+    assert same(field, None, empty)
+    assert same(field, empty, None)
+    assert changes({}, {field: empty}) == {}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("conntrack.min", 0), ("ipvs.strictARP", False), ("ipvs.tcpTimeout", "0s")]
+)
+def test_what_is_zero_is_set(field: str, value: Any) -> None:
+    """kube-proxy's own choice may be another."""
+    assert changes({}, {field: value}) == {field: value}
+
+
 def test_only_what_differs_is_changed_and_gates_of_others_stay() -> None:
     have = {"mode": "iptables", "ipvs.tcpTimeout": "900s", "featureGates": {"A": True}}
     want = {"mode": "ipvs", "ipvs.tcpTimeout": "15m0s", "featureGates": {"KubeProxyIPVS": True}}

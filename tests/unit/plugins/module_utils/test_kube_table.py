@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import (
+    UNTOLD,
     ProxyEntry,
     foreign_marks,
     interface_addresses,
@@ -29,7 +30,7 @@ Prot LocalAddress:Port Scheduler Flags
 IPVS = HEADER + (
     "TCP  0A600001:01BB rr \n"
     "  -> C0A80A0B:192B      Masq    1      3          0         \n"
-    "TCP  0A60000A:0050 lc persistent 10800 FFFFFFFF\n"
+    "TCP  0A60000A:0050 lc persistent 2700000 FFFFFFFF\n"
     "  -> 0AF40105:1F90      Masq    1      12         4         \n"
     "  -> 0AF40204:1F90      Masq    0      2          0         \n"
     "  -> 0AF40103:1F90      Masq    1      11         0         \n"
@@ -51,7 +52,8 @@ def test_the_table_of_ipvs_is_read() -> None:
     sticky = found["tcp", "10.96.0.10", 80]
     assert sticky.endpoints == ("10.244.1.3:8080", "10.244.1.5:8080")
     assert sticky.draining == ("10.244.2.4:8080",)
-    assert (sticky.affinity, sticky.scheduler) == (10800, "lc")
+    # The kernel prints its own ticks there, of which it has 100 to 1000 a second.
+    assert (sticky.affinity, sticky.scheduler) == (UNTOLD, "lc")
     assert found["udp", "10.96.0.10", 53].endpoints == ()
     assert found["tcp", "fd00:10:96::a", 80].endpoints == ("[fd00:10:244:1::5]:8080",)
     assert len(found) == 5
@@ -110,6 +112,22 @@ def test_addresses_are_read_by_interface() -> None:
     )
     assert interface_addresses(text) == {"kube-ipvs0": ("10.96.0.1", "10.96.0.10"), "dummy0": ()}
     assert interface_addresses("") == {}
+
+
+def test_kube_proxy_leaves_out_addresses_of_a_link_of_ipv6_alone() -> None:
+    """As isValidForSet of its mode ipvs: a server's own management controller has one of IPv4 by USB."""
+    info = [{"local": "169.254.1.2", "scope": "link"}, {"local": "fe80::1", "scope": "link"}]
+    text = json.dumps([{"ifname": "usb0", "addr_info": info}])
+    assert interface_addresses(text) == {"usb0": ("169.254.1.2",)}
+
+
+def test_servers_that_are_left_to_others_are_no_node_ports() -> None:
+    """As of kube-vip, which has the address of the API on the node, with that in ipvs.excludeCIDRs."""
+    theirs = ProxyEntry("tcp", "192.0.2.100", 6443, ("192.0.2.12:6443",), scheduler="rr")
+    ours = ProxyEntry("tcp", "192.0.2.11", 30000, ("10.244.1.5:8080",), scheduler="rr")
+    own = ["192.0.2.11", "192.0.2.100"]
+    found = with_node_ports([theirs, ours], own, ["192.0.2.100/32"])
+    assert [str(entry) for entry in found] == ["tcp 192.0.2.100:6443", "tcp NodePort 30000"]
 
 
 def test_places_have_one_form() -> None:

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import socket
 import struct
+from dataclasses import replace
 
 import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils import _conntrack, _ipvs, _netlink
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPVS
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
-from tests.unit.plugins.fake_node import CLUSTER_IP, ENDPOINT, REFUSED, FakeNode, tracked
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import UNTOLD, ProxyEntry
+from tests.unit.plugins.fake_node import CLUSTER_IP, ENDPOINT, NODE, REFUSED, FakeNode, tracked
 
 
 def test_attributes_are_padded_and_found_again() -> None:
@@ -87,6 +88,27 @@ def test_timeouts_and_servers_of_ipvs() -> None:
         assert _ipvs.delete_servers(node, [wanted, gone]) == [], "one that is gone already is no fault"
     assert wanted not in node.servers
     assert node.servers != []
+
+
+def test_affinity_is_told_in_seconds_by_protocol_address_and_port() -> None:
+    node = FakeNode(IPVS)
+    six = ProxyEntry("udp", "fd00:96::a", 53, affinity=600)
+    node.servers = [replace(node.servers[0], affinity=10800), node.servers[1], six]
+    told = _ipvs.read_affinities(node)
+    assert told == {("tcp", CLUSTER_IP, 80): 10800, ("tcp", NODE, 30080): 0, ("udp", "fd00:96::a", 53): 600}
+    assert list(_ipvs.with_affinities(node, [replace(six, affinity=UNTOLD), node.servers[1]])) == [
+        six,
+        node.servers[1],
+    ]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_an_affinity_that_is_not_told_is_still_one(ends: bool) -> None:
+    node = FakeNode(IPVS)
+    untold = replace(node.servers[0], affinity=UNTOLD)
+    node.servers = [] if ends else [replace(node.servers[0], affinity=10800)]
+    node.refused_by_netlink = not ends
+    assert list(_ipvs.with_affinities(node, [untold])) == [untold]
 
 
 def test_without_ipvs_it_is_said_what_cannot_be_taken_away() -> None:

@@ -21,11 +21,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._observe_kube import 
 from tests.unit.plugins import fake_node
 from tests.unit.plugins.fake_node import CLUSTER_IP, ENDPOINT, METRICS, NODE, FakeNode
 from tests.unit.plugins.fake_system import KERNEL
-from tests.unit.plugins.other_services import run_process, run_unit
+from tests.unit.plugins.other_services import run_kube_proxy, run_process, run_unit
 
 SERVED = ("tcp", CLUSTER_IP, 80)
 K3S_FILE = "/etc/rancher/k3s/config.yaml"
 UNIT_FILE = "/etc/systemd/system/kube-proxy.service"
+POD = "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1.slice/cri-containerd-%s.scope" % ("a" * 64)
+LIE = ["/tmp/evil", "--config=/etc/shadow", "--hostname-override=othernode"]
 MICROK8S_FILE = "/var/snap/microk8s/current/args/kube-proxy"
 
 
@@ -48,9 +50,8 @@ def kubeadm(mode: str) -> FakeNode:
     node = FakeNode(mode, unit="")
     node.put("/var/lib/kubelet/kubeadm-flags.env", "")
     run_process(node, 700, "kubelet")
-    run_process(node, 812, "kube-proxy")
     words = ["/usr/local/bin/kube-proxy", "--config=/var/lib/kube-proxy/config.conf", "--hostname-override=cp-1"]
-    node.put("/proc/812/cmdline", "\0".join(words) + "\0")
+    run_kube_proxy(node, 812, words, POD)
     return node
 
 
@@ -65,8 +66,8 @@ def test_what_the_kernel_does_is_read_in_the_mode_that_runs(mode: str) -> None:
     assert (seen.limits, seen.foreign) == ((), ())
 
 
-def test_node_ports_of_ipvs_have_the_shape_of_the_other_modes() -> None:
-    assert ProxyEntry("tcp", "0.0.0.0", 30080, (ENDPOINT,), scheduler="rr") in observe_kube(k3s(IPVS)).entries
+def test_node_ports_of_ipvs_are_on_the_nodes_addresses() -> None:
+    assert ProxyEntry("tcp", NODE, 30080, (ENDPOINT,), scheduler="rr") in observe_kube(k3s(IPVS)).entries
 
 
 def test_a_node_of_k3s() -> None:
@@ -102,8 +103,7 @@ def test_a_standalone_unit_with_arguments() -> None:
     assert "ExecStart=/usr/sbin/kube-proxy" in seen.unit_text
     assert "secret" not in seen.unit_text
     assert seen.arguments[-1] == "$MORE"
-    run_process(node, 900, "kube-proxy")
-    node.put("/proc/900/cmdline", "/usr/sbin/kube-proxy\0--proxy-mode=ipvs\0--ipvs-strict-arp\0")
+    run_kube_proxy(node, 900, ["/usr/sbin/kube-proxy", "--proxy-mode=ipvs", "--ipvs-strict-arp"])
     seen = observe_kube(node)
     assert seen.settings == {"mode": IPVS, "ipvs.strictARP": True}, "what runs says more than its unit"
 
@@ -121,8 +121,7 @@ def test_what_the_command_of_k3s_says_of_kube_proxy_and_nothing_else() -> None:
 
 def test_one_that_cleans_up_is_not_the_one_that_runs() -> None:
     node = standalone("/usr/sbin/kube-proxy --proxy-mode=ipvs")
-    run_process(node, 900, "kube-proxy")
-    node.put("/proc/900/cmdline", "/usr/sbin/kube-proxy\0--cleanup\0")
+    run_kube_proxy(node, 900, ["/usr/sbin/kube-proxy", "--cleanup"])
     assert observe_kube(node).arguments == ("--proxy-mode=ipvs",)
 
 
@@ -134,6 +133,82 @@ def test_a_standalone_unit_with_a_configuration_file() -> None:
     assert [file.text for file in seen.files] == ["mode: ipvs\n"]
     del node.files["/etc/kube-proxy.yaml"]
     assert "/etc/kube-proxy.yaml: is not there" in observe_kube(node).limits
+
+
+def liars(node: FakeNode) -> None:
+    """Processes that call themselves kube-proxy: a user's, one of a program that is root's for whoever starts it,
+    and root's of a container, with a path that the host has too."""
+    session = "/user.slice/user-1000.slice/user@1000.service/app.slice/kube-proxy.service"
+    run_kube_proxy(node, 12345, LIE, session, "1000 1000 1000 1000", "/tmp/kube-proxy")
+    run_kube_proxy(node, 88, LIE, session, "1000 0 0 0", "/usr/bin/su")
+    run_kube_proxy(node, 99, LIE, session, program="/usr/bin/sudo")
+    run_kube_proxy(node, 111, LIE, POD, network=2)
+
+
+def test_of_a_unit_its_own_process_is_believed_and_no_other() -> None:
+    """Anybody may call a process so, and give it any words."""
+    node = standalone("/usr/sbin/kube-proxy --config=/etc/kube-proxy.yaml")
+    node.put("/etc/kube-proxy.yaml", "mode: ipvs\n")
+    node.put("/etc/shadow", "root:hush\n")
+    liars(node)
+    seen = observe_kube(node)
+    assert (seen.place.path, seen.node_name, seen.kubernetes) == ("/etc/kube-proxy.yaml", "node1", "v1.36.4")
+    run_kube_proxy(node, 900, ["/usr/sbin/kube-proxy", "--config=/etc/other.yaml", "--hostname-override=cp-1"])
+    node.put("/etc/other.yaml", "mode: nftables\n")
+    seen = observe_kube(node)
+    assert (seen.place.path, seen.node_name, seen.kubernetes) == ("/etc/other.yaml", "cp-1", "v1.36.4")
+    assert "hush" not in json.dumps(to_wire(seen))
+    assert [line[0] for line in node.ran if line[-1] == "--version"] == ["kube-proxy", "kube-proxy"]
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        "12:pids:/system.slice/kube-proxy.service\n1:name=systemd:/system.slice/kube-proxy.service\n0::/\n",
+        "0::/system.slice/kube-proxy.service/payload\n",
+    ],
+)
+def test_the_process_of_a_unit_is_known_by_its_cgroup_of_either_version(group: str) -> None:
+    node = standalone("/usr/sbin/kube-proxy")
+    run_kube_proxy(node, 900, ["kube-proxy", "--hostname-override=cp-1"])
+    node.put("/proc/900/cgroup", group)
+    assert observe_kube(node).node_name == "cp-1"
+    node.put("/proc/900/cgroup", group.replace("kube-proxy.service", "kube-proxy.service-not"))
+    assert observe_kube(node).node_name == "node1"
+
+
+def test_of_a_unit_that_starts_something_else_what_it_became_tells_the_version() -> None:
+    """A script, which is not to be started for that."""
+    node = standalone("/usr/local/bin/start-it --version=now")
+    assert observe_kube(node).kubernetes == "v1.36.4", "by the usual directories"
+    run_kube_proxy(node, 900, ["/tmp/evil"], program="/opt/new/proxy (deleted)")
+    assert observe_kube(node).kubernetes == "v1.36.4"
+    run_kube_proxy(node, 900, ["/tmp/evil"], program="/opt/new/proxy")
+    assert observe_kube(node).kubernetes == ""
+    assert [line[0] for line in node.ran if line[-1] == "--version"] == ["kube-proxy", "kube-proxy", "proxy"]
+
+
+def test_of_several_processes_the_one_with_the_lowest_number_counts() -> None:
+    node = kubeadm(IPTABLES)
+    run_kube_proxy(node, 1812, ["kube-proxy", "--hostname-override=later"], POD)
+    assert observe_kube(node).node_name == "cp-1"
+
+
+def test_the_name_of_a_node_is_that_of_roots_kube_proxy_in_its_own_network() -> None:
+    node = kubeadm(IPTABLES)
+    liars(node)
+    assert observe_kube(node).node_name == "cp-1"
+    node.put("/proc/812/status", "Uid:\t1000\t1000\t1000\t1000\n")
+    assert observe_kube(node).node_name == "node1"
+    # As the tests' stand-in for the kubelet runs it: below its own unit.
+    run_kube_proxy(node, 812, ["kube-proxy", "--hostname-override=cp-1"], "/system.slice/netfleet-kubelet.service")
+    assert observe_kube(node).node_name == "cp-1"
+
+
+def test_where_the_distribution_has_kube_proxy_in_its_own_program_no_process_is_one() -> None:
+    node = k3s()
+    run_kube_proxy(node, 900, LIE)
+    assert observe_kube(node).node_name == "node1"
 
 
 def test_a_node_of_kubeadm() -> None:

@@ -87,6 +87,17 @@ def test_links(tmp_path: Path) -> None:
     assert SYSTEM.names(str(tmp_path / "wants")) == ["x.service"]
 
 
+def test_a_link_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As /proc/1/exe is to whoever is not root."""
+
+    def refuse(_path: str) -> str:
+        raise PermissionError
+
+    SYSTEM.write_link(str(tmp_path / "x"), "y")
+    monkeypatch.setattr(os, "readlink", refuse)
+    assert SYSTEM.file_state(str(tmp_path / "x")).kind == "unreadable"
+
+
 def test_what_stands_at_a_path(tmp_path: Path) -> None:
     kinds = {name: SYSTEM.file_state(str(tmp_path / name)).kind for name in ("none", "none/below")}
     assert kinds == {"none": "absent", "none/below": "absent"}

@@ -93,6 +93,23 @@ def test_the_version_of_an_object_that_is_replaced_is_kept_so_that_no_other_chan
     assert _bodies(replace(SETS, daemon_set=found))[1]["metadata"]["resourceVersion"] == "77"
 
 
+def test_an_object_that_is_replaced_keeps_its_owners_and_a_copy_has_none() -> None:
+    owners = [{"kind": "Addon", "name": "kube-proxy", "uid": "9"}]
+    own_map, own_set = config_map(), daemon_set()
+    for each in (own_map, own_set):
+        each["metadata"]["ownerReferences"] = owners
+    sets = Sets(own_map, own_set, "config.conf")
+    second_map, changed, second_set = _bodies(sets)
+    (settled,) = settle(sets, NEW)
+    for body in (changed, settled.body):
+        assert body["metadata"]["ownerReferences"] == owners
+        assert "uid" not in body["metadata"]
+    for body in (second_map, second_set):
+        assert "ownerReferences" not in body["metadata"]
+    ended = end(Sets(config_map(), changed, "config.conf", second_map, second_set))
+    assert ended[1].body["metadata"]["ownerReferences"] == owners
+
+
 def test_our_daemon_set_is_the_clusters_own_with_other_settings_for_nodes_that_have_moved() -> None:
     body = _bodies()[2]
     spec = body["spec"]["template"]["spec"]

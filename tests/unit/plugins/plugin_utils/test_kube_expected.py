@@ -13,10 +13,12 @@ from typing import Any, Dict, List, Tuple
 import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import Tools, entries_of, look_at_kernel
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry, with_node_ports
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import UNTOLD, ProxyEntry, with_node_ports
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry, NodeView, expected
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import compare, compare_addresses
+from tests.unit.plugins.fake_node import FakeNode
 
 NODE = NodeView("node1", "zone-a")
 ONE, TWO, THREE = "10.244.1.5:8080", "10.244.2.6:8080", "10.244.3.7:8080"
@@ -250,6 +252,48 @@ def test_every_difference_is_named(have: Any, kind: str, text: str) -> None:
     assert (found.kind, found.where, found.service) == (kind, "tcp 10.96.0.10:80", "default/web:http")
     assert text in str(found)
     assert str(found).startswith("tcp 10.96.0.10:80 (default/web:http): ")
+
+
+@pytest.mark.parametrize("seconds", [600, 10800])
+def test_an_affinity_of_ipvs_is_compared_in_seconds(seconds: int) -> None:
+    node = FakeNode(IPVS)
+    node.servers = [replace(HAVE, affinity=10800)]
+    assert "lc persistent 2700000 FFFFFFFF\n" in (node.read("/proc/net/ip_vs") or "")
+    table = entries_of(node, look_at_kernel(node, Tools(node)), IPVS)
+    found = compare([replace(WANT, affinity=seconds)], table, scheduler="lc")
+    wrong = ["tcp 10.96.0.10:80 (default/web:http): clients stay for 10800 s with an endpoint, not 600"]
+    assert [str(each) for each in found] == (wrong if seconds == 600 else [])
+
+
+def test_an_affinity_of_which_only_that_it_is_there_is_known() -> None:
+    have = replace(HAVE, affinity=UNTOLD)
+    assert compare([replace(WANT, affinity=10800)], [have]) == ()
+    (found,) = compare([WANT], [have])
+    assert str(found).endswith(": clients stay with an endpoint, and should not")
+    (found,) = compare([replace(WANT, affinity=10800)], [HAVE])
+    assert str(found).endswith(": clients stay for 0 s with an endpoint, not 10800")
+
+
+def test_what_is_left_to_others_may_be_on_an_address_of_the_node() -> None:
+    """As of kube-vip and lvscare."""
+    own = ["192.0.2.11", "192.0.2.100"]
+    theirs = ProxyEntry("tcp", "192.0.2.100", 6443, ("192.0.2.12:6443",), scheduler="rr")
+    excluded = ["192.0.2.100/32"]
+    assert compare([], with_node_ports([theirs], own, excluded), excluded, "rr", own) == ()
+    (found,) = compare([], with_node_ports([theirs], own), (), "rr", own)
+    assert "the API has no such Service" in str(found)
+
+
+@pytest.mark.parametrize("excluded", [["192.0.2.100/32"], ["192.0.2.0/24"]])
+def test_node_ports_are_found_where_others_have_the_nodes_network(excluded: List[str]) -> None:
+    """kube-proxy makes them on each address of the node, also on those that it then leaves to others."""
+    own = ["192.0.2.11", "192.0.2.100"]
+    want = replace(WANT, address="0.0.0.0", port=30080)
+    servers = [ProxyEntry("tcp", address, 30080, (ONE, TWO), scheduler="rr") for address in own]
+    servers.append(ProxyEntry("tcp", "192.0.2.100", 6443, ("192.0.2.12:6443",), scheduler="rr"))
+    assert compare([want], with_node_ports(servers, own, excluded), excluded, "rr", own) == ()
+    (found,) = compare([want], with_node_ports(servers[2:], own, excluded), excluded, "rr", own)
+    assert str(found).startswith("tcp NodePort 30080 (default/web:http): is not served")
 
 
 def test_what_the_api_does_not_have_is_too_much_unless_it_is_left_to_others() -> None:

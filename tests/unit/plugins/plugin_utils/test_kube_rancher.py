@@ -85,6 +85,10 @@ def test_where_nothing_is_missing_there_is_no_file_of_ours() -> None:
     assert own_file([], "k3s", {}) == ""
 
 
+def test_for_what_is_wanted_empty_there_is_no_file_of_ours() -> None:
+    assert own_file([], "k3s", checked({"ipvs.excludeCIDRs": [], "ipvs.scheduler": ""}, "want")) == ""
+
+
 def test_our_file_stands_alone_where_there_is_no_other() -> None:
     text = own_file([], "rke2", WANT)
     own = ConfigFile(own_path("rke2"), text)

@@ -12,7 +12,13 @@ import yaml
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_iptables import parse_iptables
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_nft import parse_nft
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import BY_FLAG, FEATURE_GATES, SETTINGS
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import (
+    BY_FLAG,
+    FEATURE_GATES,
+    NODE_PORTS,
+    NODE_PORTS_FLAG,
+    SETTINGS,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_configuration import read_configuration, with_settings
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import NodeView, expected
@@ -77,7 +83,8 @@ def test_each_setting_is_one_of_kube_proxy_and_each_flag() -> None:
         for name in field.split("."):
             assert name in inner, field
             inner = inner[name]
-    assert {"--" + flag for flag in BY_FLAG} <= set(_read("flags.txt").split())
+    assert NODE_PORTS in written
+    assert {"--" + flag for flag in (*BY_FLAG, NODE_PORTS_FLAG)} <= set(_read("flags.txt").split())
 
 
 def test_of_what_kube_proxy_writes_itself_one_line_changes() -> None:

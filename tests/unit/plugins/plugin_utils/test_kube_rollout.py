@@ -117,6 +117,15 @@ def test_what_else_is_to_be_mended() -> None:
     assert plan.stored == "17-ipvs"
 
 
+@pytest.mark.parametrize("mode", [IPVS, IPTABLES, NFTABLES])
+def test_what_is_left_to_others_is_so_on_the_way_from_ipvs_too(mode: str) -> None:
+    """Its clean-up takes virtual servers away."""
+    settings = {"mode": IPVS, "ipvs.excludeCIDRs": ("192.0.2.100/32",)}
+    text = TEXT.replace("mode: iptables", "mode: ipvs")
+    seen = replace(SEEN, proxy_mode=IPVS, files=(ProxyFile(FILE, text),))
+    assert _plan(_member(seen, settings), {"mode": mode}).change.excluded == ("192.0.2.100/32",)
+
+
 def test_a_kube_proxy_that_does_not_answer() -> None:
     plan = _plan(_member(replace(SEEN, proxy_mode="")))
     assert _changes(plan)[0] == ("mode", None, IPVS)
@@ -255,6 +264,18 @@ def test_what_ipvs_leaves_to_others() -> None:
     seen = replace(SEEN, proxy_mode=IPVS, entries=(replace(SERVED, scheduler="rr"), other), bound=("10.96.0.10",))
     assert len(faults(seen, IPVS, {"ipvs.excludeCIDRs": ()}, [HTTP])) == 1
     assert faults(seen, IPVS, {"ipvs.excludeCIDRs": ("198.51.100.0/24",)}, [HTTP]) == ()
+
+
+def test_what_ipvs_leaves_to_others_may_be_on_an_address_of_the_node() -> None:
+    other = ProxyEntry("tcp", "192.0.2.100", 6443, ("192.0.2.12:6443",))
+    served = replace(SERVED, scheduler="rr")
+    ways = tuple(replace(served, address=address, port=30080) for address in ("192.0.2.11", "192.0.2.100"))
+    seen = replace(SEEN, proxy_mode=IPVS, entries=(served, *ways, other), bound=("10.96.0.10",))
+    seen = replace(seen, addresses=("127.0.0.1", "192.0.2.11", "192.0.2.100"))
+    wanted = [HTTP, replace(HTTP, address=ANY[4], port=30080)]
+    assert len(faults(seen, IPVS, {}, wanted)) == 1
+    for network in ("192.0.2.100/32", "192.0.2.0/24"):
+        assert faults(seen, IPVS, {"ipvs.excludeCIDRs": (network,)}, wanted) == ()
 
 
 def test_services_to_which_connections_are_made() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import Any, Dict, List, Mapping, Set
+from typing import Any, Callable, Dict, List, Mapping, Set, Tuple
 
 import pytest
 
@@ -20,6 +20,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
     ProxyOutcome,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import NoAnswerError
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import begin, end, settle
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_planning import (
     ClusterLook,
@@ -122,6 +124,34 @@ def test_a_cluster_goes_through_all_modes_and_nothing_of_ours_is_left(fleet: Fle
         plan = fleet.plan(mode=mode)
         assert (plan.waves, plan.steps) == ((), ())
     assert fleet.as_before
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"exclude_cidrs": []}, {"settings": {"ipvs.scheduler": ""}}, {"settings": {"ipvs.excludeCIDRs": []}}],
+)
+def test_what_is_wanted_empty_is_there_once_it_is_gone(fleet: Fleet, given: Dict[str, Any]) -> None:
+    fleet.all_of_it(mode="ipvs", settings={"ipvs.scheduler": "rr", "ipvs.excludeCIDRs": ["10.9.0.0/16"]})
+    assert ("scheduler: rr" in fleet.cluster.text(), "10.9.0.0/16" in fleet.cluster.text()) == (True, True)
+    assert fleet.all_of_it(mode="ipvs", **given).waves
+    assert ("scheduler: rr" in fleet.cluster.text()) + ("10.9.0.0/16" in fleet.cluster.text()) == 1
+    # It moves no node there and back again.
+    plan = fleet.plan(mode="ipvs", **given)
+    assert (plan.waves, plan.steps, plan.home) == ((), (), True)
+
+
+def test_node_ports_that_ipvs_does_not_have_here_are_no_fault(fleet: Fleet) -> None:
+    spec = fleet.cluster.objects["services", "web"]["spec"]
+    spec.update(type="NodePort", ports=[{**spec["ports"][0], "nodePort": 30080}])
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    with pytest.raises(HostError, match=r"NodePort 30080 .*is not served"):
+        fleet.switch(plan, "node1")
+    data = fleet.cluster.objects["configmaps", "kube-proxy"]["data"]
+    data["config.conf"] += "nodePortAddresses: [127.0.0.0/8]\n"
+    fleet.all_of_it(mode="ipvs")
+    assert fleet.modes() == ["ipvs"] * 3
+    assert "127.0.0.0/8" in fleet.cluster.text()
 
 
 def test_one_node_first_then_the_others(fleet: Fleet) -> None:
@@ -391,6 +421,307 @@ def test_a_config_map_whose_mode_no_pod_has_picked_up_yet(fleet: Fleet) -> None:
     fleet.begin(plan)
     fleet.switch(plan, "node1")
     assert fleet.modes() == ["nftables", "iptables", "iptables"]
+
+
+def _edited(fleet: Fleet) -> RunPlan:
+    """Somebody has edited the cluster's own ConfigMap: nodes go to that. Begun."""
+    fleet.cluster.objects["configmaps", "kube-proxy"]["data"]["config.conf"] = TEXT.replace("iptables", "nftables")
+    plan = fleet.plan(mode="nftables")
+    assert plan.home
+    fleet.begin(plan)
+    return plan
+
+
+def _fails_to_clean_up(fleet: Fleet) -> None:
+    def failed(pod: Dict[str, Any]) -> None:
+        pod["status"] = {"phase": "Failed"}
+
+    fleet.cluster.residue_of = {"node1": "ipvs"}
+    fleet.cluster._run_cleaner = failed  # type: ignore[method-assign]
+
+
+def test_a_node_whose_cleaner_fails_on_the_clusters_own_set_is_not_left_without_kube_proxy(fleet: Fleet) -> None:
+    plan = _edited(fleet)
+    _fails_to_clean_up(fleet)
+    with pytest.raises(HostError, match="kube-proxy --cleanup failed") as caught:
+        fleet.switch(plan, "node1")
+    assert fleet.cluster.labels() == {}
+    # What its ConfigMap says: the former mode stands nowhere any more, and that is said.
+    assert fleet.modes() == ["nftables", "iptables", "iptables"]
+    assert "on the way back: kube-proxy runs nftables, not iptables" in str(caught.value)
+    assert "given back what it had" not in str(caught.value)
+
+
+@pytest.mark.parametrize("home", [True, False])
+def test_the_cleaner_goes_on_the_way_back(fleet: Fleet, home: bool) -> None:
+    """One that starts late would take away what kube-proxy has programmed by then."""
+    plan = _edited(fleet) if home else fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    _fails_to_clean_up(fleet)
+    with pytest.raises(HostError, match="kube-proxy --cleanup failed"):
+        fleet.switch(plan, "node1")
+    assert not [name for name in fleet.cluster.names("pods") if "cleanup" in name]
+
+
+@pytest.mark.parametrize("home", [True, False])
+def test_a_node_whose_pod_does_not_go_in_time_is_not_left_without_kube_proxy(fleet: Fleet, home: bool) -> None:
+    """As of one that has crashed, or whose kubelet hangs."""
+    plan = _edited(fleet) if home else fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    fleet.cluster._control = lambda: None  # type: ignore[method-assign]
+    with pytest.raises(HostError) as caught:
+        fleet.switch(plan, "node1")
+    del fleet.cluster._control
+    assert fleet.cluster.labels() == {}
+    said = str(caught.value)
+    assert "on the way back: node node1 still has a pod of kube-proxy after 6 s" in said
+    assert "on the way back: node node1 has its former label again" in said
+    # A pod that is about to go still answers.
+    assert "given back what it had" not in said
+    fleet.cluster._control()
+    assert fleet.modes() == ["iptables"] * 3
+
+
+def test_a_node_whose_pod_does_not_go_in_time_on_its_way_home_stays_with_ours(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    for host in NODES:
+        fleet.switch(plan, host)
+    fleet.road().take(settle(fleet.sets(), plan.text))
+    fleet.cluster._control = lambda: None  # type: ignore[method-assign]
+    with pytest.raises(HostError, match="on the way back: node node1 has its former label again") as caught:
+        fleet.switch_of(plan, "node1").go_home()
+    del fleet.cluster._control
+    assert "it is served by the second DaemonSet" not in str(caught.value)
+    assert fleet.cluster.labels() == dict.fromkeys(NODES, "moved")
+    fleet.cluster._control()
+    assert fleet.modes() == ["ipvs"] * 3
+
+
+def _silent_after_the_first_patch(fleet: Fleet, until: float) -> None:
+    """The API gives no answer from the first patch on, until some time."""
+    send = fleet.cluster.send
+    patched: List[str] = []
+
+    def sent(method: str, *rest: Any) -> Any:
+        if patched and fleet.time < until:
+            raise NoAnswerError("connection refused")
+        answer = send(method, *rest)
+        if method == "PATCH":
+            patched.append(method)
+        return answer
+
+    fleet.cluster.send = sent  # type: ignore[method-assign,assignment]
+
+
+@pytest.mark.parametrize("home", [True, False])
+def test_an_api_that_is_away_for_a_while_is_waited_for_on_the_way_back(fleet: Fleet, home: bool) -> None:
+    plan = _edited(fleet) if home else fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    _silent_after_the_first_patch(fleet, 5.0)
+    with pytest.raises(HostError, match="no answer: connection refused") as caught:
+        fleet.switch(plan, "node1")
+    assert fleet.cluster.labels() == {}
+    fleet.cluster._control()
+    assert fleet.modes() == (["nftables"] if home else ["iptables"]) + ["iptables"] * 2
+    assert ("given back what it had" in str(caught.value)) is not home
+
+
+def test_an_api_that_is_away_for_a_while_is_waited_for_on_the_way_to_ours(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    for host in NODES:
+        fleet.switch(plan, host)
+    fleet.road().take(settle(fleet.sets(), plan.text))
+    _silent_after_the_first_patch(fleet, fleet.time + 5.0)
+    with pytest.raises(HostError, match="it is served by the second DaemonSet"):
+        fleet.switch_of(plan, "node1").go_home()
+    assert fleet.cluster.labels() == dict.fromkeys(NODES, "moved")
+    assert fleet.modes() == ["ipvs"] * 3
+
+
+def test_an_api_that_stays_away_leaves_a_node_that_is_named(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    _silent_after_the_first_patch(fleet, 1e9)
+    with pytest.raises(HostError, match=r"node node1 may be left with the label .*leaving, and without") as caught:
+        fleet.switch(plan, "node1")
+    assert "given back what it had" not in str(caught.value)
+    assert "has its former label again" not in str(caught.value)
+
+
+def test_an_api_that_is_away_for_a_while_does_not_leave_a_node_cordoned(with_files: Fleet) -> None:
+    """As of a server of k3s that has got its file back: its restart is one of the API server."""
+    plan = _plan_with_files(with_files, cordon=True)
+    node, cluster = with_files.nodes["node1"], with_files.cluster
+    node.wrong = {"ipvs"}
+    send, restore, since = cluster.send, node.restore, []
+
+    def restarting(identifier: str) -> None:
+        since.append(with_files.time)
+        restore(identifier)
+
+    def sent(*asked: Any) -> Any:
+        if since and with_files.time < since[0] + 5.0:
+            raise NoAnswerError("connection refused")
+        return send(*asked)
+
+    node.restore = restarting  # type: ignore[method-assign]
+    cluster.send = sent  # type: ignore[method-assign,assignment]
+    with pytest.raises(HostError, match="given back what it had"):
+        with_files.switch(plan, "node1", cordon=True)
+    assert "unschedulable" not in cluster.objects["nodes", "node1"]["spec"]
+
+
+def _endpoint(number: int) -> str:
+    return "10.244.1.%d" % number
+
+
+class _Busy:
+    """A cluster whose Service has another endpoint each time that the API is asked, and a node that is behind it.
+
+    also: further things that its kernel has.
+    """
+
+    def __init__(self, fleet: Fleet, host: str) -> None:
+        self.number = 5
+        self.also: Tuple[ProxyEntry, ...] = ()
+        self._cluster, self._node = fleet.cluster, fleet.nodes[host]
+        self._send, self._look = self._cluster.send, self._node.look
+        self._cluster.send = self._sent  # type: ignore[method-assign,assignment]
+        self._node.look = self._looked  # type: ignore[method-assign]
+
+    def change(self) -> None:
+        self.number += 1
+        (end,) = self._cluster.objects["endpointslices", "web-1"]["endpoints"]
+        end["addresses"] = [_endpoint(self.number)]
+
+    def _sent(self, method: str, path: str, *rest: Any) -> Any:
+        if method == "GET" and path.endswith("/endpointslices"):
+            self.change()
+        return self._send(method, path, *rest)
+
+    def _looked(self, entries: bool = True) -> NodeSeen:
+        seen = self._look(entries)
+        behind = ("%s:8080" % _endpoint(self.number - 1),)
+        return replace(seen, entries=(*(replace(each, endpoints=behind) for each in seen.entries), *self.also))
+
+
+def test_a_cluster_whose_endpoints_change_all_the_time_is_no_reason_to_go_back(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    _Busy(fleet, "node1")
+    fleet.switch(plan, "node1")
+    assert fleet.modes() == ["nftables", "iptables", "iptables"]
+    # Two looks tell.
+    assert fleet.time == 2.0
+
+
+def test_there_is_a_second_look_although_the_time_is_over(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    _Busy(fleet, "node1")
+    fleet.switch(plan, "node1", verify_timeout=0)
+
+
+def test_where_nothing_differs_one_look_tells(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    fleet.switch(plan, "node1")
+    assert fleet.time == 0.0
+
+
+def test_what_stays_wrong_is_a_reason_and_named_alone(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    _Busy(fleet, "node1").also = (replace(ENTRY, port=81),)
+    with pytest.raises(HostError, match=r"verification: tcp 10.96.0.10:81: is served by .* no such Service") as caught:
+        fleet.switch(plan, "node1")
+    assert "10.96.0.10:80" not in str(caught.value)
+
+
+def test_a_service_that_stays_unserved_is_a_reason_whichever_endpoints_it_has(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    _Busy(fleet, "node1")
+    fleet.nodes["node1"].wrong = {"nftables"}
+    with pytest.raises(HostError, match=r"\(default/web:http\): is not served, but has endpoints"):
+        fleet.switch(plan, "node1")
+
+
+def test_a_look_before_kube_proxy_answers_is_no_first_look_at_services(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    node = fleet.nodes["node1"]
+    look, looks = node.look, []
+    node.wrong = {"nftables"}
+
+    def late(entries: bool = True) -> NodeSeen:
+        looks.append(entries)
+        return replace(look(entries), proxy_mode="") if len(looks) == 1 else look(entries)
+
+    node.look = late  # type: ignore[method-assign]
+    with pytest.raises(HostError, match="is not served, but has endpoints"):
+        fleet.switch(plan, "node1")
+
+
+def test_residues_are_found_among_differences_of_a_moment(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    _Busy(fleet, "node1")
+    fleet.cluster.residue_of = {"node1": "ipvs"}
+    fleet.switch(plan, "node1")
+    assert fleet.cluster.cleaned == ["node1"]
+
+
+def _connects(fleet: Fleet, seconds: float, *problems: str) -> Callable[[Callable[[], None]], None]:
+    """Connections from node 1 in nftables take their time; those after the change fail with these, one after another.
+
+    The last one stays. To be called with what happens meanwhile.
+    """
+    node, left = fleet.nodes["node1"], list(problems)
+    connect = node.connect
+
+    def given(meanwhile: Callable[[], None]) -> None:
+        def slow(services: Any, limit: float) -> Any:
+            found = connect(services, limit)
+            if fleet.cluster.mode_on("node1") != "nftables":
+                return found
+            fleet.time += seconds
+            meanwhile()
+            said = left.pop(0) if len(left) > 1 else left[0]
+            return tuple(replace(each, problems=(said,) if said else ()) for each in found)
+
+        node.connect = slow  # type: ignore[method-assign,assignment]
+
+    return given
+
+
+_NOT_MET = "10.244.1.5:8080 was not met"
+
+
+def test_endpoints_that_changed_while_connections_were_made_are_no_reason(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    end = fleet.cluster.objects["endpointslices", "web-1"]["endpoints"][0]
+    _connects(fleet, 60.0, _NOT_MET)(lambda: end.update(addresses=["10.244.1.6"]))
+    fleet.switch(plan, "node1")
+
+
+def test_connections_are_made_a_second_time_although_the_time_is_over(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    _connects(fleet, 60.0, _NOT_MET, "")(lambda: None)
+    fleet.switch(plan, "node1")
+
+
+def test_connections_that_fail_twice_are_a_reason(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    _connects(fleet, 60.0, _NOT_MET)(lambda: None)
+    with pytest.raises(HostError, match=r"default/web:http at 10.96.0.10:80: 10.244.1.5:8080 was not met"):
+        fleet.switch(plan, "node1")
+    assert fleet.time < 140.0
 
 
 def test_nodes_that_have_a_kube_proxy(fleet: Fleet) -> None:

@@ -76,6 +76,28 @@ def test_settings_are_read_and_brought_wherever_they_stand(seen: NodeSeen, mode:
     assert "masked" not in text
 
 
+@pytest.mark.parametrize(
+    "seen",
+    [
+        _seen("k3s", RANCHER_FILES, BASE, [(BASE, "kube-proxy-arg: ['nodeport-addresses=%s']\n")]),
+        _seen("microk8s", FLAGS_FILE, FLAGS, [(FLAGS, "--nodeport-addresses=%s\n")]),
+        _seen("standalone", CONFIG_FILE, FILE, [(FILE, TEXT + "nodePortAddresses: [%s]\n")]),
+        _seen("standalone", UNIT, unit_text=UNIT_TEXT.strip() + " --nodeport-addresses=%s\n"),
+    ],
+)
+def test_where_node_ports_are_taken_is_read_whatever_it_says_and_kept(seen: NodeSeen) -> None:
+    def given(text: str) -> NodeSeen:
+        files = tuple(replace(each, text=each.text % text) for each in seen.files)
+        return replace(seen, files=files, unit_text=seen.unit_text % text if seen.unit_text else "")
+
+    assert settings_of(given("10.0.0.0/8,172.16.0.0/12"))["nodePortAddresses"] == ("10.0.0.0/8", "172.16.0.0/12")
+    assert settings_of(given("primary"))["nodePortAddresses"] == ("primary",)
+    assert settings_of(given("red"))["nodePortAddresses"] == ("red",)
+    assert "nodePortAddresses" not in settings_of(given(""))
+    # Beside that of k3s there is a file of ours.
+    assert ("10.0.0.0/8" in changed_file(given("10.0.0.0/8"), WANT)[1]) is (seen.place.path != BASE)
+
+
 @pytest.mark.parametrize("seen", [K3S, BY_UNIT])
 def test_where_others_say_it_already_there_is_no_file_of_ours(seen: NodeSeen) -> None:
     assert changed_file(seen, settings_of(seen))[1] == ""

@@ -1,0 +1,59 @@
+# SPDX-FileCopyrightText: netfleet.tcp contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a node's kernel has of IPVS, and whose that is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import (
+    Tools,
+    entries_of,
+    foreign_users,
+    look_at_kernel,
+)
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import UNTOLD, ProxyEntry
+from tests.unit.plugins.fake_node import CLUSTER_IP, ENDPOINT, NODE, FakeNode
+
+# As kube-vip and lvscare make it: for the API server, on an address that they have given to the node.
+THEIRS = ProxyEntry("tcp", NODE, 6443, ("192.0.2.12:6443",), scheduler="rr")
+
+
+@pytest.mark.parametrize("mode", [IPTABLES, NFTABLES])
+def test_servers_on_the_nodes_own_address_are_somebody_elses_where_kube_proxy_has_none(mode: str) -> None:
+    node = FakeNode(mode)
+    node.loaded.add("ip_vs")
+    node.servers = [THEIRS]
+    kernel = look_at_kernel(node, Tools(node))
+    assert foreign_users(node, kernel) == (
+        "virtual servers on addresses that kube-proxy has not bound: tcp 192.0.2.11:6443",
+    )
+
+
+def test_with_its_interface_those_on_the_nodes_own_address_may_be_kube_proxys() -> None:
+    node = FakeNode(IPVS)
+    assert foreign_users(node, look_at_kernel(node, Tools(node))) == ()
+    node.bound = []
+    assert foreign_users(node, look_at_kernel(node, Tools(node))) != ()
+
+
+@pytest.mark.parametrize(("by_netlink", "seconds"), [(True, 10800), (False, UNTOLD)])
+def test_affinity_of_ipvs_is_known_in_seconds_by_netlink_alone(by_netlink: bool, seconds: int) -> None:
+    """The kernel prints its own ticks: 2700000 for three hours, where it has 250 a second."""
+    node = FakeNode(IPVS)
+    node.servers[0] = replace(node.servers[0], affinity=10800)
+    node.refused_by_netlink = not by_netlink
+    assert "persistent 2700000 FFFFFFFF\n" in (node.read("/proc/net/ip_vs") or "")
+    found = entries_of(node, look_at_kernel(node, Tools(node)), IPVS)
+    assert found[0] == ProxyEntry("tcp", CLUSTER_IP, 80, (ENDPOINT,), affinity=seconds, scheduler="rr")
+    assert found[1].affinity == 0
+
+
+def test_entries_of_ipvs_are_its_virtual_servers_as_they_are() -> None:
+    """Which of the node's addresses are somebody else's, only the controller knows."""
+    node = FakeNode(IPVS)
+    found = entries_of(node, look_at_kernel(node, Tools(node)), IPVS)
+    assert [str(entry) for entry in found] == ["tcp 10.96.0.10:80", "tcp 192.0.2.11:30080"]
