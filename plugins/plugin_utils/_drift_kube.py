@@ -31,7 +31,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight impor
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import plan_node
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import SETTINGS, checked, wanted
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import settings_of
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import HEALTH, SERVICE, Fault, faults
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import HEALTH, SERVICE, Fault, faults, lasting
 
 SUBJECT = "kube_proxy"
 GROUP = "kubernetes_nodes"
@@ -121,12 +121,14 @@ class _Comparison:
         member = Member(self._check.host, self._seen, settings, self._node)
         yield from self._changes(member, want)
         yield from self._standing(member, mode)
-        found = self._faults(self._seen, mode, member.after(want), self._facts.services, self._facts.slices)
+        found: Sequence[Fault] = self._faults(
+            self._seen, mode, member.after(want), self._facts.services, self._facts.slices
+        )
         if self._asked and any(fault.kind == SERVICE for fault in found):
             # What the API had said was older than what the node has: only what still differs counts.
             try:
                 again = self._faults(look(), mode, member.after(want), *services_of(connect()))
-                found = [fault for fault in again if fault in found]
+                found = lasting(again, found)
             except NetfleetError as error:
                 yield from (_of_problem(each, rules.KUBE_PROXY_UNVERIFIED, "warning") for each in error.problems)
         yield from _of_faults(found)

@@ -491,6 +491,15 @@ def test_drift_looks_again_before_a_difference_counts(play: Play, tmp_path: Path
     assert _findings(play, tmp_path, mode="iptables") == []
 
 
+def test_drift_names_a_service_that_is_not_served_though_its_endpoints_change(play: Play, tmp_path: Path) -> None:
+    _findings(play, tmp_path, mode="iptables")
+    (endpoint,) = play.cluster.objects["endpointslices", "web-1"]["endpoints"][:1]
+    play.cluster.objects["endpointslices", "web-1"]["endpoints"] = [{**endpoint, "addresses": ["10.244.9.9"]}]
+    play.nodes["node1"].wrong = {"iptables"}
+    (service,) = _findings(play, tmp_path, mode="iptables")
+    assert (service.rule, service.key) == ("kube-proxy-services", "tcp 10.96.0.10:80 (default/web:http)")
+
+
 def test_drift_names_a_change_without_an_end(play: Play, tmp_path: Path) -> None:
     play.begin(("node1",))
     play.run()
