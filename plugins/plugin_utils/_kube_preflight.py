@@ -32,6 +32,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_service import ANSWERED
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import KEEPALIVE, fights, short_of_keepalive
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import in_networks, networks_of
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import Around, NodeInfo
 
 # The kernel forgets them with the virtual servers, which kube-proxy itself removes on the way to nftables.
@@ -82,6 +83,15 @@ class Member:
         """
         needed = [program for program in needed_programs(mode) if not self.seen.in_container or program == NFT]
         return tuple(program for program in needed if program not in self.seen.programs)
+
+    @property
+    def left_to_others(self) -> Tuple[str, ...]:
+        """The virtual servers that the mode ipvs leaves to somebody else: those in the networks of its excludeCIDRs."""
+        networks = networks_of(self.settings.get("ipvs.excludeCIDRs") or ())
+        if self.seen.proxy_mode != IPVS or not networks:
+            return ()
+        found = [str(entry) for entry in self.seen.entries if in_networks(entry.address, networks)]
+        return ("%s (in ipvs.excludeCIDRs)" % some(found),) if found else ()
 
     def after(self, want: Mapping[str, Any]) -> Dict[str, Any]:
         """Its settings with those that are wanted."""
@@ -160,8 +170,11 @@ def _tolerable(
             text = "%s needs strict ARP in the mode ipvs, or every node answers for its addresses"
             yield STRICT_ARP, Problem("", text % ", ".join(around.strict_arp), "set kube_proxy_strict_arp: true")
     for member in members:
-        if member.seen.foreign and _touches_others(member, mode, want):
-            text = "IPVS has other users, whose virtual servers would be lost: %s" % "; ".join(member.seen.foreign)
+        others = member.seen.foreign if _touches_others(member, mode, want) else ()
+        if mode == NFTABLES:
+            others = (*others, *member.left_to_others)
+        if others:
+            text = "IPVS has other users, whose virtual servers would be lost: %s" % "; ".join(others)
             yield FOREIGN_IPVS, Problem(member.host, text, "move them to another host")
         for line in fights(member.seen.own_sysctls, mode, member.after(want), member.seen.kernel):
             yield SYSCTLS, Problem(member.host, line, "leave it to kube-proxy, by tcp_tuning_overrides or its profile")
