@@ -140,7 +140,8 @@ def test_a_kube_proxy_that_does_not_come_up_is_put_back_and_the_others_are_not_t
 ) -> None:
     before, running, own = kept(up), proxies(up), pods(up)
     with will_not_start(up, FIRST):
-        run = run_kube(scratch, up, kube_proxy_mode=FIRST)
+        # All of it is waited for in vain.
+        run = run_kube(scratch, up, kube_proxy_mode=FIRST, kube_proxy_start_timeout=300)
     assert run.status != 0, run.output
     up.wait_served("iptables")
     touched = [name for name, each in pods(up).items() if own[name] != each]

@@ -92,7 +92,8 @@ def test_a_kube_proxy_that_does_not_come_up_is_put_back_and_the_others_are_not_t
 ) -> None:
     files, before = up.on_each(f"cat {CONFIG}"), proxies(up)
     with will_not_start(up, "ipvs"):
-        run = run_kube(scratch, up, kube_proxy_mode="ipvs")
+        # All of it is waited for in vain.
+        run = run_kube(scratch, up, kube_proxy_mode="ipvs", kube_proxy_start_timeout=300)
         assert run.status != 0, run.output
         after = proxies(up)
     assert up.on_each(f"cat {CONFIG}") == files

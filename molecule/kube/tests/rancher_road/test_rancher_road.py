@@ -57,7 +57,7 @@ def processes(cluster: Cluster) -> dict[str, str]:
 def test_one_that_does_not_come_up_is_put_back_and_the_others_are_not_touched(up: Cluster, scratch: Path) -> None:
     before = processes(up)
     with will_not_start(up, "ipvs"):
-        run = run_kube(scratch, up, kube_proxy_mode="ipvs")
+        run = run_kube(scratch, up, kube_proxy_mode="ipvs", kube_proxy_start_timeout=300)
     assert run.status != 0, run.output
     up.wait_served("iptables")
     assert len([name for name, each in processes(up).items() if each != before[name]]) == 1, run.output
