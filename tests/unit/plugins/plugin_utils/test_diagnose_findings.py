@@ -22,6 +22,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose_model impor
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import Holder, Listener
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding
+from ansible_collections.netfleet.tcp.plugins.plugin_utils import _diagnose_handshake as handshake
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _diagnose_transfer as transfer
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_model import Packet, Side
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._capture_streams import seen
@@ -115,6 +116,20 @@ def test_without_a_capture_the_connects_tell(name: str, rule: str) -> None:
     (finding,) = findings(without_capture(name, "left"), PORT)
     assert (finding.rule, finding.key) == (rule, f"left->right:{PORT}")
     assert "of 3 connections that were tried failed" in finding.reason
+
+
+def test_syns_whose_place_is_known_tell_where_the_others_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = case("dropped_there")
+    where, seen_of = handshake._where, []
+
+    def of_the_last_alone(*given: Any) -> str:
+        """The other end's capture began after all the others."""
+        seen_of.append(given)
+        return where(*given) if len(seen_of) == len(lost.talks[0].connections) else ""
+
+    monkeypatch.setattr(handshake, "_where", of_the_last_alone)
+    (finding,) = findings(lost, PORT)
+    assert "the SYNs leave left and do not arrive at right" in finding.reason
 
 
 def test_what_arrives_is_compared_by_bytes() -> None:
