@@ -12,7 +12,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import input_
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import Counted, Rtt
 from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import indicators
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, from_wire
-from ansible_collections.netfleet.tcp.plugins.module_utils._probe import PROBED, asked_from, counters_of
+from ansible_collections.netfleet.tcp.plugins.module_utils._probe import PROBED, counters_of, targets_to_meet
 from ansible_collections.netfleet.tcp.plugins.module_utils._probe_model import Reached
 from ansible_collections.netfleet.tcp.plugins.plugin_utils import _health_check
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._check_action import module_failed
@@ -79,8 +79,7 @@ class ActionModule(HealthAction):
         counters = counters_of(each for each in reached if each.key not in tolerated)
         kept = Looked(
             counters,
-            # As the host has it: of those that are 0 there is none.
-            indicators(Counted("", 0.0, counters), asked_from(arguments).targets)[0],
+            indicators(Counted("", 0.0, counters), targets_to_meet(arguments))[0],
             {name: from_wire(Rtt, entry) for name, entry in answer["rtts"].items()},
         )
         return {

@@ -10,7 +10,7 @@ from typing import Any, Collection, Dict, Iterator, List, Mapping, Optional
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._health import Asked
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import Sample
-from ansible_collections.netfleet.tcp.plugins.module_utils._health_targets import RTT_TARGETS, TARGETS
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_targets import RTT_TARGETS, TARGETS, milliseconds
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._peer_classes import PeerClasses
 
@@ -70,10 +70,7 @@ def _rtt_targets(given: Mapping[str, Any], names: Collection[str], problems: Lis
         path = "rtt_targets.%s" % name
         if name not in names:
             problems.append(Problem(path, "there is no such class", "one of: %s" % ", ".join(names)))
-        try:
-            found[name] = float(value)
-        except (TypeError, ValueError):
-            found[name] = math.inf
-        if not 0 <= found[name] < math.inf:
+        found[name] = milliseconds(value)
+        if found[name] == math.inf:
             problems.append(Problem(path, "%r is no time" % (value,), "milliseconds, or 0 for none"))
     return found

@@ -9,7 +9,8 @@ host would be unwell. That of SYNs sent again is ours.
 
 from __future__ import annotations
 
-from typing import Dict, Mapping
+import math
+from typing import Any, Dict, Mapping
 
 # Percent. Of success more than that, of retransmission less.
 TARGETS: Dict[str, float] = {
@@ -27,6 +28,15 @@ BY_PROFILE: Dict[str, Mapping[str, float]] = {"local": {}, "cloud": {}, "wan": {
 def targets_of(profile: str) -> Dict[str, float]:
     """What is to be met by a host of a profile, in percent; a host without one has what holds for all."""
     return {**TARGETS, **BY_PROFILE.get(profile, {})}
+
+
+def milliseconds(value: Any) -> float:
+    """A target for an RTT as users write it, a number or its text; infinite where it is none."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return math.inf
+    return found if found >= 0 else math.inf
 
 
 # Percent of the local ports to one other address from which on they are scarce. Ours.

@@ -68,6 +68,11 @@ def place(address: str, port: int) -> str:
     return ("[%s]:%d" if ":" in address else "%s:%d") % (short(address), port)
 
 
+def any_like(address: str) -> str:
+    """The one of ANY that is of an address' family."""
+    return ANY[6 if ":" in address else 4]
+
+
 def short(address: str) -> str:
     """An address in the form in which two texts of the same one are equal; what is no address stays as it is."""
     try:
@@ -174,7 +179,7 @@ def with_node_ports(
     for entry in entries:
         if entry.address in own:
             plain = (entry.endpoints, entry.draining, entry.affinity, entry.scheduler)
-            address = ANY[6 if ":" in entry.address else 4]
+            address = any_like(entry.address)
             entry = ProxyEntry(entry.protocol, address, entry.port, *plain)  # noqa: PLW2901
         found[entry] = None
     return tuple(found)

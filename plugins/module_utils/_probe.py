@@ -18,7 +18,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._counters import COUN
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._health_model import Counted, Rtt
-from ansible_collections.netfleet.tcp.plugins.module_utils._health_targets import TARGETS
+from ansible_collections.netfleet.tcp.plugins.module_utils._health_targets import TARGETS, milliseconds
 from ansible_collections.netfleet.tcp.plugins.module_utils._indicators import indicators, judged_rtt
 from ansible_collections.netfleet.tcp.plugins.module_utils._path_mtu import MOST_ADDRESSES, Echo, path_mtus
 from ansible_collections.netfleet.tcp.plugins.module_utils._peer_classes import PeerClasses
@@ -83,9 +83,14 @@ def asked_from(given: Mapping[str, Any]) -> Asked:
         given["timeout"],
         given["mtu"],
         dict(given["peers"]),
-        {name: target for name, target in _targets(given).items() if target},
+        targets_to_meet(given),
         {str(name): float(target) for name, target in given["rtt_targets"].items() if float(target)},
     )
+
+
+def targets_to_meet(given: Mapping[str, Any]) -> Dict[str, float]:
+    """Percent, by measure, for these options of the module; one of 0 is none."""
+    return {name: target for name, target in _targets(given).items() if target}
 
 
 def _targets(given: Mapping[str, Any]) -> Dict[str, float]:
@@ -114,11 +119,7 @@ def _target_problems(given: Mapping[str, Any]) -> Iterator[Problem]:
             cure = "a percentage between 0 and 100, or 0 for none"
             yield Problem("targets.%s" % name, "%r is no target" % target, cure)
     for name, target in given["rtt_targets"].items():
-        try:
-            well = 0 <= float(target) < math.inf
-        except (TypeError, ValueError):
-            well = False
-        if not well:
+        if milliseconds(target) == math.inf:
             yield Problem("rtt_targets.%s" % name, "%r is no time" % (target,), "milliseconds, or 0 for none")
 
 

@@ -79,13 +79,11 @@ def _connects(case: Case, witness: Witness, port: int) -> Iterator[Finding]:
             because,
         )
         key = "%s->%s" % (witness.name, case.end((way.peer, port)))
-        if reason is reason_of(TIMEOUT):
-            yield finding(case, rules.DIAG_NO_ANSWER, key, text, way.peer)
-        elif error == "ECONNREFUSED":
-            yield finding(case, rules.DIAG_REFUSED, key, text, way.peer)
-        else:
-            blame = witness.name if error in _OWN else way.peer
-            yield replace(finding(case, rules.DIAG_REFUSED, key, text, blame), cure=likely_cure)
+        unanswered = reason is reason_of(TIMEOUT)
+        rule = rules.DIAG_NO_ANSWER if unanswered else rules.DIAG_REFUSED
+        found = finding(case, rule, key, text, witness.name if error in _OWN else way.peer)
+        # The rules' own cures are for these two.
+        yield found if unanswered or error == "ECONNREFUSED" else replace(found, cure=likely_cure)
 
 
 def _told_by_capture(witness: Witness, server: End) -> Tuple[str, ...]:

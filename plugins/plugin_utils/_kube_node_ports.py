@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection, Iterable, Sequence
-from typing import List, Tuple, Union
+from typing import List, Tuple
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, ProxyEntry
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, Network, ProxyEntry, any_like
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry
-
-_Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 
 def wanted_in_ipvs(
     wanted: Iterable[ExpectedEntry], networks: Sequence[str], own: Collection[str]
 ) -> Tuple[ExpectedEntry, ...]:
     """Those of these entries that ipvs has on a node with these addresses of its own. networks: nodePortAddresses."""
-    served = {ANY[6 if ":" in address else 4] for address in own if _let_in(address, networks)}
+    served = {any_like(address) for address in own if _let_in(address, networks)}
     return tuple(entry for entry in wanted if entry.address not in ANY.values() or entry.address in served)
 
 
@@ -37,7 +35,7 @@ def without_node_ports_on(
         for entry in table
         if entry.address not in there
         or entry.key in keys
-        or (entry.protocol, ANY[6 if ":" in entry.address else 4], entry.port) not in keys
+        or (entry.protocol, any_like(entry.address), entry.port) not in keys
     )
 
 
@@ -48,9 +46,9 @@ def _let_in(address: str, networks: Sequence[str]) -> bool:
     return not place.is_loopback and (not family or any(place in network for network in family))
 
 
-def _parsed(networks: Sequence[str]) -> List[_Network]:
+def _parsed(networks: Sequence[str]) -> List[Network]:
     """The networks, without what is none, such as primary: the node's own address by the API, of each family."""
-    found: List[_Network] = []
+    found: List[Network] = []
     for each in networks:
         try:
             found.append(ipaddress.ip_network(each, strict=False))

@@ -24,6 +24,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_node_ports impo
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import (
     SERVICE_MISSING,
+    Difference,
     compare,
     compare_addresses,
 )
@@ -90,21 +91,25 @@ def faults(
 def _services(
     seen: NodeSeen, mode: str, settings: Mapping[str, object], wanted: Sequence[ExpectedEntry]
 ) -> Iterator[Fault]:
-    excluded = settings.get("ipvs.excludeCIDRs") if mode == IPVS else ()
-    networks = [str(each) for each in excluded] if isinstance(excluded, (list, tuple)) else []
-    own = {*seen.addresses} if mode == IPVS else set()
-    table, let_in = seen.entries, settings.get(NODE_PORTS)
-    if mode == IPVS and isinstance(let_in, (list, tuple)) and let_in:
-        table = without_node_ports_on(seen.bound, table, wanted, let_in)
-        wanted = wanted_in_ipvs(wanted, let_in, own)
-    if mode == IPVS:
-        table = with_node_ports(table, seen.addresses, networks)
-    differences = compare(wanted, table, networks, scheduler_of(mode, settings), own)
-    if mode == IPVS:
-        differences = (*differences, *compare_addresses(wanted, seen.bound))
-    for each in differences:
+    for each in _in_ipvs(seen, settings, wanted) if mode == IPVS else compare(wanted, seen.entries):
         key = "%s (%s)" % (each.where, each.service) if each.service else each.where
         yield Fault(SERVICE, key, each.text, each.kind if each.kind == SERVICE_MISSING else "")
+
+
+def _in_ipvs(seen: NodeSeen, settings: Mapping[str, object], wanted: Sequence[ExpectedEntry]) -> Tuple[Difference, ...]:
+    excluded, let_in = (_texts(settings.get(name)) for name in ("ipvs.excludeCIDRs", NODE_PORTS))
+    own, table = {*seen.addresses}, seen.entries
+    if let_in:
+        table = without_node_ports_on(seen.bound, table, wanted, let_in)
+        wanted = wanted_in_ipvs(wanted, let_in, own)
+    table = with_node_ports(table, own, excluded)
+    differences = compare(wanted, table, excluded, scheduler_of(IPVS, settings), own)
+    return (*differences, *compare_addresses(wanted, seen.bound))
+
+
+def _texts(value: object) -> List[str]:
+    """Those of a setting that is a list; none where it is not there."""
+    return [str(each) for each in value] if isinstance(value, (list, tuple)) else []
 
 
 def tells(found: Iterable[Fault]) -> bool:

@@ -13,9 +13,9 @@ from typing import Dict, List, Optional, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import (
-    ANY,
     UNTOLD,
     ProxyEntry,
+    any_like,
     in_networks,
     networks_of,
     short,
@@ -80,12 +80,12 @@ def _elsewhere(
     want: ExpectedEntry, by_key: Container[Tuple[str, str, int]], own: Collection[str]
 ) -> Tuple[str, str, int]:
     """The key by which the table has an entry that it does not have by its own; its own where there is none."""
-    family = 6 if ":" in want.address else 4
-    if want.address == ANY[family]:
+    node_port = any_like(want.address)
+    if want.address == node_port:
         # A network that is left to others may have all addresses of the node in it.
-        addresses = sorted(each for each in own if (":" in each) == (family == 6))
+        addresses = sorted(each for each in own if any_like(each) == node_port)
     else:
-        addresses = [ANY[family]] if want.address in own else []
+        addresses = [node_port] if want.address in own else []
     keys = ((want.protocol, address, want.port) for address in addresses)
     return next((key for key in keys if key in by_key), want.key)
 
