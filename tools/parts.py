@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tools import progress
 from tools.shared import CACHE, ROOT, ToolError, alone, finish
 
 LOGS = CACHE / "logs"
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # How a part is ended, and how many seconds each signal is given: molecule may have hosts to take down.
 SIGNALS = ((signal.SIGINT, 30.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
 
@@ -56,10 +58,11 @@ class Part:
         return LOGS / f"{self.name}.log"
 
     def lines(self) -> list[str]:
-        """What the part has printed so far, less empty lines."""
+        """What the part has printed so far, less empty lines and colours (molecule's cannot all be turned off)."""
         if not self.log.exists():
             return []
-        return [line for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+        text = COLOUR.sub("", self.log.read_text(encoding="utf-8", errors="replace"))
+        return [line for line in text.splitlines() if line.strip()]
 
     def elapsed(self) -> float:
         """Seconds that it has taken until now, or took."""
@@ -86,10 +89,11 @@ def all_parts() -> list[Part]:
     lab = {
         "molecule": 1500,
         "test-kernel": 3000,
-        "test-conditions-core": 1500,
-        "test-links-core": 1800,
+        "test-links-core": 2700,
         "test-faults-core": 1500,
         "ci-examples": 900,
+        # RTT and loss between emulated machines: last, when the other lane is done and leaves them the cores.
+        "test-conditions-core": 1500,
     }
     return [*parts, *(Part(name, "lab", limit, "test") for name, limit in lab.items())]
 

@@ -8,6 +8,7 @@ import contextlib
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -18,8 +19,9 @@ from rich.text import Text
 if TYPE_CHECKING:
     from tools.parts import Part
 
-MOST_NAMED = 3  # lines of each failing part below the table
+MOST_NAMED = 3  # tests of each failing part below the table, and as many reasons
 TAIL = 8  # last lines of a failing part's log that are shown
+TEST = re.compile(r"(FAILED|ERROR) \S+::")  # a line of pytest's summary
 TELLING = re.compile(r"\b(error|fatal|failed(?!=)|critical|traceback)\b|^E  |^FAILED |Error\b", re.IGNORECASE)
 MOST_TELLING = 25  # lines of the log that may say why it failed
 WIDEST = 300
@@ -90,11 +92,16 @@ def excerpt(lines: Sequence[str]) -> list[str]:
 
 
 def verdict(lines: Sequence[str]) -> list[str]:
-    """Of a failing part's log the few lines that are worth most: the tests that failed, else how it ends."""
-    named = [line for line in lines if line.startswith(("FAILED ", "ERROR "))] or [
-        line for line in lines if line.startswith("E  ")
-    ]
-    return [line[:WIDEST] for line in (named or list(lines))[-MOST_NAMED:]]
+    """Of a failing part's log the few lines that are worth most: tests that failed and why; else errors; else its end.
+
+    Tests come before other errors: molecule's last ones say no more than that a scenario failed.
+    """
+    tests = [line for line in lines if TEST.match(line)]
+    # Of what pytest prints on an assertion the first line: the others explain it.
+    why = [line for before, line in pairwise(["", *lines]) if line.startswith("E  ") and not before.startswith("E  ")]
+    told = [*tests[-MOST_NAMED:], *why[-MOST_NAMED:]]
+    errors = [line for line in lines if line.startswith("ERROR ")]
+    return [line[:WIDEST] for line in told or (errors or list(lines))[-MOST_NAMED:]]
 
 
 def _last_line(part: Part) -> str:

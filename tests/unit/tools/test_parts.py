@@ -19,6 +19,7 @@ case "$1" in
   bad) echo "the reason"; exit 2 ;;
   absent) echo working; echo "SKIPPED: no Python 3.12 here"; exit 0 ;;
   lying) echo "SKIPPED: something"; echo "and yet it failed"; exit 1 ;;
+  coloured) printf 'one\\n\\n\\033[2m|\\033[0m \\033[1;31mFAILED\\033[0m\\n' ;;
   hanging) echo begun; sleep 60 & echo $! > "$LEFT"; wait ;;
 esac
 """
@@ -65,6 +66,13 @@ def test_part_that_hangs_is_stopped_with_its_children(make: Path, monkeypatch: p
 
 
 @pytest.mark.usefixtures("make")
+def test_what_a_part_printed_is_read_without_colours() -> None:
+    part = Part("coloured", "lane", 30)
+    parts.run_lane([part], threading.Event())
+    assert part.lines() == ["one", "| FAILED"]
+
+
+@pytest.mark.usefixtures("make")
 def test_part_that_was_never_begun_is_not_counted_as_passed() -> None:
     stopping = threading.Event()
     stopping.set()
@@ -97,12 +105,17 @@ def test_of_a_long_log_the_lines_that_say_why_are_shown() -> None:
     assert len(progress.excerpt(["error"] * 1000)) == progress.MOST_TELLING + 1 + progress.TAIL
 
 
-def test_what_a_part_failed_by_is_the_names_of_its_tests_or_how_it_ends() -> None:
+def test_what_a_part_failed_by_is_its_tests_and_why_or_how_it_ends() -> None:
     failed = ["FAILED tests/a.py::test_x - AssertionError: 1", "ERROR tests/a.py::test_y - NotThere"]
-    assert progress.verdict(["E   assert 1 == 2", *failed, "make: *** [Makefile:1: x] Error 1"]) == failed
+    ends = ["ERROR    [conditions > verify] Executed: Failed", "make: *** [Makefile:1: x] Error 1"]
+    why = ["E   assert 1 == 2", "E    +  where 1 = x"]
+    assert progress.verdict([*why, "text", *failed, *ends]) == [*failed, why[0]], "molecule's own errors tell nothing"
     many = [f"FAILED tests/a.py::test_{number}" for number in range(9)]
     assert progress.verdict(many) == many[-progress.MOST_NAMED :]
-    assert progress.verdict(["one", "E   assert 1 == 2", "make: *** Error 1"]) == ["E   assert 1 == 2"]
+    reasons = [f"E   assert {number}" for number in range(9)]
+    spread = [line for reason in reasons for line in (reason, "text")]
+    assert progress.verdict([*spread, *ends]) == reasons[-progress.MOST_NAMED :]
+    assert progress.verdict(ends) == ends[:1]
     assert progress.verdict(["it was", "make: *** Error 1"]) == ["it was", "make: *** Error 1"]
 
 
@@ -116,11 +129,11 @@ def test_what_uses_the_lab_runs_one_after_the_other_and_is_taken_down() -> None:
     assert [part.name for part in lab] == [
         "molecule",
         "test-kernel",
-        "test-conditions-core",
         "test-links-core",
         "test-faults-core",
         "ci-examples",
-    ]
+        "test-conditions-core",
+    ], "what measures times comes last, when the other lane is done"
     assert {part.instance for part in lab} == {"test"}
 
 
