@@ -25,6 +25,7 @@ from tools.shared import CACHE, ROOT, ToolError, alone, finish
 
 LOGS = CACHE / "logs"
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+BAR = re.compile(r"^ *│ ?")  # before each line of what molecule runs
 # How a part is ended, and how many seconds each signal is given: molecule may have hosts to take down.
 SIGNALS = ((signal.SIGINT, 30.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
 
@@ -58,11 +59,11 @@ class Part:
         return LOGS / f"{self.name}.log"
 
     def lines(self) -> list[str]:
-        """What the part has printed so far, less empty lines and colours (molecule's cannot all be turned off)."""
+        """What the part has printed so far, less empty lines, colours (which remain in part) and molecule's bar."""
         if not self.log.exists():
             return []
         text = COLOUR.sub("", self.log.read_text(encoding="utf-8", errors="replace"))
-        return [line for line in text.splitlines() if line.strip()]
+        return [line for line in (BAR.sub("", line) for line in text.splitlines()) if line.strip()]
 
     def elapsed(self) -> float:
         """Seconds that it has taken until now, or took."""

@@ -19,7 +19,7 @@ case "$1" in
   bad) echo "the reason"; exit 2 ;;
   absent) echo working; echo "SKIPPED: no Python 3.12 here"; exit 0 ;;
   lying) echo "SKIPPED: something"; echo "and yet it failed"; exit 1 ;;
-  coloured) printf 'one\\n\\n\\033[2m|\\033[0m \\033[1;31mFAILED\\033[0m\\n' ;;
+  coloured) printf 'one\\n\\n  \\033[2m│\\033[0m \\033[1;31mFAILED\\033[0m\\n' ;;
   hanging) echo begun; sleep 60 & echo $! > "$LEFT"; wait ;;
 esac
 """
@@ -66,10 +66,10 @@ def test_part_that_hangs_is_stopped_with_its_children(make: Path, monkeypatch: p
 
 
 @pytest.mark.usefixtures("make")
-def test_what_a_part_printed_is_read_without_colours() -> None:
+def test_what_a_part_printed_is_read_without_colours_and_the_bar_of_molecule() -> None:
     part = Part("coloured", "lane", 30)
     parts.run_lane([part], threading.Event())
-    assert part.lines() == ["one", "| FAILED"]
+    assert part.lines() == ["one", "FAILED"]
 
 
 @pytest.mark.usefixtures("make")
