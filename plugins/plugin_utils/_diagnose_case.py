@@ -162,10 +162,14 @@ def _has_one_way_in(addresses: Iterable[str], own: str) -> bool:
 
 @dataclass(frozen=True)
 class Carried:
-    """Bytes of data that one end sent while both captured, and that the other received."""
+    """Bytes of data that one end sent while both captured, and that the other received.
+
+    unknown: why that cannot be told, as the end of a sentence; empty where it can.
+    """
 
     sent: int = 0
     arrived: int = 0
+    unknown: str = ""
 
     @property
     def lost(self) -> int:
@@ -173,22 +177,30 @@ class Carried:
         return max(0, self.sent - self.arrived)
 
 
-def carried(case: Case, connections: Iterable[Connection], client_sends: bool) -> Optional[Carried]:
-    """What of the data of one direction arrived; None where not both ends have captured it."""
+def carried(case: Case, connections: Iterable[Connection], client_sends: bool) -> Carried:
+    """What of the data of one direction arrived."""
     sent = arrived = 0
-    known = False
+    unknown = "from one end"
     for connection in connections:
         sender = connection.client if client_sends else connection.server
         near, far = case.near(connection, sender), case.near(connection, connection.other(sender))
         if near is None or far is None or near is far:
             continue
         if any(_misses(case, end) for end in (connection.client, connection.server)):
-            # What a capture has missed would seem to be lost on the way.
-            return None
-        found = _compared(near.side(sender), far.side(sender))
-        known = known or bool(near.side(sender).ranges)
-        sent, arrived = sent + found.sent, arrived + found.arrived
-    return Carried(sent, arrived) if known else None
+            # It would seem to be lost on the way.
+            return Carried(unknown="where a capture has missed packets")
+        unknown = "where the captures of both ends have no data in common: raise tcp_diagnose_seconds if one began late"
+        here, there = near.side(sender), far.side(sender)
+        if there.ranges or _together(case, connection):
+            found = _compared(here, there)
+            sent, arrived = sent + found.sent, arrived + found.arrived
+    return Carried(sent, arrived) if sent or arrived else Carried(unknown=unknown)
+
+
+def _together(case: Case, connection: Connection) -> bool:
+    """Whether both ends have captured at the same time, by their clocks: where nothing arrived nothing else tells."""
+    views = [witness.view for witness in map(case.witness, (connection.client, connection.server)) if witness]
+    return max(view.started for view in views) < min(view.ended for view in views)
 
 
 def _misses(case: Case, end: End) -> bool:
@@ -205,7 +217,7 @@ def _compared(near: Side, far: Side) -> Carried:
     low = max(min(start for start, _length in each) for each in (here, there))
     high = min(max(start + length for start, length in each) for each in (here, there))
     # A card that cuts and joins segments has ends of them elsewhere at the sender than at the receiver: bytes count.
-    both = (
+    sent, arrived = (
         sum(max(0, min(start + length, high) - max(start, low)) for start, length in each) for each in (here, there)
     )
-    return Carried(*both)
+    return Carried(sent, arrived)

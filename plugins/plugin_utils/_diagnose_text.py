@@ -77,8 +77,8 @@ def _talk(case: Case, talk: Talk) -> Dict[str, Any]:
         both = carried(case, talk.connections, client_sends)
         found[word] = {
             **_sum([*_sides(case, talk, client_sends)]),
-            "bytes_sent": both.sent if both else None,
-            "bytes_arrived": both.arrived if both else None,
+            "bytes_sent": None if both.unknown else both.sent,
+            "bytes_arrived": None if both.unknown else both.arrived,
         }
     return found
 

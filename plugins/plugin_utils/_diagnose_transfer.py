@@ -162,10 +162,10 @@ def _judged(name: str, of: int, again: int) -> Indicator:
 def _lost_where(case: Case, talk: Talk, client_sends: bool, again: int, spurious: int) -> Tuple[str, str]:
     sender, receiver = (case.name(each) for each in _ends(talk, client_sends))
     both = carried(case, talk.connections, client_sends)
-    if both is None:
+    if both.unknown:
         if 2 * spurious >= again:
             return "spurious", "; %d of these had arrived already" % spurious
-        return "", "; in which direction they, or their acknowledgements, are lost cannot be told from one end"
+        return "", "; in which direction they, or their acknowledgements, are lost cannot be told " + both.unknown
     if both.lost:
         share = 100.0 * both.lost / max(1, both.sent)
         text = "; %d of %d bytes (%.3g %%) are lost on the way from %s to %s"
@@ -244,7 +244,7 @@ def silent(case: Case, talk: Talk) -> Iterator[Finding]:
             text = "on %d connections %s repeats a segment, %s, and %s says nothing"
             words = text % (len(found), sender, since, receiver)
             both = carried(case, [connection for connection, _side in found], client_sends)
-            if both is not None:
+            if not both.unknown:
                 arrived = "are lost on the way there" if both.lost else "arrive there: what comes back is lost"
                 words += "; the segments %s" % arrived
             began = min(side.stuck.first for _connection, side in found)

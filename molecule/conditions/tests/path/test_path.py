@@ -63,7 +63,8 @@ def test_loss_is_measured_and_named(path: Road, percent: float) -> None:
     assert expected - SPREAD * math.sqrt(expected) <= again <= 1.2 * expected + SPREAD * math.sqrt(expected)
     if percent > 1:
         assert set(counted(health)) == {f"{CLIENT} health-retransmission"}
-        diagnosis = path.diagnose(10)
+        # One of two hosts may begin ten seconds after the other, where emulation is beside others that are busy.
+        diagnosis = path.diagnose(30)
         assert set(counted(diagnosis)) == {f"{CLIENT} diagnose-retransmission"}, diagnosis.output
         reason = counted(diagnosis)[f"{CLIENT} diagnose-retransmission"]["reason"]
         assert f"are lost on the way from {CLIENT} to {SERVER}" in reason
