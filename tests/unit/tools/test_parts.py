@@ -16,6 +16,7 @@ MAKE = """\
 #!/bin/sh
 case "$1" in
   good) echo done; exit 0 ;;
+  slow) sleep 1; echo done; exit 0 ;;
   bad) echo "the reason"; exit 2 ;;
   absent) echo working; echo "SKIPPED: no Python 3.12 here"; exit 0 ;;
   lying) echo "SKIPPED: something"; echo "and yet it failed"; exit 1 ;;
@@ -132,9 +133,18 @@ def test_what_uses_the_lab_runs_one_after_the_other_and_is_taken_down() -> None:
         "test-links-core",
         "test-faults-core",
         "ci-examples",
-        "test-conditions-core",
-    ], "what measures times comes last, when the other lane is done"
+    ]
     assert {part.instance for part in lab} == {"test"}
+    assert [part.name for part in parts.all_parts() if part.lane == parts.ALONE] == ["test-conditions-core"]
+
+
+@pytest.mark.usefixtures("make")
+def test_what_is_to_run_alone_begins_when_all_else_has_ended() -> None:
+    ran = [Part("good", parts.ALONE, 30), Part("slow", "a", 30), Part("good", "b", 30), Part("bad", "a", 30)]
+    parts.run_all(ran)
+    assert [part.outcome for part in ran] == [Outcome.PASSED, Outcome.PASSED, Outcome.PASSED, Outcome.FAILED]
+    ended = max(part.started + part.seconds for part in ran[1:])
+    assert ran[0].started >= ended
 
 
 def test_each_part_is_a_target_of_the_makefile() -> None:
