@@ -25,7 +25,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._gate import (
     Verdict,
     judge,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._gate_text import FINE_TEXT, share_lost, table
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._gate_text import FINE_TEXT, not_read, share_lost, table
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._run_settings import STOP, WAIT
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import (
     ENDED,
@@ -141,9 +141,11 @@ class ActionModule(ActionBase):
         read = {entry["item"]: entry for entry in asked}
         lost = [name for name, entry in read.items() if entry.get("lost")]
         too_many = share_lost(self._given("failed_hosts", []), self._given("hosts", []), lost, list(read), settings)
-        if too_many:
-            self._say("health gate: %s" % too_many, WORSE)
-            return {"outcome": WORSE, "not_kept": too_many, "again": False}
+        # Little traffic is one thing, and none that was looked at another.
+        reason = too_many or not_read(len(self._given("read", [])), len(read))
+        if reason:
+            self._say("health gate: %s" % reason, WORSE)
+            return {"outcome": WORSE, "not_kept": reason, "again": False}
         changed = [
             Readings(
                 name,

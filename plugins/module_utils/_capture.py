@@ -31,8 +31,8 @@ _SNAPSHOT = 192
 _LARGEST_SNAPSHOT = 65535
 # KiB in the kernel, for bursts.
 _BUFFER = 4096
-# Seconds: to begin; beside its time, until it is killed.
-_BEGIN, _PATIENCE = 5.0, 5
+# Seconds: to begin, for a host that is busy (what cannot begin ends at once); beside its time, until it is killed.
+_BEGIN, _PATIENCE = 20.0, 5
 _GZIP = 31  # zlib's word for the format of gzip
 NOT_INSTALLED = "tcpdump is not installed here (package tcpdump)"
 NOT_PERMITTED = "this user may not capture: only root may (become)"
@@ -40,7 +40,7 @@ NOT_PERMITTED = "this user may not capture: only root may (become)"
 
 def arguments(interface: str, expression: str, seconds: float, payload: int) -> List[str]:
     """The command line of a capture. The expression is one word of it; no shell sees it."""
-    limit = str(int(seconds) + _PATIENCE)
+    limit = str(int(_BEGIN + seconds) + _PATIENCE)
     snapshot = min(_LARGEST_SNAPSHOT, _SNAPSHOT + payload)
     # In its own time it ends by itself, whatever becomes of this process.
     return [

@@ -30,6 +30,8 @@ _MARK = struct.Struct("!8sHd")
 # Of each size so many are sent, unless it was answered: one may be lost.
 _COPIES = 3
 _RECEIVE = 1 << 16
+# Seconds for taking what has come, once the time is over; others' echoes come all the time.
+_LATE = 0.5
 
 
 def echo(asked: Sequence[Asked], seconds: float) -> Dict[Asked, float]:
@@ -103,9 +105,10 @@ class _Exchange:
     def _listen(self, waiting: Set[Asked], until: float) -> None:
         while not waiting <= set(self._found):
             left = until - time.monotonic()
-            if left <= 0:
+            # What has come is taken though the time is over: this process may have been the one that was late.
+            ready: List[socket.socket] = select.select(list(self._sockets.values()), [], [], max(0.0, left))[0]
+            if left < -_LATE or (left <= 0 and not ready):
                 return
-            ready: List[socket.socket] = select.select(list(self._sockets.values()), [], [], left)[0]
             for each in ready:
                 with contextlib.suppress(OSError):
                     packet, sender = each.recvfrom(_RECEIVE)

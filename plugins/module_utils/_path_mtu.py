@@ -24,7 +24,7 @@ _SMALL = 128
 # No IP packet is larger, though the MTU of loopback is.
 _LARGEST = 65535
 # Seconds for all of it; for the first answer; and, from the time that it took, for those that follow.
-_SECONDS = 3.0
+_SECONDS = 6.0
 _FIRST = 1.0
 _SHORTEST, _LONGEST = 0.2, 0.8
 # Sizes that are tried at once for each address: fewer rounds, and no burst that a slow line would drop.
@@ -74,7 +74,7 @@ def sizes(address: str, highest: int) -> Tuple[int, ...]:
 def path_mtus(
     echo: Echo, addresses: Iterable[str], highest: int, clock: Callable[[], float] = time.monotonic
 ) -> Dict[str, int]:
-    """By address, the bytes of the largest packet of a tunnel that gets through; 0 where nobody answers.
+    """By address, the bytes of the largest packet of a tunnel that gets through; 0 where nobody answers, or too slowly.
 
     highest: bytes; who takes as much has it as his.
     """
@@ -103,6 +103,9 @@ def path_mtus(
 
 
 def _result(path: _Path, highest: int) -> int:
+    if path.to_try():
+        # Its time is over: what got through so far is not the most that does.
+        return 0
     if path.good == len(path.sizes):
         return highest
     # Not even the smallest: somebody does not let large echoes through, which says nothing of the path.

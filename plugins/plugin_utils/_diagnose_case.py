@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from math import inf
 from typing import Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._diagnose import ANY
@@ -115,12 +116,15 @@ class Case:
             return not found.seen.duplicates
         return _has_one_way_in(found.view.addresses, end[0])
 
-    def watched(self, end: End, other: End, time: float) -> bool:
-        """Whether the host at an end has so captured at that time, as far as clocks can be trusted."""
+    def watched(self, end: End, other: End, first: float, last: float) -> float:
+        """For how many seconds of that time the host at an end has so captured, as far as clocks can be trusted.
+
+        Below 0: by how many it missed it.
+        """
         found = self.witness(end)
         if found is None or not self.sees(end, other):
-            return False
-        return found.view.started + _APART <= time <= found.view.ended - _APART / 2
+            return -inf
+        return min(last, found.view.ended - _APART / 2) - max(first, found.view.started + _APART)
 
     def _talks(self) -> List[Talk]:
         found: Dict[Tuple[End, End, int], Connection] = {}
@@ -191,16 +195,11 @@ def carried(case: Case, connections: Iterable[Connection], client_sends: bool) -
             return Carried(unknown="where a capture has missed packets")
         unknown = "where the captures of both ends have no data in common: raise tcp_diagnose_seconds if one began late"
         here, there = near.side(sender), far.side(sender)
-        if there.ranges or _together(case, connection):
+        # Where nothing arrived, no number tells whether that end has captured by then.
+        if there.ranges or case.watched(connection.other(sender), sender, near.first, near.last) > _APART:
             found = _compared(here, there)
             sent, arrived = sent + found.sent, arrived + found.arrived
     return Carried(sent, arrived) if sent or arrived else Carried(unknown=unknown)
-
-
-def _together(case: Case, connection: Connection) -> bool:
-    """Whether both ends have captured at the same time, by their clocks: where nothing arrived nothing else tells."""
-    views = [witness.view for witness in map(case.witness, (connection.client, connection.server)) if witness]
-    return max(view.started for view in views) < min(view.ended for view in views)
 
 
 def _misses(case: Case, end: End) -> bool:

@@ -123,7 +123,7 @@ def _where(case: Case, connection: Connection, stream: Stream) -> str:
             return "queue"
         return "tracking" if witness and tracking_is_full(witness.view) else "server"
     first = stream.side(connection.client).first_syn
-    return "there" if case.watched(connection.server, connection.client, first) else ""
+    return "there" if case.watched(connection.server, connection.client, first, first) >= 0 else ""
 
 
 def _unfinished(case: Case, connection: Connection) -> bool:
@@ -139,7 +139,7 @@ def refused(case: Case, talk: Talk) -> Iterator[Finding]:
     """SYNs that were answered by a reset, or by ICMP."""
     asked = number = resets = 0
     senders: Counter[str] = Counter()
-    device = False
+    device = own = False
     for connection in talk.connections:
         stream = case.best(connection, connection.client)
         asked += bool(stream.side(connection.client).syns)
@@ -149,24 +149,33 @@ def refused(case: Case, talk: Talk) -> Iterator[Finding]:
         resets += bool(stream.side(connection.server).resets)
         senders.update({error.sender for error in stream.errors})
         far = case.near(connection, connection.server)
+        own = own or (far is not None and bool(far.side(connection.server).resets))
         first = stream.side(connection.client).first_syn
-        never_there = far is None and case.watched(connection.server, connection.client, first)
+        never_there = far is None and case.watched(connection.server, connection.client, first, first) >= 0
         not_its_own = far is not None and not far.side(connection.server).resets and bool(resets)
         # Its own reset may leave by an interface on which nobody captures.
         device = device or never_there or (not_its_own and case.sees(connection.server, connection.client))
     if not number:
         return
     server = case.name(talk.server[0])
+    where = "device" if device else ""
     if senders:
         names = ", ".join(case.name(sender) for sender in sorted(senders))
-        device = device or set(senders) != {talk.server[0]}
+        where = where or ("device" if set(senders) != {talk.server[0]} else "")
         words = "by ICMP of %s: a firewall rejects them" % names
     elif device:
         words = "by a reset that %s has not sent: a device on the way rejects them" % server
+    elif case.captured(talk.server) and not own:
+        where = "unseen"
+        words = "by a reset with the address of %s; whether %s has sent it cannot be told: it may have left by an" % (
+            server,
+            server,
+        )
+        words += " interface, or at a time, of which there is no capture"
     else:
         words = "by a reset of %s: nothing listens there, or its firewall rejects them" % server
     text = "%d of %d connections that were asked for were refused, %s" % (number, asked, words)
-    yield finding(case, rules.DIAG_REFUSED, case.key(talk), text, talk.server[0], "device" if device else "")
+    yield finding(case, rules.DIAG_REFUSED, case.key(talk), text, talk.server[0], where)
 
 
 def reset_on_the_way(case: Case, talk: Talk) -> Iterator[Finding]:

@@ -89,6 +89,10 @@ CURES: Dict[Tuple[str, str], str] = {
     (rules.DIAG_NO_ANSWER, "queue"): "the service accepts too slowly: see the finding on its queue",
     (rules.DIAG_NO_ANSWER, "tracking"): "raise net.netfilter.nf_conntrack_max there, or track less",
     (rules.DIAG_REFUSED, ""): "ss -ltn at the server: does anything listen on the port, and at that address?",
+    (
+        rules.DIAG_REFUSED,
+        "unseen",
+    ): "capture on all interfaces, and longer (tcp_diagnose_interface=any, tcp_diagnose_seconds), then ss -ltn",
     (rules.DIAG_REFUSED, "device"): "the firewall or load balancer whose answer it is",
     (rules.DIAG_SILENT, ""): "is the other host up, and its route back? a firewall may have forgotten the connection",
     (rules.DIAG_RESET, ""): "a firewall, proxy or load balancer on the way: its log, and its idle timeout",

@@ -31,6 +31,11 @@ def table(verdict: Verdict, changed: int, others: int) -> Iterator[str]:
         yield ("  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))).rstrip()
 
 
+def not_read(asked: int, read: int) -> str:
+    """Why nothing is kept where so many changed hosts were to be read; empty where any was."""
+    return "none of %d changed hosts could be read before their time was over" % asked if asked and not read else ""
+
+
 def share_lost(
     failed: Sequence[str], hosts: Sequence[str], lost: Sequence[str], read: Sequence[str], settings: Mapping[str, Any]
 ) -> str:

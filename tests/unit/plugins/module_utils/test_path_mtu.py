@@ -106,8 +106,21 @@ def test_time_is_kept_where_answers_are_slow() -> None:
         now[0] += limit
         return dict.fromkeys(answers, 0.9)
 
-    assert 0 <= path_mtus(slow, [IPV4], 9000, clock=lambda: now[0])[IPV4] <= 1300
-    assert now[0] <= 3.0
+    assert path_mtus(slow, [IPV4], 9000, clock=lambda: now[0]) == {IPV4: 1292}
+    assert now[0] <= 6.0
+
+
+def test_what_is_found_half_way_is_not_the_answer() -> None:
+    now = [0.0]
+    system = host(**{IPV4: 1300})
+
+    def slower(asked: Sequence[tuple[str, int]], limit: float) -> dict[tuple[str, int], float]:
+        # This process got no CPU for a while.
+        now[0] += limit + 1.5
+        return dict.fromkeys(system.echo(asked, limit), 0.9)
+
+    assert path_mtus(slower, [IPV4], 9000, clock=lambda: now[0]) == {IPV4: 0}
+    assert now[0] <= 8.0
 
 
 def test_the_sizes_are_those_of_tunnels() -> None:

@@ -196,6 +196,29 @@ def loss_seen_at(sender: slice, receiver: slice) -> str:
     return " ".join(each.reason for each in findings(both, PORT) if each.rule == rules.DIAG_RETRANSMISSION)
 
 
+def test_what_was_sent_when_nobody_captured_there_is_not_said_to_be_lost() -> None:
+    # Of the receiver's view an acknowledgement alone: it began when the last segment was out.
+    lossy = case("loss")
+    left, right = lossy.witnesses["left"], lossy.witnesses["right"]
+    assert left.seen
+    assert right.seen
+    streams = []
+    for stream in right.seen.streams:
+        sides = {end: side if end == stream.server else replace(side, ranges=[]) for end, side in stream.sides.items()}
+        streams.append(replace(stream, sides=sides))
+
+    half = replace(right.seen, streams=tuple(streams))
+
+    def found(began: float) -> Carried:
+        both = Case([left, Witness("right", replace(right.view, started=began), half)], {})
+        return carried(both, both.talks[0].connections, client_sends=True)
+
+    last = max(stream.last for stream in left.seen.streams)
+    assert found(last - 0.5).unknown
+    whole = found(min(stream.first for stream in left.seen.streams) - 2)
+    assert (whole.unknown, whole.arrived, whole.lost > 100_000) == ("", 0, True)
+
+
 def test_captures_that_have_nothing_in_common_do_not_tell_the_direction() -> None:
     assert "; 30000 of 330000 bytes (9.09 %) are lost on the way from left to right" in loss_seen_at(
         slice(None), slice(100, None)
@@ -355,6 +378,8 @@ def test_what_no_capture_could_have_seen_is_not_said_to_be_lost(capture: "dict[s
     assert "tcp_diagnose_interface=any" in finding.cure
     (finding,) = counted(findings(with_right("rejected_on_the_way", capture, **view), PORT))
     assert "a device on the way" not in finding.reason
+    assert "by a reset with the address of right; whether right has sent it cannot be told" in finding.reason
+    assert "tcp_diagnose_interface=any" in finding.cure
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._gate import (
     Verdict,
     judge,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._gate_text import share_lost, table
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._gate_text import not_read, share_lost, table
 
 # Twenty seconds of a host that is well.
 WELL: dict[str, int] = {"segments": 20_000, "retransmitted": 20, "opened": 200, "accepted": 400, "failed": 0}
@@ -182,6 +182,11 @@ def test_hosts_with_limits_of_their_own_are_judged_by_them() -> None:
     bad = {"retransmitted": 600}
     assert judge([host({}, bad, limits=lenient)], [], MINIMUM).outcome == FINE
     assert judge([host({}, bad, limits=lenient), host({}, bad, "b", limits=LIMITS)], [], MINIMUM).outcome == WORSE
+
+
+def test_where_none_of_the_changed_hosts_was_read_nothing_is_kept() -> None:
+    assert not_read(0, 0) == not_read(2, 1) == ""
+    assert not_read(2, 0) == "none of 2 changed hosts could be read before their time was over"
 
 
 def test_a_host_that_was_booted_in_between_counts_for_nothing() -> None:
