@@ -117,7 +117,7 @@ class Monitor:
 
     @classmethod
     @contextmanager
-    def connect(cls, directory: Path, timeout: float = 60) -> Iterator[Monitor]:
+    def connect(cls, directory: Path, timeout: float = 300) -> Iterator[Monitor]:
         """Connect to the QEMU that runs in a directory.
 
         :raises LabError: it does not answer.

@@ -3,7 +3,7 @@
 """Runs on a host of the lab: makes a real change by the collection's own code, and breaks it at a chosen step.
 
     fault_agent.pyz sides | undo | rollback | look
-    fault_agent.pyz break FAULT STEP [STEP ...]
+    fault_agent.pyz break FAULT WINDOW STEP [STEP ...]
     fault_agent.pyz reach STEP | hold | leave WINDOW
 
 A step is one thing done to the host. The faults: kill (SIGKILL before it), late (right after it), stop (SIGSTOP before
@@ -41,8 +41,6 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._transaction import a
 
 FILE = "95-faults.conf"
 READY = "/run/fault_agent.ready"
-# Long enough for a whole change on a busy emulated machine, so that what is not broken is confirmed in time.
-WINDOW = 10
 # Before the machine of such a change is switched off, the host must not take it back.
 LONG = 300
 PATIENCE = 300.0
@@ -142,7 +140,7 @@ def uptime() -> float:
     return float(Path("/proc/uptime").read_text().split()[0])
 
 
-def change(system: Faulty, window: int = WINDOW) -> str:
+def change(system: Faulty, window: int) -> str:
     """Make the whole change; empty, or what went wrong."""
     try:
         pending = apply(system, desired(system), {}, Terms(window, "fault agent", "faults")).pending
@@ -228,9 +226,9 @@ def settled() -> float:
     return PATIENCE
 
 
-def broken(fault: str, step: int) -> dict[str, Any]:
+def broken(fault: str, window: int, step: int) -> dict[str, Any]:
     """Break a change, wait until the host has taken care of it, and look."""
-    status, said = in_child(lambda: change(Faulty(fault, step)))
+    status, said = in_child(lambda: change(Faulty(fault, step), window))
     late = settled()
     return {"fault": fault, "step": step, "status": status, "said": said, "late": late, **look()}
 
@@ -265,8 +263,8 @@ def main(arguments: list[str]) -> int:
     verb, rest = arguments[0], arguments[1:]
     LinuxSystem().run(["modprobe", "--", HELD])
     if verb == "break":
-        for step in rest[1:]:
-            sys.stdout.write(json.dumps(broken(rest[0], int(step))) + "\n")
+        for step in rest[2:]:
+            sys.stdout.write(json.dumps(broken(rest[0], int(rest[1]), int(step))) + "\n")
             sys.stdout.flush()
         return 0
     if verb in ("look", "sides"):

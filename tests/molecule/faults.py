@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,11 +134,19 @@ def sides(connection: Connection) -> Sides:
     return Sides(before, after, json.loads(found["steps"]))
 
 
-def broken(connection: Connection, fault: str, steps: Sequence[int], known: Sides) -> Iterator[tuple[int, Ended]]:
-    """Break the change at each of these steps in turn, and see what the host is then."""
-    words = " ".join(str(step) for step in steps)
+def broken(
+    connection: Connection, fault: str, steps: Sequence[int], known: Sides, window: int
+) -> Iterator[tuple[int, Ended]]:
+    """Break the change at each of these steps in turn, and see what the host is then.
+
+    window: seconds until the host takes back what is not confirmed. A change that is not broken has to be done in them.
+    """
+    words = " ".join(str(number) for number in (window, *steps))
     for line in connection.check_output(f"{RUN} break {fault} {words}").splitlines():
         found = json.loads(line)
+        # Else the host would be old since its time was over, and nothing would have been tried.
+        struck = fault in FILE_FAULTS or found["status"] == -signal.SIGKILL
+        assert struck, f"{fault} at step {found['step']} did not strike: {found['said']}"
         yield found["step"], judged(found, known, fault not in FILE_FAULTS and found["step"] > known.armed(fault))
 
 
@@ -145,7 +154,7 @@ def switched_off(connection: Connection, machine: Path, step: int, known: Sides)
     """Reset the machine right before a step, let it boot, and see what the host is then."""
     connection.check_output(
         f"rm -f {fault_agent.READY}; ({RUN} reach {step} > /run/fault_agent.log 2>&1 < /dev/null &);"
-        f" timeout 60 sh -c 'until test -e {fault_agent.READY}; do sleep 0.5; done'"
+        f" timeout 180 sh -c 'until test -e {fault_agent.READY}; do sleep 0.5; done'"
     )
     reset(connection, machine)
     # Once a change is final, what it was armed with is of no effect; without power, some of it waits for the next run.

@@ -54,5 +54,5 @@ def run_links(scratch: Path, *arguments: str) -> Run:
 
 
 def ping(connection: Connection, address: str, size: int = 56) -> bool:
-    """Whether an address answers, also to packets of this many bytes of data."""
-    return connection.run(f"ping -c 3 -i 0.3 -W 3 -M do -s {size} {address}").rc == 0
+    """Whether an address answers, also to packets of so many bytes of data; a handshake may have to be tried again."""
+    return connection.run(f"ping -c 1 -w 20 -M do -s {size} {address}").rc == 0

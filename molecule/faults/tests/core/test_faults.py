@@ -20,6 +20,8 @@ CASES = {
     "cloud1": [("power", 0.4), ("full", 0.5)],
     "cloud2": [("power", 0.7), ("readonly", 0.0)],
 }
+# Seconds of a change on an emulated machine beside others that are busy, with all to spare.
+WINDOW = 45
 Outcomes = dict[tuple[str, float], Ended]
 
 
@@ -38,7 +40,7 @@ def ended(
             if fault == "power":
                 outcome = switched_off(connections[name], settings.backend_dir / name, step, known[name])
             else:
-                ((_step, outcome),) = broken(connections[name], fault, [step], known[name])
+                ((_step, outcome),) = broken(connections[name], fault, [step], known[name], WINDOW)
             board.add(name, fault, step, outcome)
             found[fault, where] = outcome
         return found

@@ -25,6 +25,8 @@ from tests.molecule.faults import (
 
 # So many faults a visit: each tells only when all of its own are over.
 BATCH = 4
+# Seconds of a change: enough for a whole one on an emulated machine that is by itself, and there are hundreds of them.
+WINDOW = 10
 Outcomes = dict[tuple[str, int], Ended]
 
 
@@ -60,7 +62,7 @@ def ended(
             if fault == "power":
                 outcomes = [(step, switched_off(connection, machine, step, known[name])) for step in steps]
             else:
-                outcomes = list(broken(connection, fault, steps, known[name]))
+                outcomes = list(broken(connection, fault, steps, known[name], WINDOW))
             for step, outcome in outcomes:
                 board.add(name, fault, step, outcome)
                 found[fault, step] = outcome

