@@ -23,8 +23,9 @@ from tests.loopback.trap import LOCAL, OWN, PORT, RANGE, REUSE, Called, Trap, tr
 RATE = 130.0
 # Seconds that the client does something with the answer while it is connected.
 HOLD = 0.002
-# 2,000 ports: taken within fifteen seconds, which are more than a look of Ansible's takes on a busy machine.
-SMALL = "32768 34767"
+# Taken within half a minute, which is more than a look of Ansible's takes on a busy machine.
+PORTS = 4000
+SMALL = f"32768 {32768 + PORTS - 1}"
 # By that share of what the client has counted a rate may be off, and processor time, which is told in clock ticks.
 OFF, CPU_OFF = 0.15, 0.35
 KEY = f"{LOCAL}->{LOCAL}:{PORT}"
@@ -91,7 +92,7 @@ def test_the_trap_is_found(redis: Trap) -> None:
     use = use_of(result)
     say("the trap", called, use)
     rated_right(use, result, called)
-    assert use["full_after"] == pytest.approx(2000 / use["per_second"], rel=OFF)
+    assert use["full_after"] == pytest.approx(PORTS / use["per_second"], rel=OFF)
     assert use["reused"] is False
     assert [end["holder"]["process"] for end in use["clients"]] == ["shop"]
     assert [end["holder"]["process"] for end in use["servers"]] == ["redis-server"]
@@ -107,16 +108,16 @@ def test_the_trap_is_found(redis: Trap) -> None:
 
 def test_in_the_end_no_port_is_left(redis: Trap, tmp_path: Path) -> None:
     with redis.client(PLACE, 0, name="shop") as called:
-        redis.wait_for_waiting(LOCAL, 1990)
+        redis.wait_for_waiting(LOCAL, PORTS - 10)
         result = redis.look(0.0)
         status, text = redis.report(tmp_path)
     use = use_of(result)
     say("no port left", called, use)
     assert called.failed.keys() == {NO_PORT}
-    assert use["time_wait"] >= 1990
+    assert use["time_wait"] >= PORTS - 10
     assert use["percent"] >= 99
     assert [end["holder"]["process"] for end in use["servers"]] == ["redis-server"]
-    assert " of 2000 local ports are taken" in finding_of(result)["reason"]
+    assert f" of {PORTS} local ports are taken" in finding_of(result)["reason"]
     assert "see the finding of these" in finding_of(result, "health-ports")["cure"]
     print(text)
     assert status == 2
@@ -145,7 +146,7 @@ def test_the_workload_loopback_short_relieves_it(redis: Trap) -> None:
     (wide,) = [each for each in WORKLOADS["loopback_short"].settings if each.key == RANGE]
     redis.set(**{RANGE: SMALL, REUSE: "0"})
     with redis.client(PLACE, 0):
-        redis.wait_for_waiting(LOCAL, 1990)
+        redis.wait_for_waiting(LOCAL, PORTS - 10)
     redis.set(**{REUSE: reuse.value})
     with redis.client(PLACE, RATE, HOLD) as called:
         result = redis.look(2.0)

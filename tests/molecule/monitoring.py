@@ -165,7 +165,8 @@ def inside(host: Connection) -> dict[str, Any]:
     path = "/run/monitoring-agent.py"
     try:
         host.check_output(f"printf '%%s' %s > {path}", AGENT.read_text(encoding="utf-8"))
-        with drop_in([host], SERVICE, f"ExecStartPost=/usr/bin/python3 -I {path}"):
+        # The unit has a fifth of a processor, and 30 seconds for all of its start.
+        with drop_in([host], SERVICE, "TimeoutStartSec=180", f"ExecStartPost=/usr/bin/python3 -I {path}"):
             host.check_output(f"systemctl start {SERVICE} && journalctl --sync")
             invocation = properties(host, SERVICE, "InvocationID")["InvocationID"]
             said = host.check_output(f"journalctl --quiet --output=cat _SYSTEMD_INVOCATION_ID={invocation}")

@@ -103,6 +103,13 @@ class Road:
         (netem,) = [entry for entry in entries if entry["kind"] == "netem"]
         return int(netem["drops"]), int(netem["packets"]) + int(netem["drops"])
 
+    def needless(self) -> int:
+        """How many segments the client has sent again though they had arrived, as the other end has told it (DSACK)."""
+        ((_name, value, _rate),) = [
+            line.split() for line in self.client.run("nstat -asz TcpExtTCPDSACKRecv").splitlines() if line[:3] == "Tcp"
+        ]
+        return int(value)
+
     def narrow(self, size: int) -> None:
         """A link beyond the router that takes so many bytes, and nobody says so."""
         destination = f"{self.server.address}/32"

@@ -106,10 +106,16 @@ def count_waiting(hosts: Hosts) -> int:
     return len(hosts.run("ss", "-Htn", "state", "time-wait").splitlines())
 
 
+def scraped_look(hosts: Hosts) -> float:
+    """When the look was taken of which Prometheus has the figures."""
+    return max(hosts.query("netfleet_tcp_exporter_last_success_timestamp_seconds").values(), default=0.0)
+
+
 def test_what_is_scraped_is_what_the_kernel_says(hosts: Hosts) -> None:
     waiting = [count_waiting(hosts)]
+    began = time.time()
     hosts.export()
-    time.sleep(1.5)
+    wait(lambda: scraped_look(hosts) >= began, 30, 0.2)
     open_now = len(hosts.run("ss", "-Htn", "state", "established", "dport", "=", ":7001").splitlines())
     assert open_now == 10
     accepted = len(hosts.run("ss", "-Htn", "state", "established", "sport", "=", ":7001").splitlines())

@@ -21,7 +21,8 @@ def test_a_pair_that_is_well_gives_no_finding(hosts: Net) -> None:
     serve(hosts)
     traffic(hosts, "fetch", 300_000)
     traffic(hosts, "send", 20_000)
-    done = diagnose(hosts, "-vvv", tcp_diagnose_hops=True)
+    # What both have captured is compared, and one may begin seconds after the other.
+    done = diagnose(hosts, "-vvv", tcp_diagnose_hops=True, tcp_diagnose_seconds=12)
     assert (done.status, done.notes) == (0, []), done.output
     assert re.findall(r"Using module file \S*/(\w+)\.py", done.output) == ["tcp_diagnose", "tcp_diagnose"]
     (talk,) = [each for each in json.loads(done.files["diagnosis.json"])["talks"] if each["client_name"] == "left"]
@@ -109,7 +110,7 @@ def test_loss_and_its_direction(hosts: Net, what: str, sender: str, receiver: st
     address = hosts.machine(sender).address
     hosts.middle.nft("forward", f"ip saddr {address} tcp flags ack ip length > 500 numgen random mod 100 < 5 drop")
     traffic(hosts, what, 500_000, 0.01)
-    done = diagnose(hosts)
+    done = diagnose(hosts, tcp_diagnose_seconds=12)
     assert list(done.found) == ["diagnose-retransmission"], done.output
     finding = done.found["diagnose-retransmission"]
     assert finding["host"] == sender
@@ -160,11 +161,11 @@ def test_syns_that_are_dropped_and_where(hosts: Net, where: str) -> None:
     serve(hosts)
     machine, hook, rule, words = DROPS[where]
     {"middle": hosts.middle, "left": hosts.left, "right": hosts.right}[machine].nft(hook, rule.format(port=PORT))
-    # Time enough for the second of two that nobody answers to send its SYN twice, and none for a third.
-    done = diagnose(hosts, tcp_diagnose_seconds=8)
+    # Time enough for the second of two that nobody answers to send its SYN twice, and little for a third.
+    done = diagnose(hosts, tcp_diagnose_seconds=9)
     assert list(done.found) == ["diagnose-no-answer"], done.output
     assert words in done.found["diagnose-no-answer"]["reason"]
-    assert re.search(r"^2 of 2 conn", done.found["diagnose-no-answer"]["reason"])
+    assert re.search(r"^2 of [23] conn", done.found["diagnose-no-answer"]["reason"])
 
 
 def test_a_port_on_which_nobody_listens(hosts: Net) -> None:
@@ -176,8 +177,8 @@ def test_a_port_on_which_nobody_listens(hosts: Net) -> None:
 def test_a_firewall_on_the_way_that_rejects(hosts: Net) -> None:
     serve(hosts)
     hosts.middle.nft("forward", f"tcp dport {PORT} reject with tcp reset")
-    # All are tried within a moment, and by then the other end has to capture for a second.
-    done = diagnose(hosts, tcp_diagnose_seconds=8)
+    # By when the last one is tried the other end has to capture for a second, and it may begin late.
+    done = diagnose(hosts, tcp_diagnose_seconds=20)
     assert list(done.found) == ["diagnose-refused"], done.output
     assert "by a reset that right has not sent" in done.found["diagnose-refused"]["reason"]
 
