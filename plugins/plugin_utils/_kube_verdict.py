@@ -104,7 +104,7 @@ def _in_ipvs(seen: NodeSeen, settings: Mapping[str, object], wanted: Sequence[Ex
         wanted = wanted_in_ipvs(wanted, let_in, own)
     table = with_node_ports(table, own, excluded)
     differences = compare(wanted, table, excluded, scheduler_of(IPVS, settings), own)
-    return (*differences, *compare_addresses(wanted, seen.bound))
+    return (*differences, *compare_addresses(wanted, seen.bound, own))
 
 
 def _texts(value: object) -> List[str]:

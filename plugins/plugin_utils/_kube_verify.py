@@ -120,8 +120,14 @@ def _differences(want: ExpectedEntry, have: Optional[ProxyEntry], scheduler: str
         )
 
 
-def compare_addresses(wanted: Iterable[ExpectedEntry], bound: Iterable[str]) -> Tuple[Difference, ...]:
-    """For ipvs: the addresses of Services against those on kube-ipvs0, without which no connection is taken in."""
+def compare_addresses(
+    wanted: Iterable[ExpectedEntry], bound: Iterable[str], own: Collection[str] = ()
+) -> Tuple[Difference, ...]:
+    """For ipvs: the addresses of Services against those on kube-ipvs0, without which no connection is taken in.
+
+    own: the node's addresses on other interfaces. Those take connections in without it, and kube-proxy does not bind
+    them (nodeAddressSet in its pkg/proxy/ipvs).
+    """
     names: Dict[str, str] = {}
     for want in wanted:
         if not ProxyEntry(want.protocol, want.address, want.port).node_port:
@@ -130,7 +136,7 @@ def compare_addresses(wanted: Iterable[ExpectedEntry], bound: Iterable[str]) -> 
     missing = [
         Difference(ADDRESS_MISSING, address, "is not on kube-ipvs0", name)
         for address, name in names.items()
-        if address not in have
+        if address not in have and address not in own
     ]
     unknown = [
         Difference(ADDRESS_UNKNOWN, address, "is on kube-ipvs0, but no Service has it")

@@ -62,6 +62,7 @@ def test_what_the_kernel_does_is_read_in_the_mode_that_runs(mode: str) -> None:
     assert {entry.key: entry.endpoints for entry in seen.entries}[SERVED] == (ENDPOINT,)
     assert seen.residues == ()
     assert seen.bound == ((CLUSTER_IP,) if mode == IPVS else ())
+    assert CLUSTER_IP not in seen.addresses
     assert seen.timeouts == ({"tcp": 900, "tcp_fin": 120, "udp": 300} if mode == IPVS else {})
     assert (seen.limits, seen.foreign) == ((), ())
 

@@ -232,10 +232,22 @@ def test_a_node_without_fault() -> None:
     assert [fault.key for fault in faults(replace(seen, bound=()), IPVS, {}, [HTTP])] == [
         "10.96.0.10 (default/web:http)"
     ]
-    # An address of the node itself stands in the shape of a NodePort there.
-    own = replace(seen, addresses=("192.0.2.11",), bound=("192.0.2.11",))
-    own = replace(own, entries=(replace(SERVED, address="0.0.0.0", scheduler="rr"),))
-    assert faults(own, IPVS, {}, [replace(HTTP, address="192.0.2.11")]) == ()
+
+
+@pytest.mark.parametrize("bound", [("10.96.0.10",), ("10.96.0.10", "192.0.2.11")])
+def test_an_address_of_the_node_that_a_service_has_need_not_be_on_kube_ipvs0(bound: Tuple[str, ...]) -> None:
+    """As of k3s' own load balancer, of externalIPs, or of kube-vip on its leader, a moment ago still on kube-ipvs0."""
+    served = replace(SERVED, scheduler="rr")
+    seen = replace(SEEN, proxy_mode=IPVS, addresses=("192.0.2.11",), bound=bound)
+    # It stands in the shape of a NodePort there.
+    seen = replace(seen, entries=(served, replace(served, address="192.0.2.11")))
+    wanted = [HTTP, replace(HTTP, address="192.0.2.11")]
+    assert faults(seen, IPVS, {}, wanted) == ()
+    # On another node it has to be there; and where no Service has it, it is there for nothing.
+    missing = [fault.key for fault in faults(replace(seen, addresses=()), IPVS, {}, wanted)]
+    assert missing == ["192.0.2.11 (default/web:http)"] * (len(bound) == 1)
+    unknown = [fault.key for fault in faults(replace(seen, entries=(served,)), IPVS, {}, [HTTP])]
+    assert unknown == ["192.0.2.11"] * (len(bound) == 2)
 
 
 def test_faults_of_every_kind() -> None:
