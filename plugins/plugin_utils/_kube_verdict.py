@@ -32,8 +32,9 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import (
 # Another mode than the wanted one runs, or none that answers; it is not healthy; Services are not as the API has them;
 # another mode has left something.
 MODE, HEALTH, SERVICE, RESIDUE = "mode", "health", "service", "residue"
-# Schedulers that keep a client, or a destination, with an endpoint: not every one of these is met from one node.
-_KEEPS = ("sh", "mh", "dh", "lblc", "lblcr")
+# Schedulers with which not every endpoint is met from one node: those that keep a client, or a destination, with one,
+# and those that count connections. Short ones all go to the endpoint that has the fewest long ones.
+_NOT_EACH = ("sh", "mh", "dh", "lblc", "lblcr", "lc", "wlc", "sed", "nq")
 # Of more endpoints, to meet each takes more connections than a node has ports for, to one address and port.
 _MOST_MET = 500
 
@@ -129,7 +130,7 @@ def to_try(wanted: Iterable[ExpectedEntry], scheduler: str, most: int) -> Tuple[
     for entry in wanted:
         # The first address of a port of a Service is its ClusterIP.
         if entry.protocol == "tcp" and entry.endpoints and entry.address not in ANY.values():
-            each = not entry.affinity and scheduler not in _KEEPS and len(entry.endpoints) <= _MOST_MET
+            each = not entry.affinity and scheduler not in _NOT_EACH and len(entry.endpoints) <= _MOST_MET
             found.setdefault(entry.name, ServiceToTry(entry.name, entry.address, entry.port, entry.endpoints, each))
     services = list(found.values())
     if most <= 0:

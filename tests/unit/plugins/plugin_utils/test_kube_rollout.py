@@ -305,8 +305,15 @@ def test_services_to_which_connections_are_made() -> None:
     assert len(to_try([HTTP, replace(HTTP, address="203.0.113.9")], "", 9)) == 1
 
 
+@pytest.mark.parametrize("scheduler", ["sh", "mh", "dh", "lblc", "lblcr", "lc", "wlc", "sed", "nq"])
+def test_with_schedulers_that_keep_clients_or_count_connections_not_every_endpoint_is_met(scheduler: str) -> None:
+    """lc, wlc, sed and nq give all short connections to the endpoint with the fewest long ones."""
+    (service,) = to_try([HTTP], scheduler, 1)
+    assert not service.each
+
+
 @pytest.mark.parametrize(
-    ("affinity", "scheduler", "each"), [(0, "", True), (0, "lc", True), (0, "sh", False), (10800, "rr", False)]
+    ("affinity", "scheduler", "each"), [(0, "", True), (0, "rr", True), (0, "wrr", True), (9, "", False)]
 )
 def test_where_clients_stay_with_an_endpoint_not_every_one_is_met(affinity: int, scheduler: str, each: bool) -> None:
     (service,) = to_try([replace(HTTP, affinity=affinity)], scheduler, 1)
