@@ -57,9 +57,11 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import 
     lasting,
     lost,
     named,
+    not_compared,
     other_endpoints,
     tells,
     to_try,
+    to_try_again,
 )
 
 _PAUSE = 2.0
@@ -170,7 +172,8 @@ class Switch:
             self._node.keep(outcome.id)
         connections = sum(each.connections for each in after)
         tried = sum(1 for each in after if each.connections)
-        removed, warnings = dict.fromkeys(self._removed), dict.fromkeys(self._warnings)
+        removed = dict.fromkeys(self._removed)
+        warnings = dict.fromkeys([*self._warnings, *not_compared(before, after)])
         return Switched(outcome.files, tuple(removed), tuple(warnings), self._services, tried, connections)
 
     def _clean_on_node(self) -> None:
@@ -223,7 +226,7 @@ class Switch:
                 problems: Sequence[str] = named(counting, _MOST_NAMED)
                 again = former is None and tells(found)
             else:
-                after = self._try_services(wanted)
+                after = self._connect(to_try_again(wanted, self._plan.scheduler, before))
                 problems = self._lost(before, after, wanted)
                 if not problems:
                     return after
@@ -295,7 +298,9 @@ class Switch:
         return expected(services, slices, NodeView(self._plan.node, self._plan.zone), self._plan.mode)
 
     def _try_services(self, wanted: Sequence[ExpectedEntry]) -> Tuple[ServiceTried, ...]:
-        services = to_try(wanted, self._plan.scheduler, int(self._settings["connections"]))
+        return self._connect(to_try(wanted, self._plan.scheduler, int(self._settings["connections"])))
+
+    def _connect(self, services: Sequence[ServiceToTry]) -> Tuple[ServiceTried, ...]:
         return self._node.connect(services, float(self._settings["verify_timeout"]) or 10.0) if services else ()
 
     def _cordon(self) -> bool:

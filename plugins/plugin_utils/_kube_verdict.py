@@ -7,7 +7,7 @@ Runs on the controller alone. A run verifies by it, and drift compares by it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Dict, List, Mapping, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
@@ -37,6 +37,10 @@ MODE, HEALTH, SERVICE, RESIDUE = "mode", "health", "service", "residue"
 _NOT_EACH = ("sh", "mh", "dh", "lblc", "lblcr", "lc", "wlc", "sed", "nq")
 # Of more endpoints, to meet each takes more connections than a node has ports for, to one address and port.
 _MOST_MET = 500
+_NOT_COMPARED = (
+    "connections through Services are not verified: none of those that were tried answered before the change, "
+    "and could be tried again after it"
+)
 
 
 @dataclass(frozen=True)
@@ -126,32 +130,60 @@ def lasting(now: Iterable[Fault], former: Iterable[Fault]) -> Tuple[Fault, ...]:
 
 def to_try(wanted: Iterable[ExpectedEntry], scheduler: str, most: int) -> Tuple[ServiceToTry, ...]:
     """The Services to which connections are made: those with TCP and endpoints, at most so many, from all of them."""
-    found: Dict[str, ServiceToTry] = {}
-    for entry in wanted:
-        # The first address of a port of a Service is its ClusterIP.
-        if entry.protocol == "tcp" and entry.endpoints and entry.address not in ANY.values():
-            each = not entry.affinity and scheduler not in _NOT_EACH and len(entry.endpoints) <= _MOST_MET
-            found.setdefault(entry.name, ServiceToTry(entry.name, entry.address, entry.port, entry.endpoints, each))
-    services = list(found.values())
+    services = list(_to_try(wanted, scheduler).values())
     if most <= 0:
         return ()
     step = max(1.0, len(services) / float(most))
     return tuple(services[int(index * step)] for index in range(min(most, len(services))))
 
 
+def to_try_again(
+    wanted: Iterable[ExpectedEntry], scheduler: str, before: Iterable[ServiceTried]
+) -> Tuple[ServiceToTry, ...]:
+    """Those that are tried after a change: by what was well before it, as far as it is still there.
+
+    Chosen anew, others could come into it with each Service that comes or goes, of which nobody knows how they were.
+    """
+    services = _to_try(wanted, scheduler)
+    return tuple(services[tried.name] for tried in before if _was_well(tried) and tried.name in services)
+
+
+def _to_try(wanted: Iterable[ExpectedEntry], scheduler: str) -> Dict[str, ServiceToTry]:
+    found: Dict[str, ServiceToTry] = {}
+    for entry in wanted:
+        # The first address of a port of a Service is its ClusterIP.
+        if entry.protocol == "tcp" and entry.endpoints and entry.address not in ANY.values():
+            each = not entry.affinity and scheduler not in _NOT_EACH and len(entry.endpoints) <= _MOST_MET
+            found.setdefault(entry.name, ServiceToTry(entry.name, entry.address, entry.port, entry.endpoints, each))
+    return found
+
+
+def _was_well(tried: ServiceTried) -> bool:
+    """Whether it is known that it answered: one that the time did not suffice for has no problems either."""
+    return bool(tried.connections) and not tried.problems
+
+
 def lost(before: Iterable[ServiceTried], after: Iterable[ServiceTried]) -> Tuple[str, ...]:
     """What connections did before a change and do not since, in words.
 
-    What was wrong before, such as a NetworkPolicy that does not let nodes in, is no fault of the change.
+    What was wrong before, such as a NetworkPolicy that does not let nodes in, is no fault of the change; and what was
+    not tried before may have been.
     """
-    former = {tried.name: tried for tried in before}
-    found: List[str] = []
-    for tried in after:
-        was = former.get(tried.name)
-        if was is not None and was.problems:
-            continue
-        found += ["%s at %s:%d: %s" % (tried.name, tried.address, tried.port, problem) for problem in tried.problems]
-    return tuple(found)
+    well = {tried.name for tried in before if _was_well(tried)}
+    return tuple(
+        "%s at %s:%d: %s" % (tried.name, tried.address, tried.port, problem)
+        for tried in after
+        if tried.name in well
+        for problem in tried.problems
+    )
+
+
+def not_compared(before: Collection[ServiceTried], after: Iterable[ServiceTried]) -> Tuple[str, ...]:
+    """That connections were to be compared, and none was, in words; empty where one was, or none was to be."""
+    well = {tried.name for tried in before if _was_well(tried)}
+    if not before or any(tried.connections and tried.name in well for tried in after):
+        return ()
+    return (_NOT_COMPARED,)
 
 
 def other_endpoints(wanted: Iterable[ExpectedEntry], now: Iterable[ExpectedEntry]) -> Set[str]:

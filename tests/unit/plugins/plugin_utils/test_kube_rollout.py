@@ -39,7 +39,15 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import 
     waves_of,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import checked
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import Fault, faults, lost, named, to_try
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import (
+    Fault,
+    faults,
+    lost,
+    named,
+    not_compared,
+    to_try,
+    to_try_again,
+)
 from tests.unit.plugins.plugin_utils.fake_cluster import TEXT, config_map, daemon_set
 
 FILE = "/etc/kube-proxy.yaml"
@@ -333,8 +341,31 @@ def test_only_what_was_well_before_is_a_loss() -> None:
     assert lost([well], [ill]) == ("a at 10.96.0.10:80: 3 of 3 connections failed: timed out",)
     assert lost([ill], [ill]) == ()
     assert lost([well], [well]) == ()
-    # One that is new.
-    assert len(lost([], [ill])) == 1
+    # One that is new, and one for which the time did not suffice before: nobody knows whether they ever answered.
+    assert lost([], [ill]) == ()
+    assert lost([replace(well, connections=0, met=(), in_time=False)], [ill]) == ()
+
+
+def test_after_the_change_those_are_tried_again_that_were_well_before_and_are_still_there() -> None:
+    """Another Service that came or went meanwhile moves none of them."""
+    many = [replace(HTTP, name="a/%d:http" % index, address="10.96.1.%d" % index) for index in range(100)]
+    before = [ServiceTried(each.name, each.address, 80, 1, each.endpoints) for each in to_try(many, "", 4)]
+    before[1], before[2] = replace(before[1], problems=("timed out",)), replace(before[2], connections=0)
+    now = [replace(HTTP, name="a/new:http", address="10.96.1.200"), *many[1:60], *many[70:]]
+    assert [each.name for each in to_try_again(now, "lc", before)] == ["a/75:http"]
+    assert [each.each for each in to_try_again(now, "lc", before)] == [False]
+
+
+def test_that_nothing_is_known_of_connections_is_said() -> None:
+    well = ServiceTried("a", "10.96.0.10", 80, 3, ("10.244.1.5:80",))
+    ill, late = replace(well, problems=("timed out",)), replace(well, connections=0)
+    (said,) = not_compared([ill, late], [])
+    assert "are not verified" in said
+    # It is gone, or there was no time for it.
+    assert not_compared([well], []) == not_compared([well], [late]) == (said,)
+    assert not_compared([ill, well], [well]) == ()
+    # Nobody asked for any.
+    assert not_compared([], []) == ()
 
 
 def test_of_many_faults_some_are_named() -> None:

@@ -258,6 +258,53 @@ def test_connections_that_were_answered_before_and_are_not_since_are_a_reason(fl
     fleet.switch(plan, "node2")
 
 
+def _service(fleet: Fleet, name: str, address: str) -> None:
+    """Another Service, with the endpoint of the first."""
+    objects = fleet.cluster.objects
+    service, ends = copy.deepcopy(objects["services", "web"]), copy.deepcopy(objects["endpointslices", "web-1"])
+    service["metadata"]["name"] = name
+    service["spec"].update(clusterIP=address, clusterIPs=[address])
+    ends["metadata"].update(name=name + "-1", labels={"kubernetes.io/service-name": name})
+    objects["services", name], objects["endpointslices", name + "-1"] = service, ends
+
+
+def test_a_service_that_comes_meanwhile_and_never_answers_is_no_reason(fleet: Fleet) -> None:
+    """It takes the place of another among those to which connections are made."""
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    node = fleet.nodes["node1"]
+    look, connect, change, tried = node.look, node.connect, node.change, []
+
+    def changed(want: Any) -> Any:
+        _service(fleet, "a-new-one", "10.96.0.9")
+        return change(want)
+
+    def looked(entries: bool = True) -> NodeSeen:
+        seen = look(entries)
+        new = ("services", "a-new-one") in fleet.cluster.objects
+        return replace(seen, entries=(*seen.entries, *([replace(ENTRY, address="10.96.0.9")] if new else [])))
+
+    def connected(services: Any, seconds: float) -> Any:
+        tried.append([each.name for each in services])
+        refused = ("1 of 1 connections failed: timed out",)
+        found = connect(services, seconds)
+        return tuple(replace(each, problems=refused) if "new" in each.name else each for each in found)
+
+    node.change, node.look, node.connect = changed, looked, connected  # type: ignore[method-assign,assignment]
+    done = fleet.switch(plan, "node1", connections=1)
+    assert tried == [["default/web:http"]] * 2
+    assert (done.services, done.tried, done.warnings) == (2, 1, ())
+
+
+def test_where_no_connection_can_be_compared_the_run_says_so(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    fleet.nodes["node1"].unanswered = {"iptables"}
+    (said,) = fleet.switch(plan, "node1").warnings
+    assert "are not verified" in said
+    assert fleet.switch(plan, "node2", connections=0).warnings == ()
+
+
 def test_what_the_node_cannot_take_away_kube_proxy_cleans_up_once(fleet: Fleet) -> None:
     plan = fleet.plan(mode="nftables")
     fleet.begin(plan)
