@@ -287,7 +287,7 @@ class Switch:
 
     def _faults(self, wanted: Sequence[ExpectedEntry]) -> Tuple[Fault, ...]:
         plan = self._plan
-        return faults(self._node.look(), plan.mode, plan.settings, wanted, self._api is not None)
+        return faults(self._node.look(), plan.mode, plan.settings, wanted, self._api is not None, plan.former)
 
     def _expected(self) -> Tuple[ExpectedEntry, ...]:
         if self._api is None:

@@ -14,7 +14,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dat
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import DEFAULT_SCHEDULER
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen, ServiceToTry, ServiceTried
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPVS
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import residues
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import residues, unread_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import NODE_PORTS, SCHEDULER
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, with_node_ports
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry
@@ -30,7 +30,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import (
 )
 
 # Another mode than the wanted one runs, or none that answers; it is not healthy; Services are not as the API has them;
-# another mode has left something.
+# another mode has left something, or may have and nobody can see it.
 MODE, HEALTH, SERVICE, RESIDUE = "mode", "health", "service", "residue"
 # Schedulers with which not every endpoint is met from one node: those that keep a client, or a destination, with one,
 # and those that count connections. Short ones all go to the endpoint that has the fewest long ones.
@@ -75,9 +75,17 @@ def scheduler_of(mode: str, settings: Mapping[str, object]) -> str:
 
 
 def faults(
-    seen: NodeSeen, mode: str, settings: Mapping[str, object], wanted: Sequence[ExpectedEntry], api: bool = True
+    seen: NodeSeen,
+    mode: str,
+    settings: Mapping[str, object],
+    wanted: Sequence[ExpectedEntry],
+    api: bool = True,
+    former: str = "",
 ) -> Tuple[Fault, ...]:
-    """All that is wrong on a node that should run a mode with checked settings. api: whether wanted is known."""
+    """All that is wrong on a node that should run a mode with checked settings. api: whether wanted is known.
+
+    former: the mode that ran before a change; what that may have left is to be seen then.
+    """
     found: List[Fault] = []
     if not seen.proxy_mode:
         found.append(Fault(MODE, "", "kube-proxy does not answer, it should run %s" % mode))
@@ -90,6 +98,8 @@ def faults(
     elif api and seen.proxy_mode == mode:
         found += _services(seen, mode, settings, wanted)
     found += [Fault(RESIDUE, "", "left over: %s" % residue) for residue in residues(seen.leftovers, mode)]
+    for each in unread_of(seen.leftovers, former, mode):
+        found.append(Fault(RESIDUE, "", "what the mode %s has left cannot be told: %s" % (former, each)))
     return tuple(found)
 
 

@@ -20,7 +20,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen, ProxyFile, ServiceTried
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers, Unread
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import NodeInfo
@@ -270,6 +270,49 @@ def test_faults_of_every_kind() -> None:
     assert [fault.kind for fault in faults(replace(SEEN, proxy_mode=""), IPVS, {}, [HTTP])] == ["mode"]
     # Without the API, nobody knows what should be there.
     assert faults(SEEN, IPTABLES, {}, [], api=False) == ()
+
+
+NO_IPSET = Unread("ipsets", "ipset is not installed: sets cannot be read", "ipset")
+NO_NFT = Unread("nftables table", "nft is not installed: tables of nftables cannot be read", "nft")
+NO_IPTABLES = Unread("chains", "iptables is not installed: its chains cannot be read", "iptables")
+
+
+def _unread(former: str, mode: str, *unread: Unread) -> List[str]:
+    seen = replace(SEEN, proxy_mode=mode, leftovers=Leftovers(unread=unread), kernel="6.1.0")
+    found = faults(seen, mode, {}, [], former=former)
+    assert {fault.kind for fault in found} <= {"residue"}
+    return [fault.text for fault in found]
+
+
+def test_what_the_former_mode_may_have_left_unseen_is_a_fault() -> None:
+    assert _unread(IPVS, IPTABLES, NO_IPSET) == [
+        "what the mode ipvs has left cannot be told: ipset is not installed: sets cannot be read (install ipset)"
+    ]
+    (said,) = _unread(NFTABLES, IPVS, NO_NFT)
+    assert said.endswith("tables of nftables cannot be read (install nftables)")
+    (said,) = _unread(IPTABLES, IPVS, NO_IPTABLES)
+    assert said.endswith("its chains cannot be read (install iptables)")
+    (said,) = _unread(IPTABLES, IPVS, replace(NO_IPTABLES, why="iptables-save: exit status 1", program=""))
+    assert said.endswith(": iptables-save: exit status 1")
+    assert len(_unread(IPVS, NFTABLES, NO_IPSET, NO_IPTABLES)) == 2
+
+
+@pytest.mark.parametrize(
+    ("former", "mode", "unread"),
+    [
+        # What this mode never makes, nor does the former one.
+        (IPTABLES, NFTABLES, NO_IPSET),
+        (NFTABLES, IPTABLES, NO_IPSET),
+        (IPVS, IPTABLES, NO_NFT),
+        (NFTABLES, IPVS, NO_IPTABLES),
+        # No other mode ran before, or it is not known which.
+        (IPVS, IPVS, NO_IPSET),
+        (IPTABLES, IPTABLES, NO_IPSET),
+        ("", IPTABLES, NO_IPSET),
+    ],
+)
+def test_what_the_former_mode_does_not_make_need_not_be_seen(former: str, mode: str, unread: Unread) -> None:
+    assert _unread(former, mode, unread) == []
 
 
 def test_entries_that_cannot_be_read_are_no_services_that_are_not_served() -> None:

@@ -19,7 +19,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
     ProxyFile,
     ProxyOutcome,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers, Unread
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import NoAnswerError
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import begin, end, settle
@@ -359,6 +359,23 @@ def test_residues_that_nobody_can_take_away_are_told_and_the_node_is_given_back(
         fleet.switch(plan, "node1")
     assert "it was given back what it had" in str(caught.value)
     assert fleet.cluster.cleaned == ["node1"]
+
+
+def test_residues_that_cannot_be_seen_are_no_absence_of_residues(fleet: Fleet) -> None:
+    fleet.all_of_it(mode="ipvs")
+    plan = fleet.plan(mode="iptables")
+    fleet.begin(plan)
+    node = fleet.nodes["node1"]
+    look, unread = node.look, Unread("ipsets", "ipset is not installed: sets cannot be read", "ipset")
+
+    def looked(entries: bool = True) -> NodeSeen:
+        seen = look(entries)
+        return replace(seen, leftovers=replace(seen.leftovers, unread=(unread,)))
+
+    node.look = looked  # type: ignore[method-assign]
+    with pytest.raises(HostError, match=r"what the mode ipvs has left cannot be told: .* \(install ipset\)"):
+        fleet.switch(plan, "node1")
+    assert fleet.modes() == ["ipvs"] * 3
 
 
 def test_a_module_that_cannot_be_loaded_ends_it_before_the_node_loses_its_kube_proxy(fleet: Fleet) -> None:
