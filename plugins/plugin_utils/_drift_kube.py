@@ -30,7 +30,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_once import Clu
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import plan_node
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import SETTINGS, checked, wanted
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import settings_of
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import disabled, settings_of
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import HEALTH, SERVICE, Fault, faults, lasting
 
 SUBJECT = "kube_proxy"
@@ -78,14 +78,26 @@ def kube_findings(
     if any("is not root" in limit for limit in seen.limits):
         text = "what the kernel does with Services is shown to root alone"
         return (Finding(SUBJECT, "kube-proxy", "note", text, rule=rules.FILE_UNJUDGED, cure="run the check as root"),)
-    facts, unknown = ClusterFacts(), []
-    if check.settings["api"]:
+    facts, unknown = ClusterFacts(none=_left_out(seen)), []
+    if check.settings["api"] and not facts.none:
         name = "%s %s %s" % (task, check.settings["kubeconfig"], check.settings["context"])
         try:
             facts = cluster_once(connect, seen.place.distribution, directory, name)
         except NetfleetError as error:
             unknown = [_of_problem(each, rules.KUBE_PROXY_UNVERIFIED, "warning") for each in error.problems]
+    if facts.none:
+        # As the playbook says it, and changes nothing.
+        text = "there is no kube-proxy: %s" % facts.none
+        return (Finding(SUBJECT, "kube-proxy", "note", text, rule=rules.KUBE_PROXY_UNVERIFIED),)
     return merged([*unknown, *_Comparison(check, seen, facts, not unknown).findings(look, connect)])
+
+
+def _left_out(seen: NodeSeen) -> str:
+    """Why the node has no kube-proxy by its own files; empty where they cannot be read, which the comparison says."""
+    try:
+        return disabled(seen)
+    except NetfleetError:
+        return ""
 
 
 def _of_problem(problem: Problem, rule: str, severity: str = "error") -> Finding:
