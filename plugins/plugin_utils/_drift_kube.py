@@ -25,7 +25,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import Api
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import NodeInfo, find_node
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_configuration import read_configuration
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import SECOND, Sets, place_in
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import NodeView, expected
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import NodeView, expected, follows_nodes
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_once import ClusterFacts, cluster_once, services_of
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import plan_node
@@ -208,7 +208,8 @@ class _Comparison:
         slices: Sequence[Mapping[str, Any]],
     ) -> List[Fault]:
         """Those that no change would name: of health and of Services."""
-        view = NodeView(self._node.name, self._node.zone)
+        version = seen.kubernetes or self._node.kubernetes
+        view = NodeView(self._node.name, self._node.zone, follows_nodes(version, settings.get(FEATURE_GATES) or {}))
         entries = expected(services, slices, view, mode) if self._asked else ()
         found = faults(seen, mode, settings, entries, self._asked)
         return [fault for fault in found if fault.kind in (HEALTH, SERVICE)]

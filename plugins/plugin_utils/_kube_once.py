@@ -99,7 +99,7 @@ def _ask(connect: Callable[[], Api], distribution: str, path: str) -> None:
 
 
 def _replaced(api: Api) -> str:
-    """Why there is no kube-proxy, where the user of the API may see that. Not every one has to: nothing else needs it."""
+    """Why there is no kube-proxy, where the user of the API may see that: nothing else needs it."""
     try:
         return look_at_plugin(api, api.list(DAEMON_SETS)).replaces
     except ApiError:

@@ -16,12 +16,19 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CON
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, MICROK8S
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import residues
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import MODE, NODE_PORTS, SCHEDULER, changes
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import (
+    FEATURE_GATES,
+    MODE,
+    NODE_PORTS,
+    SCHEDULER,
+    changes,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import needed
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import IPVS_INTERFACE
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_affinity import LABEL
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import LEAVING, MOVED, Sets
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import NodeView, follows_nodes
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import changed_file
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import scheduler_of
@@ -37,6 +44,7 @@ SUBJECT = "kube-proxy"
 class NodePlan:
     """What a node is to do. node: its name in the API, if that was asked; zone: in which its endpoints are.
 
+    by_node: whether its kube-proxy follows hints for nodes.
     changes: what differs; none: it is as it should be. former: the mode that runs, empty where none answers.
     scheduler: of ipvs, the one that it has afterwards; node_ports: where NodePorts are taken in, by its configuration.
     label: the one that the node had when the plan was made. stored: an earlier change that has not come to its end.
@@ -51,6 +59,7 @@ class NodePlan:
     change: ProxyChange
     node: str = ""
     zone: str = ""
+    by_node: bool = True
     changes: Tuple[Change, ...] = ()
     scheduler: str = ""
     node_ports: Tuple[str, ...] = ()
@@ -63,6 +72,11 @@ class NodePlan:
     @property
     def to_change(self) -> bool:
         return bool(self.changes)
+
+    @property
+    def view(self) -> NodeView:
+        """What decides about its endpoints."""
+        return NodeView(self.node, self.zone, self.by_node)
 
     @property
     def settings(self) -> Dict[str, Any]:
@@ -111,6 +125,7 @@ def plan_node(
         change=change,
         node=member.node.name,
         zone=member.node.zone,
+        by_node=follows_nodes(member.ability.kubernetes, after.get(FEATURE_GATES) or {}),
         changes=tuple(_differences(member, want, sysctls, label)),
         scheduler=scheduler_of(mode, after),
         node_ports=after.get(NODE_PORTS) or (),

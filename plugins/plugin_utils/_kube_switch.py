@@ -47,7 +47,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set impo
     move_back,
     no_cleaner,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry, NodeView, expected
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry, expected
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import FILES, HOME, NodePlan
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import (
@@ -295,7 +295,7 @@ class Switch:
         services = self._api.list(SERVICES)
         self._services = len(services)
         slices = self._api.list(ENDPOINT_SLICES)
-        return expected(services, slices, NodeView(self._plan.node, self._plan.zone), self._plan.mode)
+        return expected(services, slices, self._plan.view, self._plan.mode)
 
     def _try_services(self, wanted: Sequence[ExpectedEntry]) -> Tuple[ServiceTried, ...]:
         return self._connect(to_try(wanted, self._plan.scheduler, int(self._settings["connections"])))

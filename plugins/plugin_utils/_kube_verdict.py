@@ -117,7 +117,7 @@ def _in_ipvs(seen: NodeSeen, settings: Mapping[str, object], wanted: Sequence[Ex
     if let_in:
         table = without_node_ports_on(seen.bound, table, wanted, let_in)
         wanted = wanted_in_ipvs(wanted, let_in, own)
-    table = with_node_ports(table, own, excluded)
+    table = with_node_ports(table, own, excluded, {entry.key for entry in wanted})
     differences = compare(wanted, table, excluded, scheduler_of(IPVS, settings), own)
     return (*differences, *compare_addresses(wanted, seen.bound, own))
 

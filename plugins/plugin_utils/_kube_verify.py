@@ -54,26 +54,29 @@ def compare(
     """Every difference, in the order of the wanted entries, then what is too much.
 
     excluded: networks whose entries are left to somebody else (ipvs.excludeCIDRs). scheduler: that of ipvs, where it
-    is known which it should be. own: the node's addresses, where the table has those in the shape of NodePorts (ipvs),
-    but for those that are left to somebody else: a Service may have one of them, as of externalIPs or of a load
-    balancer that runs on the nodes.
+    is known which it should be. own: the node's addresses. The table has NodePorts of ipvs in the shape of the other
+    modes (see with_node_ports), more than one where they differ by address.
     """
-    by_key = {entry.key: entry for entry in table}
+    by_key: Dict[Tuple[str, str, int], List[ProxyEntry]] = {}
+    for entry in table:
+        by_key.setdefault(entry.key, []).append(entry)
     known: Set[Tuple[str, str, int]] = set()
     found: List[Difference] = []
     for want in wanted:
         key = want.key if want.key in by_key else _elsewhere(want, by_key, own)
         known.add(key)
-        found.extend(_differences(want, by_key.get(key), scheduler))
+        for have in by_key.get(key) or [None]:
+            found.extend(_differences(want, have, scheduler))
     networks = networks_of(excluded)
-    for entry in by_key.values():
+    for entry in (each for entries in by_key.values() for each in entries):
         if entry.key in known:
             continue
         if not entry.node_port and in_networks(entry.address, networks):
             continue
         text = "is refused" if entry.refused else "is served by %s" % (", ".join(entry.endpoints) or "nothing")
         found.append(Difference(SERVICE_UNKNOWN, str(entry), "%s, but the API has no such Service" % text))
-    return tuple(found)
+    # Of several addresses, what is wrong with all is said once.
+    return tuple(dict.fromkeys(found))
 
 
 def _elsewhere(
@@ -81,11 +84,8 @@ def _elsewhere(
 ) -> Tuple[str, str, int]:
     """The key by which the table has an entry that it does not have by its own; its own where there is none."""
     node_port = any_like(want.address)
-    if want.address == node_port:
-        # A network that is left to others may have all addresses of the node in it.
-        addresses = sorted(each for each in own if any_like(each) == node_port)
-    else:
-        addresses = [node_port] if want.address in own else []
+    # A network that is left to others may have all addresses of the node in it.
+    addresses = sorted(each for each in own if any_like(each) == node_port) if want.address == node_port else []
     keys = ((want.protocol, address, want.port) for address in addresses)
     return next((key for key in keys if key in by_key), want.key)
 

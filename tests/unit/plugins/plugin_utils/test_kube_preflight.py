@@ -241,6 +241,8 @@ def test_a_node_of_the_api() -> None:
     found["spec"]["unschedulable"] = True
     found["metadata"]["annotations"] = {"netfleet.tcp/cordoned": "true"}
     assert node_info(found) == NodeInfo("node1", "a", "v1.33.1", False, True, True, True, ("192.0.2.1",))
+    # kube-proxy does not read the label that this one was once.
+    assert node_info(node("node1", **{"failure-domain.beta.kubernetes.io/zone": "a"})).zone == ""
     with pytest.raises(InputError, match="not in the form of the API"):
         node_info({"metadata": {}})
 

@@ -476,6 +476,17 @@ def test_drift_names_mode_settings_and_services(play: Play, tmp_path: Path) -> N
     assert (scheduler.rule, scheduler.key, scheduler.intended) == ("kube-proxy-settings", "conntrack.min", "7")
 
 
+def test_drift_expects_hints_for_nodes_of_versions_that_follow_them(play: Play, tmp_path: Path) -> None:
+    (end,) = play.cluster.objects["endpointslices", "web-1"]["endpoints"]
+    others = {**end, "addresses": ["10.244.2.6"], "hints": {"forNodes": [{"name": "node2"}]}}
+    ends = [{**end, "hints": {"forNodes": [{"name": "node1"}]}}, others]
+    play.cluster.objects["endpointslices", "web-1"]["endpoints"] = ends
+    assert _findings(play, tmp_path, mode="iptables") == []
+    play.cluster.objects["nodes", "node1"]["status"]["nodeInfo"] = {"kubeletVersion": "v1.33.5"}
+    (missing,) = _findings(play, tmp_path, task="another", mode="iptables")
+    assert missing.reason == "10.244.2.6:8080 is missing"
+
+
 def test_drift_asks_the_api_once_for_all_hosts(play: Play, tmp_path: Path) -> None:
     _findings(play, tmp_path, mode="iptables")
     play.cluster.silent = "timed out"

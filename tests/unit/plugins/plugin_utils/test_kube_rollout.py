@@ -25,7 +25,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import AN
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import NodeInfo
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import LEAVING, MOVED, Sets
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry, NodeView
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import (
     FILES,
@@ -132,6 +132,22 @@ def test_what_is_left_to_others_is_so_on_the_way_from_ipvs_too(mode: str) -> Non
     text = TEXT.replace("mode: iptables", "mode: ipvs")
     seen = replace(SEEN, proxy_mode=IPVS, files=(ProxyFile(FILE, text),))
     assert _plan(_member(seen, settings), {"mode": mode}).change.excluded == ("192.0.2.100/32",)
+
+
+@pytest.mark.parametrize(
+    ("own", "by_api", "gates", "followed"),
+    [
+        ("v1.33.5", "v1.36.4", {}, False),
+        ("", "v1.33.5", {}, False),
+        ("", "v1.36.4", {}, True),
+        ("v1.33.5", "", {"PreferSameTrafficDistribution": True}, True),
+    ],
+)
+def test_whether_a_node_follows_hints_for_nodes(own: str, by_api: str, gates: Dict[str, bool], followed: bool) -> None:
+    settings = {"mode": IPTABLES, "featureGates": gates}
+    plan = _plan(_member(replace(SEEN, kubernetes=own), settings, zone="a", kubernetes=by_api))
+    assert plan.view == NodeView("node1", "a", followed)
+    assert from_wire(NodePlan, to_wire(plan)).view == plan.view
 
 
 def test_a_kube_proxy_that_does_not_answer() -> None:
@@ -256,6 +272,21 @@ def test_an_address_of_the_node_that_a_service_has_need_not_be_on_kube_ipvs0(bou
     assert missing == ["192.0.2.11 (default/web:http)"] * (len(bound) == 1)
     unknown = [fault.key for fault in faults(replace(seen, entries=(served,)), IPVS, {}, [HTTP])]
     assert unknown == ["192.0.2.11"] * (len(bound) == 2)
+
+
+def test_addresses_of_the_node_that_several_services_have_at_the_same_port() -> None:
+    """As of kube-vip on its leader."""
+    ends = ("10.244.1.5:80",), ("10.244.1.6:80",)
+    wanted = [HTTP] + [
+        replace(HTTP, name="default/%d:http" % index, address="192.0.2.10%d" % index, endpoints=each, known=each)
+        for index, each in enumerate(ends)
+    ]
+    served = replace(SERVED, scheduler="rr")
+    theirs = [replace(served, address="192.0.2.10%d" % index, endpoints=each) for index, each in enumerate(ends)]
+    seen = replace(SEEN, proxy_mode=IPVS, addresses=("192.0.2.100", "192.0.2.101"), bound=("10.96.0.10",))
+    assert faults(replace(seen, entries=(served, *theirs)), IPVS, {}, wanted) == ()
+    (fault,) = faults(replace(seen, entries=(served, theirs[1])), IPVS, {}, wanted)
+    assert str(fault) == "tcp 192.0.2.100:80 (default/0:http): is not served, but has endpoints: 10.244.1.5:80"
 
 
 def test_faults_of_every_kind() -> None:

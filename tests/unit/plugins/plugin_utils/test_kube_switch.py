@@ -378,6 +378,24 @@ def test_residues_that_cannot_be_seen_are_no_absence_of_residues(fleet: Fleet) -
     assert fleet.modes() == ["ipvs"] * 3
 
 
+@pytest.mark.parametrize(("version", "followed"), [("v1.33.5", False), ("v1.34.2", True)])
+def test_hints_for_nodes_are_expected_of_versions_that_follow_them(fleet: Fleet, version: str, followed: bool) -> None:
+    (end,) = fleet.cluster.objects["endpointslices", "web-1"]["endpoints"]
+    others = {**end, "addresses": ["10.244.2.6"], "hints": {"forNodes": [{"name": "node2"}]}}
+    ends = [{**end, "hints": {"forNodes": [{"name": "node1"}]}}, others]
+    fleet.cluster.objects["endpointslices", "web-1"]["endpoints"] = ends
+    containers = fleet.cluster.objects["daemonsets", "kube-proxy"]["spec"]["template"]["spec"]["containers"]
+    containers[0]["image"] = "registry.example/kube-proxy:%s" % version
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    # Its kernel has the endpoint of node 1.
+    if followed:
+        fleet.switch(plan, "node1")
+        return
+    with pytest.raises(HostError, match=r"10\.244\.2\.6:8080 is missing"):
+        fleet.switch(plan, "node1")
+
+
 def test_a_module_that_cannot_be_loaded_ends_it_before_the_node_loses_its_kube_proxy(fleet: Fleet) -> None:
     plan = fleet.plan(mode="ipvs")
     fleet.begin(plan)
