@@ -31,7 +31,14 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight impor
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import plan_node
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import SETTINGS, checked, wanted
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import disabled, settings_of
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import HEALTH, SERVICE, Fault, faults, lasting
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import (
+    HEALTH,
+    SERVICE,
+    SETTING,
+    Fault,
+    faults,
+    lasting,
+)
 
 SUBJECT = "kube_proxy"
 GROUP = "kubernetes_nodes"
@@ -207,12 +214,12 @@ class _Comparison:
         services: Sequence[Mapping[str, Any]],
         slices: Sequence[Mapping[str, Any]],
     ) -> List[Fault]:
-        """Those that no change would name: of health and of Services."""
+        """Those that no change would name: of health, of Services, and of the kernel's values."""
         version = seen.kubernetes or self._node.kubernetes
         view = NodeView(self._node.name, self._node.zone, follows_nodes(version, settings.get(FEATURE_GATES) or {}))
         entries = expected(services, slices, view, mode) if self._asked else ()
         found = faults(seen, mode, settings, entries, self._asked)
-        return [fault for fault in found if fault.kind in (HEALTH, SERVICE)]
+        return [fault for fault in found if fault.kind in (HEALTH, SERVICE, SETTING)]
 
 
 def _rule_of(change: Change) -> Tuple[str, str]:
@@ -230,6 +237,9 @@ def _of_faults(found: Sequence[Fault]) -> Iterator[Finding]:
     for fault in found:
         if fault.kind == HEALTH:
             yield Finding(SUBJECT, "health", "error", fault.text, cure="see its log", rule=rules.KUBE_PROXY_MODE)
+        if fault.kind == SETTING:
+            cure = "kube-proxy sets it when it starts: restart it, and see its log"
+            yield Finding(SUBJECT, fault.key, "error", fault.text, cure=cure, rule=rules.KUBE_PROXY_SETTINGS)
     for fault in services[:_MOST_SERVICES]:
         cure = "see kube-proxy's log on the node"
         yield Finding(SUBJECT, fault.key or "services", "error", fault.text, cure=cure, rule=rules.KUBE_PROXY_SERVICES)

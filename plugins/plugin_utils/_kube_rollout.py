@@ -8,6 +8,7 @@ Runs on the controller alone.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import field
 from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
@@ -31,7 +32,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set impo
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import NodeView, follows_nodes
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import changed_file
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import scheduler_of
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import TIMEOUTS, scheduler_of
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import Candidate, cut, spread
 
 # By which road a node changes: by its own files, or by the DaemonSet of the cluster: to ours, or to the cluster's own.
@@ -46,7 +47,8 @@ class NodePlan:
 
     by_node: whether its kube-proxy follows hints for nodes.
     changes: what differs; none: it is as it should be. former: the mode that runs, empty where none answers.
-    scheduler: of ipvs, the one that it has afterwards; node_ports: where NodePorts are taken in, by its configuration.
+    scheduler: of ipvs, the one that it has afterwards; node_ports: where NodePorts are taken in, by its configuration;
+    timeouts: those of ipvs that it names.
     label: the one that the node had when the plan was made. stored: an earlier change that has not come to its end.
     schedulable: whether the node takes new pods; cordoned: not, since an earlier run was killed.
     packages: those that have to be installed for it.
@@ -63,6 +65,7 @@ class NodePlan:
     changes: Tuple[Change, ...] = ()
     scheduler: str = ""
     node_ports: Tuple[str, ...] = ()
+    timeouts: Dict[str, str] = field(default_factory=dict)
     label: str = ""
     stored: str = ""
     schedulable: bool = True
@@ -85,6 +88,7 @@ class NodePlan:
             SCHEDULER: self.scheduler,
             "ipvs.excludeCIDRs": self.change.excluded,
             NODE_PORTS: self.node_ports,
+            **self.timeouts,
         }
 
 
@@ -129,6 +133,7 @@ def plan_node(
         changes=tuple(_differences(member, want, sysctls, label)),
         scheduler=scheduler_of(mode, after),
         node_ports=after.get(NODE_PORTS) or (),
+        timeouts={name: str(after[name]) for name in TIMEOUTS if after.get(name)},
         label=label,
         stored=seen.stored,
         schedulable=not member.node.unschedulable,
@@ -141,10 +146,10 @@ def _differences(member: Member, want: Mapping[str, Any], sysctls: Mapping[str, 
     seen, mode = member.seen, str(want[MODE])
     if seen.proxy_mode != mode:
         yield Change(SUBJECT, MODE, mode, seen.proxy_mode or None)
-    for field, value in changes(member.settings, want).items():
+    for name, value in changes(member.settings, want).items():
         # Where nothing says which mode, the one that runs is kube-proxy's own choice, and right as it is.
-        if field != MODE or (seen.proxy_mode == mode and MODE in member.settings):
-            yield Change(SUBJECT, field, _shown(value) or "", _shown(member.settings.get(field)))
+        if name != MODE or (seen.proxy_mode == mode and MODE in member.settings):
+            yield Change(SUBJECT, name, _shown(value) or "", _shown(member.settings.get(name)))
     for residue in residues(seen.leftovers, mode) if seen.proxy_mode == mode else ():
         yield Change(SUBJECT, residue.kind, "absent", "there", reason="left over: %s" % residue)
     yield from _of_the_node(member, mode, sysctls)

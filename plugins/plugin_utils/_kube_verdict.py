@@ -15,7 +15,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import D
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen, ServiceToTry, ServiceTried
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPVS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import residues, unread_of
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import NODE_PORTS, SCHEDULER
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import NODE_PORTS, SCHEDULER, nanoseconds
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, with_node_ports
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_node_ports import (
@@ -30,8 +30,11 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import (
 )
 
 # Another mode than the wanted one runs, or none that answers; it is not healthy; Services are not as the API has them;
-# another mode has left something, or may have and nobody can see it.
-MODE, HEALTH, SERVICE, RESIDUE = "mode", "health", "service", "residue"
+# the kernel has another value than one of its settings; another mode has left something, or may have, and nobody can
+# see it.
+MODE, HEALTH, SERVICE, SETTING, RESIDUE = "mode", "health", "service", "setting", "residue"
+# By setting, what the kernel calls it (see NodeSeen.timeouts).
+TIMEOUTS = {"ipvs.tcpTimeout": "tcp", "ipvs.tcpFinTimeout": "tcp_fin", "ipvs.udpTimeout": "udp"}
 # Schedulers with which not every endpoint is met from one node: those that keep a client, or a destination, with one,
 # and those that count connections. Short ones all go to the endpoint that has the fewest long ones.
 _NOT_EACH = ("sh", "mh", "dh", "lblc", "lblcr", "lc", "wlc", "sed", "nq")
@@ -97,10 +100,21 @@ def faults(
         found.append(Fault(SERVICE, "", "what the kernel does with Services cannot be read: %s" % seen.entries_limit))
     elif api and seen.proxy_mode == mode:
         found += _services(seen, mode, settings, wanted)
+    if seen.proxy_mode == mode == IPVS:
+        found += _timeouts(seen, settings)
     found += [Fault(RESIDUE, "", "left over: %s" % residue) for residue in residues(seen.leftovers, mode)]
     for each in unread_of(seen.leftovers, former, mode):
         found.append(Fault(RESIDUE, "", "what the mode %s has left cannot be told: %s" % (former, each)))
     return tuple(found)
+
+
+def _timeouts(seen: NodeSeen, settings: Mapping[str, object]) -> Iterator[Fault]:
+    """kube-proxy sets them once, at its start, and goes on where it cannot. Of a zero, the kernel keeps what it has."""
+    for field, name in TIMEOUTS.items():
+        want, have = nanoseconds(str(settings.get(field) or "0")) // 10**9, seen.timeouts.get(name)
+        if want and have is not None and have != want:
+            text = "the kernel forgets idle connections after %d s, not after %d s" % (have, want)
+            yield Fault(SETTING, field, text)
 
 
 def _services(
@@ -129,7 +143,7 @@ def _texts(value: object) -> List[str]:
 
 def tells(found: Iterable[Fault]) -> bool:
     """Whether a look with these faults has told what the kernel does with Services, by a kube-proxy that was well."""
-    return all(fault.may_pass or fault.kind == RESIDUE for fault in found)
+    return all(fault.may_pass or fault.kind in (SETTING, RESIDUE) for fault in found)
 
 
 def lasting(now: Iterable[Fault], former: Iterable[Fault]) -> Tuple[Fault, ...]:

@@ -487,6 +487,18 @@ def test_drift_expects_hints_for_nodes_of_versions_that_follow_them(play: Play, 
     assert missing.reason == "10.244.2.6:8080 is missing"
 
 
+def test_drift_names_a_timeout_of_ipvs_that_somebody_has_changed_in_the_kernel(play: Play, tmp_path: Path) -> None:
+    play.settings["tcp_timeout"] = "2h"
+    play.run()
+    for node in play.nodes.values():
+        node.seen = replace(node.seen, timeouts={"tcp": 7200})
+    assert _findings(play, tmp_path) == []
+    play.nodes["node1"].seen = replace(play.nodes["node1"].seen, timeouts={"tcp": 900})
+    (finding,) = _findings(play, tmp_path)
+    assert (finding.rule, finding.key) == ("kube-proxy-settings", "ipvs.tcpTimeout")
+    assert finding.reason == "the kernel forgets idle connections after 900 s, not after 7200 s"
+
+
 def test_drift_asks_the_api_once_for_all_hosts(play: Play, tmp_path: Path) -> None:
     _findings(play, tmp_path, mode="iptables")
     play.cluster.silent = "timed out"

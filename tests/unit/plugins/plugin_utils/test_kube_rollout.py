@@ -353,6 +353,36 @@ def test_entries_that_cannot_be_read_are_no_services_that_are_not_served() -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("settings", "wrong"),
+    [
+        ({"ipvs.tcpTimeout": "15m0s", "ipvs.tcpFinTimeout": "2m0s", "ipvs.udpTimeout": "300s"}, []),
+        ({"ipvs.tcpTimeout": "2h", "ipvs.udpTimeout": "10s"}, ["ipvs.tcpTimeout", "ipvs.udpTimeout"]),
+        ({"ipvs.tcpFinTimeout": "30s"}, ["ipvs.tcpFinTimeout"]),
+        # The kernel keeps what it has: of a zero, and of less than a second.
+        ({"ipvs.tcpTimeout": "0s", "ipvs.tcpFinTimeout": "500ms", "ipvs.udpTimeout": ""}, []),
+        ({}, []),
+    ],
+)
+def test_timeouts_of_ipvs_are_those_of_its_settings(settings: Dict[str, Any], wrong: List[str]) -> None:
+    seen = replace(SEEN, proxy_mode=IPVS, timeouts={"tcp": 900, "tcp_fin": 120, "udp": 300})
+    found = faults(seen, IPVS, settings, [], api=False)
+    assert [(fault.kind, fault.key) for fault in found] == [("setting", name) for name in wrong]
+    # The kernel does not tell, or another mode runs.
+    assert faults(replace(seen, timeouts={}), IPVS, settings, [], api=False) == ()
+    assert faults(replace(seen, proxy_mode=NFTABLES), NFTABLES, settings, [], api=False) == ()
+    # A run verifies them by what is configured in the end.
+    plan = _plan(_member(settings={"mode": IPTABLES, **settings}), {**WANT, "ipvs.tcpTimeout": "15m"})
+    planned = faults(seen, IPVS, from_wire(NodePlan, to_wire(plan)).settings, [], api=False)
+    assert [fault.key for fault in planned] == [name for name in wrong if name != "ipvs.tcpTimeout"]
+
+
+def test_a_timeout_is_said_in_seconds() -> None:
+    seen = replace(SEEN, proxy_mode=IPVS, timeouts={"tcp": 900})
+    (fault,) = faults(seen, IPVS, {"ipvs.tcpTimeout": "2h0m0s"}, [], api=False)
+    assert str(fault) == "ipvs.tcpTimeout: the kernel forgets idle connections after 900 s, not after 7200 s"
+
+
 def test_what_ipvs_leaves_to_others() -> None:
     other = ProxyEntry("tcp", "198.51.100.1", 80, ("10.0.0.1:80",))
     seen = replace(SEEN, proxy_mode=IPVS, entries=(replace(SERVED, scheduler="rr"), other), bound=("10.96.0.10",))
