@@ -32,7 +32,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set impo
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import NodeView, follows_nodes
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import changed_file
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import TIMEOUTS, scheduler_of
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import TIMEOUTS, meets_each, scheduler_of
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import Candidate, cut, spread
 
 # By which road a node changes: by its own files, or by the DaemonSet of the cluster: to ours, or to the cluster's own.
@@ -47,8 +47,8 @@ class NodePlan:
 
     by_node: whether its kube-proxy follows hints for nodes.
     changes: what differs; none: it is as it should be. former: the mode that runs, empty where none answers.
-    scheduler: of ipvs, the one that it has afterwards; node_ports: where NodePorts are taken in, by its configuration;
-    timeouts: those of ipvs that it names.
+    scheduler: of ipvs, the one that it has afterwards; former_scheduler: the one that it has now.
+    node_ports: where NodePorts are taken in, by its configuration; timeouts: those of ipvs that this names.
     label: the one that the node had when the plan was made. stored: an earlier change that has not come to its end.
     schedulable: whether the node takes new pods; cordoned: not, since an earlier run was killed.
     packages: those that have to be installed for it.
@@ -64,6 +64,7 @@ class NodePlan:
     by_node: bool = True
     changes: Tuple[Change, ...] = ()
     scheduler: str = ""
+    former_scheduler: str = ""
     node_ports: Tuple[str, ...] = ()
     timeouts: Dict[str, str] = field(default_factory=dict)
     label: str = ""
@@ -75,6 +76,11 @@ class NodePlan:
     @property
     def to_change(self) -> bool:
         return bool(self.changes)
+
+    @property
+    def tried_by(self) -> str:
+        """The scheduler that decides what connections are to meet, before the change as after it: they are compared."""
+        return self.scheduler if meets_each(self.former_scheduler) else self.former_scheduler
 
     @property
     def view(self) -> NodeView:
@@ -132,6 +138,7 @@ def plan_node(
         by_node=follows_nodes(member.ability.kubernetes, after.get(FEATURE_GATES) or {}),
         changes=tuple(_differences(member, want, sysctls, label)),
         scheduler=scheduler_of(mode, after),
+        former_scheduler=scheduler_of(seen.proxy_mode, member.settings),
         node_ports=after.get(NODE_PORTS) or (),
         timeouts={name: str(after[name]) for name in TIMEOUTS if after.get(name)},
         label=label,

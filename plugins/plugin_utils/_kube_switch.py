@@ -226,7 +226,7 @@ class Switch:
                 problems: Sequence[str] = named(counting, _MOST_NAMED)
                 again = former is None and tells(found)
             else:
-                after = self._connect(to_try_again(wanted, self._plan.scheduler, before))
+                after = self._connect(to_try_again(wanted, self._plan.tried_by, before))
                 problems = self._lost(before, after, wanted)
                 if not problems:
                     return after
@@ -298,7 +298,7 @@ class Switch:
         return expected(services, slices, self._plan.view, self._plan.mode)
 
     def _try_services(self, wanted: Sequence[ExpectedEntry]) -> Tuple[ServiceTried, ...]:
-        return self._connect(to_try(wanted, self._plan.scheduler, int(self._settings["connections"])))
+        return self._connect(to_try(wanted, self._plan.tried_by, int(self._settings["connections"])))
 
     def _connect(self, services: Sequence[ServiceToTry]) -> Tuple[ServiceTried, ...]:
         return self._node.connect(services, float(self._settings["verify_timeout"]) or 10.0) if services else ()

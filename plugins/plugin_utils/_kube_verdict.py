@@ -77,6 +77,11 @@ def scheduler_of(mode: str, settings: Mapping[str, object]) -> str:
     return str(settings.get(SCHEDULER) or DEFAULT_SCHEDULER) if mode == IPVS else ""
 
 
+def meets_each(scheduler: str) -> bool:
+    """Whether connections from one node come to every endpoint. scheduler: as scheduler_of gives it."""
+    return scheduler not in _NOT_EACH
+
+
 def faults(
     seen: NodeSeen,
     mode: str,
@@ -177,7 +182,7 @@ def _to_try(wanted: Iterable[ExpectedEntry], scheduler: str) -> Dict[str, Servic
     for entry in wanted:
         # The first address of a port of a Service is its ClusterIP.
         if entry.protocol == "tcp" and entry.endpoints and entry.address not in ANY.values():
-            each = not entry.affinity and scheduler not in _NOT_EACH and len(entry.endpoints) <= _MOST_MET
+            each = not entry.affinity and meets_each(scheduler) and len(entry.endpoints) <= _MOST_MET
             found.setdefault(entry.name, ServiceToTry(entry.name, entry.address, entry.port, entry.endpoints, each))
     return found
 

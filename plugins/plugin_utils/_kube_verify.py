@@ -29,6 +29,7 @@ SERVICE_MISSING, ENDPOINT_MISSING = "service-missing", "endpoint-missing"
 ENDPOINT_UNKNOWN, ENDPOINT_NOT_READY = "endpoint-unknown", "endpoint-not-ready"
 AFFINITY_WRONG, SCHEDULER_WRONG, SERVICE_UNKNOWN = "affinity-wrong", "scheduler-wrong", "service-unknown"
 ADDRESS_MISSING, ADDRESS_UNKNOWN = "address-missing", "address-unknown"
+_NO_ENTRY: Tuple[Optional[ProxyEntry], ...] = (None,)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def compare(
     for want in wanted:
         key = want.key if want.key in by_key else _elsewhere(want, by_key, own)
         known.add(key)
-        for have in by_key.get(key) or [None]:
+        for have in by_key.get(key) or _NO_ENTRY:
             found.extend(_differences(want, have, scheduler))
     networks = networks_of(excluded)
     for entry in (each for entries in by_key.values() for each in entries):

@@ -296,6 +296,34 @@ def test_a_service_that_comes_meanwhile_and_never_answers_is_no_reason(fleet: Fl
     assert (done.services, done.tried, done.warnings) == (2, 1, ())
 
 
+@pytest.mark.parametrize(
+    ("former", "mode", "each"),
+    [("lc", "iptables", False), ("rr", "iptables", True), ("lc", "ipvs", False)],
+)
+def test_each_endpoint_is_to_be_met_where_it_was_before_and_would_be_since(
+    fleet: Fleet, former: str, mode: str, each: bool
+) -> None:
+    """Else all Services with several endpoints would be unwell before, and not compared."""
+    for node in fleet.nodes.values():
+        node.scheduler = former
+    fleet.all_of_it(mode="ipvs", scheduler=former)
+    for node in fleet.nodes.values():
+        node.scheduler = "rr"
+    plan = fleet.plan(mode=mode, scheduler="rr" if mode == "ipvs" else "")
+    fleet.begin(plan)
+    node = fleet.nodes["node1"]
+    connect = node.connect
+    tried: List[bool] = []
+
+    def connected(services: Any, seconds: float) -> Any:
+        tried.extend(each.each for each in services)
+        return connect(services, seconds)
+
+    node.connect = connected  # type: ignore[method-assign,assignment]
+    fleet.switch(plan, "node1")
+    assert tried == [each] * 2
+
+
 def test_where_no_connection_can_be_compared_the_run_says_so(fleet: Fleet) -> None:
     plan = fleet.plan(mode="nftables")
     fleet.begin(plan)
