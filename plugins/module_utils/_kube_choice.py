@@ -42,6 +42,8 @@ _IPVS_MODULES = ("ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh", "nf_conntrack")
 _NFTABLES_MODULES = ("nf_tables", "nft_chain_nat", "nft_ct", "nft_fib_ipv4", "nft_masq", "nft_nat", "nft_numgen")
 # What it calls, besides iptables. Where it runs in a container, its image brings them.
 _PROGRAMS: Dict[str, Tuple[str, ...]] = {IPVS: ("ipset",), NFTABLES: ("nft",)}
+# By program, the package that has it, where that is called otherwise.
+PACKAGES = {"nft": "nftables"}
 _MOST_NAMED = 3
 
 

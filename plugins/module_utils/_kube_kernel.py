@@ -16,11 +16,17 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_e
 from ansible_collections.netfleet.tcp.plugins.module_utils._ipvs import with_affinities
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_iptables import parse_iptables
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, K3S, MICROK8S, NFTABLES
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modules import missing_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_nft import FAMILIES, list_command, parse_nft
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import (
+    CHAINS,
+    INTERFACE,
     NFT_TABLES,
     SET_NAMES,
+    SETS,
+    TABLE,
     Leftovers,
+    Unread,
     chains_in,
     servers_of,
     sets_in,
@@ -81,7 +87,8 @@ class Saved:
 class KernelSeen:
     """What the kernel has. addresses: by interface; servers: of IPVS, as they are; ipvs_text: its table.
 
-    nft: the program's path, where it is there; limits: what could not be read, in words.
+    nft: the program's path, where it is there; unread: what could not be read; without a kind, nothing of kube-proxy's
+    can be there.
     """
 
     addresses: Dict[str, Tuple[str, ...]]
@@ -91,7 +98,12 @@ class KernelSeen:
     tables: Tuple[str, ...]
     sets: Tuple[str, ...]
     nft: str = ""
-    limits: Tuple[str, ...] = ()
+    unread: Tuple[Unread, ...] = ()
+
+    @property
+    def limits(self) -> Tuple[str, ...]:
+        """What could not be read, in words."""
+        return tuple(each.why for each in self.unread)
 
     @property
     def own_addresses(self) -> Tuple[str, ...]:
@@ -113,72 +125,83 @@ class KernelSeen:
             tables=self.tables,
             interface=IPVS_INTERFACE in self.addresses,
             servers=servers_of(self.servers, theirs),
+            unread=tuple(each for each in self.unread if each.kind),
         )
 
 
 def look_at_kernel(system: System, tools: Tools) -> KernelSeen:
     """Read it all. HostError where a program prints what is not known."""
     modules = {line.split(" ", 1)[0] for line in (system.read("/proc/modules") or "").splitlines()}
-    limits: List[str] = []
+    unread: List[Unread] = []
     ip = tools.path("ip")
     addresses = interface_addresses(must_run(system, [ip, *_ADDRESSES])) if ip else {}
     if not ip:
-        limits.append("ip is not installed: addresses cannot be read")
+        unread.append(Unread(INTERFACE, "ip is not installed: addresses cannot be read"))
     ipvs_text = system.read(IPVS_TABLE) or ""
     return KernelSeen(
         addresses=addresses,
-        saved=_saved(system, tools, limits),
+        saved=_saved(system, tools, modules, unread),
         servers=parse_ipvs(ipvs_text),
         ipvs_text=ipvs_text,
-        tables=_tables(system, tools, modules, limits),
-        sets=_sets(system, tools, modules, limits),
+        tables=_tables(system, tools, modules, unread),
+        sets=_sets(system, tools, modules, unread),
         nft=tools.path(NFT),
-        limits=tuple(limits),
+        unread=tuple(unread),
     )
 
 
-def _saved(system: System, tools: Tools, limits: List[str]) -> Tuple[Saved, ...]:
+def _saved(system: System, tools: Tools, modules: Container[str], unread: List[Unread]) -> Tuple[Saved, ...]:
     found: List[Saved] = []
+    tried, legacy_in_use = False, False
     for family, (prefix, legacy_tables) in _IPTABLES.items():
         nft, legacy, plain = (tools.path(prefix + kind + "-save") for kind in ("-nft", "-legacy", ""))
         in_use = bool((system.read(legacy_tables) or "").strip())
+        legacy_in_use = legacy_in_use or in_use
         programs = [nft, *([legacy] if in_use else [])] if nft or legacy else [plain]
         for program in [each for each in programs if each]:
+            tried = True
             status, output, error = system.run([program])
             if status:
-                limits.append("%s: %s" % (program, error.strip() or "exit status %d" % status))
+                unread.append(Unread(CHAINS, "%s: %s" % (program, error.strip() or "exit status %d" % status)))
                 continue
             for name in _INCOMPATIBLE.findall(output):
-                limits.append("%s: the table %s has rules that it cannot print" % (program, name))
+                # kube-proxy's own iptables could not have made chains there either.
+                unread.append(Unread("", "%s: the table %s has rules that it cannot print" % (program, name)))
             found.append(Saved(program[: -len("save")] + "restore", family, output))
-    if not found and not limits:
-        limits.append("iptables is not installed: its chains cannot be read")
+    if not tried and (legacy_in_use or _is_in_kernel(system, modules, "nf_tables")):
+        unread.append(Unread(CHAINS, "iptables is not installed: its chains cannot be read", "iptables"))
     return tuple(found)
 
 
-def _tables(system: System, tools: Tools, modules: Container[str], limits: List[str]) -> Tuple[str, ...]:
+def _is_in_kernel(system: System, modules: Container[str], name: str) -> bool:
+    """Whether a module is loaded (modules: those that are), or built in. Asked only where a program is missing."""
+    return name in modules or not missing_modules(system, (name,))
+
+
+def _tables(system: System, tools: Tools, modules: Container[str], unread: List[Unread]) -> Tuple[str, ...]:
     nft = tools.path(NFT)
     if nft:
         status, output, error = system.run([nft, *NFT_TABLES[1:]])
         if status == 0:
             return tables_in(output)
-        limits.append("%s: %s" % (nft, error.strip() or "exit status %d" % status))
-    elif "nf_tables" in modules:
-        limits.append("nft is not installed: tables of nftables cannot be read")
+        unread.append(Unread(TABLE, "%s: %s" % (nft, error.strip() or "exit status %d" % status)))
+    elif _is_in_kernel(system, modules, "nf_tables"):
+        unread.append(Unread(TABLE, "nft is not installed: tables of nftables cannot be read", NFT))
     return ()
 
 
-def _sets(system: System, tools: Tools, modules: Container[str], limits: List[str]) -> Tuple[str, ...]:
+def _sets(system: System, tools: Tools, modules: Container[str], unread: List[Unread]) -> Tuple[str, ...]:
+    ipset = tools.path(IPSET)
+    if not ipset:
+        if _is_in_kernel(system, modules, "ip_set"):
+            unread.append(Unread(SETS, "ipset is not installed: sets cannot be read", IPSET))
+        return ()
     # The program would load the module.
     if "ip_set" not in modules:
         return ()
-    ipset = tools.path(IPSET)
-    if not ipset:
-        limits.append("ipset is not installed: sets cannot be read")
-        return ()
     status, output, error = system.run([ipset, *SET_NAMES[1:]])
     if status:
-        limits.append("%s: %s" % (ipset, error.strip() or "exit status %d" % status))
+        unread.append(Unread(SETS, "%s: %s" % (ipset, error.strip() or "exit status %d" % status)))
         return ()
     return sets_in(output)
 

@@ -173,7 +173,8 @@ class ProxyOutcome:
 class ServiceToTry:
     """A Service to which connections are to be made from a node, over TCP. endpoints: those that it should lead to.
 
-    each: whether every one has to be met; not so where a client stays with one (affinity, or the scheduler's hash).
+    each: whether every one has to be met; not so where a client stays with one (affinity, or the scheduler's hash), or
+    the scheduler goes by the connections that an endpoint has.
     """
 
     name: str

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Dict, FrozenSet, Iterable, List, Sequence, Set, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import PACKAGES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_nft import NFT_TABLE
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import IPVS_INTERFACE, ProxyEntry
@@ -53,6 +54,8 @@ _MADE: Dict[str, FrozenSet[Tuple[str, str]]] = {
     IPVS: frozenset((*_OF_BOTH, *_OF_IPVS)),
     NFTABLES: frozenset(),
 }
+# By mode, the kinds of what it makes.
+_KINDS = {IPTABLES: (CHAINS,), IPVS: (CHAINS, SETS, INTERFACE, SERVERS), NFTABLES: (TABLE,)}
 # kube-router has sets called KUBE-SRC-... and KUBE-DST-..., which k3s uses for network policies. The kernel takes 31
 # characters: of IPv6, the longest names lack their last one.
 _SET = re.compile(
@@ -64,11 +67,27 @@ _MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
+class Unread:
+    """That the kernel may have things of a kind which could not be read, and why.
+
+    program: the one that is missing for it; empty where it is there and fails, or no package is known.
+    """
+
+    kind: str
+    why: str
+    program: str = ""
+
+    def __str__(self) -> str:
+        return "%s (install %s)" % (self.why, PACKAGES.get(self.program, self.program)) if self.program else self.why
+
+
+@dataclass(frozen=True)
 class Leftovers:
     """What of kube-proxy, in any mode, is on a node.
 
     chains: "nat KUBE-SERVICES"; sets: names of ipsets; tables: families of nftables that have kube-proxy's table;
     interface: whether kube-ipvs0 is there; servers: the virtual servers of IPVS that are Services' (see servers_of).
+    unread: where there may be more of it.
     """
 
     chains: Tuple[str, ...] = ()
@@ -76,6 +95,7 @@ class Leftovers:
     tables: Tuple[str, ...] = ()
     interface: bool = False
     servers: Tuple[str, ...] = ()
+    unread: Tuple[Unread, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,6 +164,12 @@ def residues(found: Leftovers, mode: str) -> Tuple[Residue, ...]:
     if mode != NFTABLES and found.tables:
         left.append(Residue(TABLE, NFTABLES, tuple("%s %s" % (family, NFT_TABLE) for family in found.tables)))
     return tuple(left)
+
+
+def unread_of(found: Leftovers, former: str, mode: str) -> Tuple[Unread, ...]:
+    """What could not be read of that which the former mode makes. None where it is this one, or is not known."""
+    kinds = _KINDS.get(former, ()) if former != mode else ()
+    return tuple(each for each in found.unread if each.kind in kinds)
 
 
 def without_services(found: Leftovers) -> Leftovers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Dict, Iterable, List, Tuple, Union
+from typing import Container, Dict, Iterable, List, Tuple, Union
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
@@ -165,19 +165,23 @@ def networks_of(texts: Iterable[str]) -> Tuple[Network, ...]:
 
 
 def with_node_ports(
-    entries: Iterable[ProxyEntry], node_addresses: Iterable[str], excluded: Iterable[str] = ()
+    entries: Iterable[ProxyEntry],
+    node_addresses: Iterable[str],
+    excluded: Iterable[str] = (),
+    services: Container[Tuple[str, str, int]] = (),
 ) -> Tuple[ProxyEntry, ...]:
     """The entries of IPVS in the shape of the other modes, whose NodePorts have no address of their own.
 
     IPVS has a virtual server for each of the node's own addresses. Those that do the same become one.
     excluded: networks whose entries are left to somebody else (ipvs.excludeCIDRs): those stay as they are, though
-    kube-vip and its like give such an address to the node.
+    kube-vip and its like give such an address to the node. services: by their keys, what stays as it is since a Service
+    has an address of the node, as of externalIPs or of a load balancer that runs on the nodes.
     """
     networks = networks_of(excluded)
     own = {address for address in map(short, node_addresses) if not in_networks(address, networks)}
     found: Dict[ProxyEntry, None] = {}
     for entry in entries:
-        if entry.address in own:
+        if entry.address in own and entry.key not in services:
             plain = (entry.endpoints, entry.draining, entry.affinity, entry.scheduler)
             address = any_like(entry.address)
             entry = ProxyEntry(entry.protocol, address, entry.port, *plain)  # noqa: PLW2901

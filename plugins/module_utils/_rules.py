@@ -250,7 +250,7 @@ RULES: Tuple[Rule, ...] = (
     Rule(
         KUBE_PROXY_UNVERIFIED,
         "Services could not be compared",
-        "The API of the cluster could not be asked from the controller.",
+        "The API of the cluster could not be asked from the controller, or there is no kube-proxy.",
     ),
     Rule(UNSUPPORTED, "the host cannot do what is declared", "A declared key or feature does not exist on the host."),
     Rule(DECLARATION, "the declaration has a fault", "A variable or value of the inventory cannot be meant."),

@@ -25,13 +25,20 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import Api
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import NodeInfo, find_node
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_configuration import read_configuration
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import SECOND, Sets, place_in
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import NodeView, expected
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import NodeView, expected, follows_nodes
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_once import ClusterFacts, cluster_once, services_of
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import plan_node
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import SETTINGS, checked, wanted
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import settings_of
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import HEALTH, SERVICE, Fault, faults, lasting
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import disabled, settings_of
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import (
+    HEALTH,
+    SERVICE,
+    SETTING,
+    Fault,
+    faults,
+    lasting,
+)
 
 SUBJECT = "kube_proxy"
 GROUP = "kubernetes_nodes"
@@ -78,14 +85,26 @@ def kube_findings(
     if any("is not root" in limit for limit in seen.limits):
         text = "what the kernel does with Services is shown to root alone"
         return (Finding(SUBJECT, "kube-proxy", "note", text, rule=rules.FILE_UNJUDGED, cure="run the check as root"),)
-    facts, unknown = ClusterFacts(), []
-    if check.settings["api"]:
+    facts, unknown = ClusterFacts(none=_left_out(seen)), []
+    if check.settings["api"] and not facts.none:
         name = "%s %s %s" % (task, check.settings["kubeconfig"], check.settings["context"])
         try:
             facts = cluster_once(connect, seen.place.distribution, directory, name)
         except NetfleetError as error:
             unknown = [_of_problem(each, rules.KUBE_PROXY_UNVERIFIED, "warning") for each in error.problems]
+    if facts.none:
+        # As the playbook says it, and changes nothing.
+        text = "there is no kube-proxy: %s" % facts.none
+        return (Finding(SUBJECT, "kube-proxy", "note", text, rule=rules.KUBE_PROXY_UNVERIFIED),)
     return merged([*unknown, *_Comparison(check, seen, facts, not unknown).findings(look, connect)])
+
+
+def _left_out(seen: NodeSeen) -> str:
+    """Why the node has no kube-proxy by its own files; empty where they cannot be read, which the comparison says."""
+    try:
+        return disabled(seen)
+    except NetfleetError:
+        return ""
 
 
 def _of_problem(problem: Problem, rule: str, severity: str = "error") -> Finding:
@@ -195,11 +214,12 @@ class _Comparison:
         services: Sequence[Mapping[str, Any]],
         slices: Sequence[Mapping[str, Any]],
     ) -> List[Fault]:
-        """Those that no change would name: of health and of Services."""
-        view = NodeView(self._node.name, self._node.zone)
+        """Those that no change would name: of health, of Services, and of the kernel's values."""
+        version = seen.kubernetes or self._node.kubernetes
+        view = NodeView(self._node.name, self._node.zone, follows_nodes(version, settings.get(FEATURE_GATES) or {}))
         entries = expected(services, slices, view, mode) if self._asked else ()
         found = faults(seen, mode, settings, entries, self._asked)
-        return [fault for fault in found if fault.kind in (HEALTH, SERVICE)]
+        return [fault for fault in found if fault.kind in (HEALTH, SERVICE, SETTING)]
 
 
 def _rule_of(change: Change) -> Tuple[str, str]:
@@ -217,6 +237,9 @@ def _of_faults(found: Sequence[Fault]) -> Iterator[Finding]:
     for fault in found:
         if fault.kind == HEALTH:
             yield Finding(SUBJECT, "health", "error", fault.text, cure="see its log", rule=rules.KUBE_PROXY_MODE)
+        if fault.kind == SETTING:
+            cure = "kube-proxy sets it when it starts: restart it, and see its log"
+            yield Finding(SUBJECT, fault.key, "error", fault.text, cure=cure, rule=rules.KUBE_PROXY_SETTINGS)
     for fault in services[:_MOST_SERVICES]:
         cure = "see kube-proxy's log on the node"
         yield Finding(SUBJECT, fault.key or "services", "error", fault.text, cure=cure, rule=rules.KUBE_PROXY_SERVICES)

@@ -16,7 +16,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputE
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_plugin import PluginFound
 
-_ZONE = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
+# The one label that kube-proxy reads (pkg/proxy/topology.go).
+_ZONE = "topology.kubernetes.io/zone"
 _CONTROL_PLANE = (
     "node-role.kubernetes.io/control-plane",
     "node-role.kubernetes.io/master",
@@ -69,7 +70,7 @@ def node_info(node: Mapping[str, Any]) -> NodeInfo:
         conditions = {each["type"]: each["status"] for each in status.get("conditions") or ()}
         return NodeInfo(
             name=str(metadata["name"]),
-            zone=next((str(labels[name]) for name in _ZONE if name in labels), ""),
+            zone=str(labels.get(_ZONE) or ""),
             kubernetes=str(info.get("kubeProxyVersion") or info.get("kubeletVersion") or ""),
             ready=conditions.get("Ready") == "True",
             unschedulable=(node.get("spec") or {}).get("unschedulable") is True,

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, Problem
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPVS
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPVS, version_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, place, short
 
 _SERVICE_OF = "kubernetes.io/service-name"
@@ -26,12 +26,20 @@ LOCAL = "Local"
 _Name = Tuple[str, str]
 
 
+# The gate by which kube-proxy follows hints for nodes, and the minor version from which on it is on by default.
+_NODE_HINTS, _NODE_HINTS_SINCE = "PreferSameTrafficDistribution", (1, 34, 0)
+
+
 @dataclass(frozen=True)
 class NodeView:
-    """What of a node decides about its endpoints: its name and its zone in the API."""
+    """What of a node decides about its endpoints: its name and its zone in the API.
+
+    by_node: whether its kube-proxy follows hints for nodes (see follows_nodes).
+    """
 
     name: str
     zone: str = ""
+    by_node: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,15 @@ class ExpectedEntry:
     @property
     def key(self) -> Tuple[str, str, int]:
         return self.protocol, self.address, self.port
+
+
+def follows_nodes(version: str, gates: Mapping[str, bool]) -> bool:
+    """Whether a kube-proxy follows hints for nodes. version: as it is told, empty where it is not known.
+
+    gates: the feature gates that its configuration sets. InputError where it is no version.
+    """
+    latest = not version or version_of(version, "version of kube-proxy") >= _NODE_HINTS_SINCE
+    return gates.get(_NODE_HINTS, latest)
 
 
 def expected(
@@ -221,7 +238,7 @@ def _usable(ends: Sequence[Endpoint]) -> Sequence[Endpoint]:
 
 def _cluster_wide(ends: Sequence[Endpoint], node: NodeView) -> Sequence[Endpoint]:
     ready = [end for end in ends if end.ready]
-    if ready and all(end.nodes for end in ready) and any(node.name in end.nodes for end in ready):
+    if node.by_node and ready and all(end.nodes for end in ready) and any(node.name in end.nodes for end in ready):
         return [end for end in ready if node.name in end.nodes]
     if ready and all(end.zones for end in ready) and any(node.zone in end.zones for end in ready):
         return [end for end in ready if node.zone in end.zones]

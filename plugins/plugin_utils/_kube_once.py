@@ -15,9 +15,17 @@ from typing import Any, Dict, List, Optional, Tuple
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, NetfleetError, Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wire, to_wire
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import ENDPOINT_SLICES, NODES, SERVICES, Api
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import (
+    DAEMON_SETS,
+    ENDPOINT_SLICES,
+    NODES,
+    SERVICES,
+    Api,
+    ApiError,
+)
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import NodeInfo, node_info
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import Sets
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_plugin import look_at_plugin
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import read_sets
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import by_api
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._once import file_name, locked
@@ -27,12 +35,16 @@ _Objects = List[Dict[str, Any]]
 
 @dataclass(frozen=True)
 class ClusterFacts:
-    """nodes: all of them. sets: where a DaemonSet runs kube-proxy. services, slices: the items of the API's lists."""
+    """nodes: all of them. sets: where a DaemonSet runs kube-proxy. services, slices: the items of the API's lists.
+
+    none: why there is no kube-proxy, as far as the API tells it; but for the nodes the rest is left out then.
+    """
 
     nodes: Tuple[NodeInfo, ...] = ()
     sets: Optional[Sets] = None
     services: Tuple[Mapping[str, Any], ...] = ()
     slices: Tuple[Mapping[str, Any], ...] = ()
+    none: str = ""
 
 
 def services_of(api: Api) -> Tuple[_Objects, _Objects]:
@@ -65,22 +77,33 @@ def cluster_once(connect: Callable[[], Api], distribution: str, directory: str, 
         sets=_sets(found["sets"]),
         services=tuple(found["services"]),
         slices=tuple(found["slices"]),
+        none=found["none"],
     )
 
 
 def _ask(connect: Callable[[], Api], distribution: str, path: str) -> None:
-    found: Dict[str, Any] = {"problems": [], "nodes": [], "sets": None, "services": [], "slices": []}
+    found: Dict[str, Any] = {"problems": [], "nodes": [], "sets": None, "services": [], "slices": [], "none": ""}
     try:
         api = connect()
         raw = api.list(NODES)
         found["nodes"] = [to_wire(node_info(node)) for node in raw]
-        found["sets"] = dict(read_sets(api, distribution, raw).__dict__) if by_api(distribution) else None
-        found["services"], found["slices"] = services_of(api)
+        found["none"] = _replaced(api)
+        if not found["none"]:
+            found["sets"] = dict(read_sets(api, distribution, raw).__dict__) if by_api(distribution) else None
+            found["services"], found["slices"] = services_of(api)
     except NetfleetError as error:
         found["problems"] = [to_wire(problem) for problem in error.problems]
     with open(path + ".begun", "w", encoding="utf-8", opener=_closed) as stream:
         json.dump(found, stream)
     os.rename(path + ".begun", path)
+
+
+def _replaced(api: Api) -> str:
+    """Why there is no kube-proxy, where the user of the API may see that: nothing else needs it."""
+    try:
+        return look_at_plugin(api, api.list(DAEMON_SETS)).replaces
+    except ApiError:
+        return ""
 
 
 def _sets(found: Optional[Dict[str, Any]]) -> Optional[Sets]:

@@ -19,11 +19,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import No
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import FEATURE_GATES, MODE, SCHEDULER
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import (
-    CONFIG_MAPS,
     DAEMON_SETS,
     ENDPOINT_SLICES,
-    FELIX,
-    INSTALLATIONS,
     NODES,
     SERVICES,
     SYSTEM_NAMESPACE,
@@ -46,7 +43,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set impo
     place_in,
     serves,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_plugin import ClusterObjects, plugin_of
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_plugin import look_at_plugin
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member, preflight, some
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import NEEDED, read_sets, served
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import (
@@ -72,9 +69,6 @@ _TO_VERIFY: Tuple[Tuple[str, Resource], ...] = (
     ("list", NODES),
 )
 _TO_CORDON: Tuple[Tuple[str, Resource], ...] = (("patch", NODES),)
-# By the DaemonSets that tell of a network plugin: where its own configuration stands. Of those that are not there the
-# server may say that they are forbidden.
-_CILIUM, _CALICO = ("cilium",), ("calico-node", "canal")
 _NOT_ASKED = Around()
 _NO_VERSION = "which version of kube-proxy it has is not known"
 _LEFT = "an earlier run has left these nodes without kube-proxy, and this one does not have them: %s"
@@ -144,7 +138,7 @@ def look_at_cluster(api: Api, distribution: str, cordon: bool = False) -> Cluste
         cure = "give it that in a role of RBAC, see docs/kube-proxy.md"
         raise InputError([Problem("Kubernetes API (%s)" % api.server, text, cure)])
     daemon_sets = api.list(DAEMON_SETS)
-    plugin = plugin_of(_plugin_objects(api, daemon_sets))
+    plugin = look_at_plugin(api, daemon_sets)
     around = Around(
         api=True,
         plugin=plugin,
@@ -159,21 +153,6 @@ def look_at_cluster(api: Api, distribution: str, cordon: bool = False) -> Cluste
         return ClusterLook(nodes, around)
     sets = read_sets(api, distribution, raw_nodes)
     return ClusterLook(nodes, around, sets, served(api, sets))
-
-
-def _plugin_objects(api: Api, daemon_sets: Sequence[Mapping[str, Any]]) -> ClusterObjects:
-    names = {str((each.get("metadata") or {}).get("name")) for each in daemon_sets}
-
-    def read(of: Sequence[str], resource: Resource, name: str, field: str) -> Any:
-        namespace = SYSTEM_NAMESPACE if resource.namespaced else ""
-        return (api.get(resource, name, namespace) or {}).get(field) if names & set(of) else None
-
-    return ClusterObjects(
-        daemon_sets=tuple(daemon_sets),
-        cilium=read(_CILIUM, CONFIG_MAPS, "cilium-config", "data"),
-        felix=read(_CALICO, FELIX, "default", "spec"),
-        installation=read(_CALICO, INSTALLATIONS, "default", "spec"),
-    )
 
 
 def _permission(verb: str, resource: Resource) -> str:

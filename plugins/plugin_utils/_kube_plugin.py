@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which network plugin a cluster has, and whether it does kube-proxy's work itself, told by what the API has. Pure.
+"""Which network plugin a cluster has, and whether it does kube-proxy's work itself, told by what the API has.
 
-Runs on the controller alone.
+Runs on the controller alone. look_at_plugin asks the API, and changes nothing; the rest is pure.
 """
 
 from __future__ import annotations
@@ -12,6 +12,14 @@ from typing import Any, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import CALICO, CALICO_AUTO, CALICO_NFTABLES
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import (
+    CONFIG_MAPS,
+    FELIX,
+    INSTALLATIONS,
+    SYSTEM_NAMESPACE,
+    Api,
+    Resource,
+)
 
 # By the name of their DaemonSet. Canal is Calico with flannel; its rules are Calico's.
 _BY_DAEMON_SET = (
@@ -26,6 +34,9 @@ _BY_DAEMON_SET = (
     ("aws-node", "aws-vpc-cni"),
     ("kindnet", "kindnet"),
 )
+# By the DaemonSets that tell of a network plugin: where its own configuration stands. Of those that are not there the
+# server may say that they are forbidden.
+_CILIUM, _CALICO_SETS = ("cilium",), ("calico-node", "canal")
 # Since 1.14, "true"; before, "strict". With "partial" kube-proxy stays.
 _CILIUM_WITHOUT = ("true", "strict")
 
@@ -50,6 +61,24 @@ class PluginFound:
 
     name: str = ""
     replaces: str = ""
+
+
+def look_at_plugin(api: Api, daemon_sets: Sequence[Mapping[str, Any]]) -> PluginFound:
+    """The network plugin of the cluster behind an API. daemon_sets: all of them. ApiError where it cannot be asked."""
+    names = {str((each.get("metadata") or {}).get("name")) for each in daemon_sets}
+
+    def read(of: Sequence[str], resource: Resource, name: str, field: str) -> Any:
+        namespace = SYSTEM_NAMESPACE if resource.namespaced else ""
+        return (api.get(resource, name, namespace) or {}).get(field) if names & set(of) else None
+
+    return plugin_of(
+        ClusterObjects(
+            daemon_sets=tuple(daemon_sets),
+            cilium=read(_CILIUM, CONFIG_MAPS, "cilium-config", "data"),
+            felix=read(_CALICO_SETS, FELIX, "default", "spec"),
+            installation=read(_CALICO_SETS, INSTALLATIONS, "default", "spec"),
+        )
+    )
 
 
 def plugin_of(objects: ClusterObjects) -> PluginFound:

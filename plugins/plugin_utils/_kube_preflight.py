@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Tuple
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import (
+    PACKAGES,
     Cluster,
     NodeAbility,
     needed_modules,
@@ -30,6 +31,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
     MODES,
     NFTABLES,
 )
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import unread_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_service import ANSWERED
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import KEEPALIVE, fights, short_of_keepalive
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import in_networks, networks_of
@@ -51,6 +53,7 @@ _MOST_NAMED = 3
 _NO_NAMES = "/etc/protocols is not there: kube-proxy would lose all Services when it starts again in this mode"
 
 _NO_NFT = "nft is not there: the rules that kube-proxy makes in this mode could not be verified, nor taken away later"
+_NO_SIGHT = "%s is not there: what the mode %s leaves could not be seen, nor taken away"
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,17 @@ class Member:
     def lacking(self, mode: str) -> Tuple[str, ...]:
         """The programs that a mode needs of the node, and that are not there.
 
-        Where kube-proxy brings its own: what prints its rules, which are verified, and taken away later.
+        Where kube-proxy brings its own: what prints its rules, which are verified, and taken away later. And in any
+        case what shows that which the mode that runs now would leave.
         """
         needed = [program for program in needed_programs(mode) if not self.seen.in_container or program == NFT]
-        return tuple(program for program in needed if program not in self.seen.programs)
+        lacking = [program for program in needed if program not in self.seen.programs]
+        return tuple(dict.fromkeys((*lacking, *self.unseen(mode))))
+
+    def unseen(self, mode: str) -> Tuple[str, ...]:
+        """The programs without which nobody sees what the mode that runs now leaves on the way to another."""
+        unread = unread_of(self.seen.leftovers, self.seen.proxy_mode, mode)
+        return tuple(each.program for each in unread if each.program)
 
     @property
     def left_to_others(self) -> Tuple[str, ...]:
@@ -124,8 +134,7 @@ def preflight(
         if mode == NFTABLES and not (member.seen.in_container or member.seen.names_protocols):
             problems.append(Problem(member.host, _NO_NAMES, "install what has it, such as netbase of Debian"))
         problems += _asked_elsewhere(member)
-        if member.seen.in_container and member.lacking(mode) and not member.install:
-            problems.append(Problem(member.host, _NO_NFT, "install nftables, or leave kube_proxy_install true"))
+        problems += () if member.install else _programs(member, mode)
     for name, problem in _tolerable(members, mode, want, around):
         if name in tolerated:
             warnings.append(str(problem))
@@ -137,6 +146,18 @@ def preflight(
             )
             problems.append(Problem(problem.path, problem.problem, cure))
     return Report(tuple(problems), (*warnings, *_warnings(members, mode, want, cluster)))
+
+
+def _programs(member: Member, mode: str) -> Iterator[Problem]:
+    """Those that are missing, beside what kube-proxy itself calls on a host."""
+    unseen = member.unseen(mode)
+    cure = "install %s, or leave kube_proxy_install true"
+    for program in member.lacking(mode):
+        package = PACKAGES.get(program, program)
+        if program in unseen:
+            yield Problem(member.host, _NO_SIGHT % (program, member.seen.proxy_mode), cure % package)
+        elif member.seen.in_container:
+            yield Problem(member.host, _NO_NFT, cure % package)
 
 
 def _limits(member: Member, mode: str, scheduler: str) -> Iterator[Problem]:

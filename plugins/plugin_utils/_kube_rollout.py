@@ -8,29 +8,35 @@ Runs on the controller alone.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import field
 from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import needed_modules
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import PACKAGES, needed_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_MAP, SERVER_UNITS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, MICROK8S
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import residues
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import MODE, NODE_PORTS, SCHEDULER, changes
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import (
+    FEATURE_GATES,
+    MODE,
+    NODE_PORTS,
+    SCHEDULER,
+    changes,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import needed
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import IPVS_INTERFACE
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_affinity import LABEL
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import LEAVING, MOVED, Sets
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import NodeView, follows_nodes
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import changed_file
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import scheduler_of
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import TIMEOUTS, meets_each, scheduler_of
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import Candidate, cut, spread
 
 # By which road a node changes: by its own files, or by the DaemonSet of the cluster: to ours, or to the cluster's own.
 FILES, SECOND, HOME = "files", "second", "home"
-# By program, the package that has it, where that is called otherwise.
-_PACKAGES = {"nft": "nftables"}
 # Of a Change.
 SUBJECT = "kube-proxy"
 
@@ -39,8 +45,10 @@ SUBJECT = "kube-proxy"
 class NodePlan:
     """What a node is to do. node: its name in the API, if that was asked; zone: in which its endpoints are.
 
+    by_node: whether its kube-proxy follows hints for nodes.
     changes: what differs; none: it is as it should be. former: the mode that runs, empty where none answers.
-    scheduler: of ipvs, the one that it has afterwards; node_ports: where NodePorts are taken in, by its configuration.
+    scheduler: of ipvs, the one that it has afterwards; former_scheduler: the one that it has now.
+    node_ports: where NodePorts are taken in, by its configuration; timeouts: those of ipvs that this names.
     label: the one that the node had when the plan was made. stored: an earlier change that has not come to its end.
     schedulable: whether the node takes new pods; cordoned: not, since an earlier run was killed.
     packages: those that have to be installed for it.
@@ -53,9 +61,12 @@ class NodePlan:
     change: ProxyChange
     node: str = ""
     zone: str = ""
+    by_node: bool = True
     changes: Tuple[Change, ...] = ()
     scheduler: str = ""
+    former_scheduler: str = ""
     node_ports: Tuple[str, ...] = ()
+    timeouts: Dict[str, str] = field(default_factory=dict)
     label: str = ""
     stored: str = ""
     schedulable: bool = True
@@ -67,12 +78,23 @@ class NodePlan:
         return bool(self.changes)
 
     @property
+    def tried_by(self) -> str:
+        """The scheduler that decides what connections are to meet, before the change as after it: they are compared."""
+        return self.scheduler if meets_each(self.former_scheduler) else self.former_scheduler
+
+    @property
+    def view(self) -> NodeView:
+        """What decides about its endpoints."""
+        return NodeView(self.node, self.zone, self.by_node)
+
+    @property
     def settings(self) -> Dict[str, Any]:
         """Of those that it has afterwards, what its verification needs."""
         return {
             SCHEDULER: self.scheduler,
             "ipvs.excludeCIDRs": self.change.excluded,
             NODE_PORTS: self.node_ports,
+            **self.timeouts,
         }
 
 
@@ -113,14 +135,17 @@ def plan_node(
         change=change,
         node=member.node.name,
         zone=member.node.zone,
+        by_node=follows_nodes(member.ability.kubernetes, after.get(FEATURE_GATES) or {}),
         changes=tuple(_differences(member, want, sysctls, label)),
         scheduler=scheduler_of(mode, after),
+        former_scheduler=scheduler_of(seen.proxy_mode, member.settings),
         node_ports=after.get(NODE_PORTS) or (),
+        timeouts={name: str(after[name]) for name in TIMEOUTS if after.get(name)},
         label=label,
         stored=seen.stored,
         schedulable=not member.node.unschedulable,
         cordoned=member.node.cordoned,
-        packages=tuple(_PACKAGES.get(program, program) for program in member.lacking(mode)) if member.install else (),
+        packages=tuple(PACKAGES.get(program, program) for program in member.lacking(mode)) if member.install else (),
     )
 
 
@@ -128,10 +153,10 @@ def _differences(member: Member, want: Mapping[str, Any], sysctls: Mapping[str, 
     seen, mode = member.seen, str(want[MODE])
     if seen.proxy_mode != mode:
         yield Change(SUBJECT, MODE, mode, seen.proxy_mode or None)
-    for field, value in changes(member.settings, want).items():
+    for name, value in changes(member.settings, want).items():
         # Where nothing says which mode, the one that runs is kube-proxy's own choice, and right as it is.
-        if field != MODE or (seen.proxy_mode == mode and MODE in member.settings):
-            yield Change(SUBJECT, field, _shown(value) or "", _shown(member.settings.get(field)))
+        if name != MODE or (seen.proxy_mode == mode and MODE in member.settings):
+            yield Change(SUBJECT, name, _shown(value) or "", _shown(member.settings.get(name)))
     for residue in residues(seen.leftovers, mode) if seen.proxy_mode == mode else ():
         yield Change(SUBJECT, residue.kind, "absent", "there", reason="left over: %s" % residue)
     yield from _of_the_node(member, mode, sysctls)

@@ -47,7 +47,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set impo
     move_back,
     no_cleaner,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry, NodeView, expected
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry, expected
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import FILES, HOME, NodePlan
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import (
@@ -57,9 +57,11 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import 
     lasting,
     lost,
     named,
+    not_compared,
     other_endpoints,
     tells,
     to_try,
+    to_try_again,
 )
 
 _PAUSE = 2.0
@@ -170,7 +172,8 @@ class Switch:
             self._node.keep(outcome.id)
         connections = sum(each.connections for each in after)
         tried = sum(1 for each in after if each.connections)
-        removed, warnings = dict.fromkeys(self._removed), dict.fromkeys(self._warnings)
+        removed = dict.fromkeys(self._removed)
+        warnings = dict.fromkeys([*self._warnings, *not_compared(before, after)])
         return Switched(outcome.files, tuple(removed), tuple(warnings), self._services, tried, connections)
 
     def _clean_on_node(self) -> None:
@@ -223,7 +226,7 @@ class Switch:
                 problems: Sequence[str] = named(counting, _MOST_NAMED)
                 again = former is None and tells(found)
             else:
-                after = self._try_services(wanted)
+                after = self._connect(to_try_again(wanted, self._plan.tried_by, before))
                 problems = self._lost(before, after, wanted)
                 if not problems:
                     return after
@@ -284,7 +287,7 @@ class Switch:
 
     def _faults(self, wanted: Sequence[ExpectedEntry]) -> Tuple[Fault, ...]:
         plan = self._plan
-        return faults(self._node.look(), plan.mode, plan.settings, wanted, self._api is not None)
+        return faults(self._node.look(), plan.mode, plan.settings, wanted, self._api is not None, plan.former)
 
     def _expected(self) -> Tuple[ExpectedEntry, ...]:
         if self._api is None:
@@ -292,10 +295,12 @@ class Switch:
         services = self._api.list(SERVICES)
         self._services = len(services)
         slices = self._api.list(ENDPOINT_SLICES)
-        return expected(services, slices, NodeView(self._plan.node, self._plan.zone), self._plan.mode)
+        return expected(services, slices, self._plan.view, self._plan.mode)
 
     def _try_services(self, wanted: Sequence[ExpectedEntry]) -> Tuple[ServiceTried, ...]:
-        services = to_try(wanted, self._plan.scheduler, int(self._settings["connections"]))
+        return self._connect(to_try(wanted, self._plan.tried_by, int(self._settings["connections"])))
+
+    def _connect(self, services: Sequence[ServiceToTry]) -> Tuple[ServiceTried, ...]:
         return self._node.connect(services, float(self._settings["verify_timeout"]) or 10.0) if services else ()
 
     def _cordon(self) -> bool:

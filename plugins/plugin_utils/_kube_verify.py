@@ -29,6 +29,7 @@ SERVICE_MISSING, ENDPOINT_MISSING = "service-missing", "endpoint-missing"
 ENDPOINT_UNKNOWN, ENDPOINT_NOT_READY = "endpoint-unknown", "endpoint-not-ready"
 AFFINITY_WRONG, SCHEDULER_WRONG, SERVICE_UNKNOWN = "affinity-wrong", "scheduler-wrong", "service-unknown"
 ADDRESS_MISSING, ADDRESS_UNKNOWN = "address-missing", "address-unknown"
+_NO_ENTRY: Tuple[Optional[ProxyEntry], ...] = (None,)
 
 
 @dataclass(frozen=True)
@@ -54,26 +55,29 @@ def compare(
     """Every difference, in the order of the wanted entries, then what is too much.
 
     excluded: networks whose entries are left to somebody else (ipvs.excludeCIDRs). scheduler: that of ipvs, where it
-    is known which it should be. own: the node's addresses, where the table has those in the shape of NodePorts (ipvs),
-    but for those that are left to somebody else: a Service may have one of them, as of externalIPs or of a load
-    balancer that runs on the nodes.
+    is known which it should be. own: the node's addresses. The table has NodePorts of ipvs in the shape of the other
+    modes (see with_node_ports), more than one where they differ by address.
     """
-    by_key = {entry.key: entry for entry in table}
+    by_key: Dict[Tuple[str, str, int], List[ProxyEntry]] = {}
+    for entry in table:
+        by_key.setdefault(entry.key, []).append(entry)
     known: Set[Tuple[str, str, int]] = set()
     found: List[Difference] = []
     for want in wanted:
         key = want.key if want.key in by_key else _elsewhere(want, by_key, own)
         known.add(key)
-        found.extend(_differences(want, by_key.get(key), scheduler))
+        for have in by_key.get(key) or _NO_ENTRY:
+            found.extend(_differences(want, have, scheduler))
     networks = networks_of(excluded)
-    for entry in by_key.values():
+    for entry in (each for entries in by_key.values() for each in entries):
         if entry.key in known:
             continue
         if not entry.node_port and in_networks(entry.address, networks):
             continue
         text = "is refused" if entry.refused else "is served by %s" % (", ".join(entry.endpoints) or "nothing")
         found.append(Difference(SERVICE_UNKNOWN, str(entry), "%s, but the API has no such Service" % text))
-    return tuple(found)
+    # Of several addresses, what is wrong with all is said once.
+    return tuple(dict.fromkeys(found))
 
 
 def _elsewhere(
@@ -81,11 +85,8 @@ def _elsewhere(
 ) -> Tuple[str, str, int]:
     """The key by which the table has an entry that it does not have by its own; its own where there is none."""
     node_port = any_like(want.address)
-    if want.address == node_port:
-        # A network that is left to others may have all addresses of the node in it.
-        addresses = sorted(each for each in own if any_like(each) == node_port)
-    else:
-        addresses = [node_port] if want.address in own else []
+    # A network that is left to others may have all addresses of the node in it.
+    addresses = sorted(each for each in own if any_like(each) == node_port) if want.address == node_port else []
     keys = ((want.protocol, address, want.port) for address in addresses)
     return next((key for key in keys if key in by_key), want.key)
 
@@ -120,8 +121,14 @@ def _differences(want: ExpectedEntry, have: Optional[ProxyEntry], scheduler: str
         )
 
 
-def compare_addresses(wanted: Iterable[ExpectedEntry], bound: Iterable[str]) -> Tuple[Difference, ...]:
-    """For ipvs: the addresses of Services against those on kube-ipvs0, without which no connection is taken in."""
+def compare_addresses(
+    wanted: Iterable[ExpectedEntry], bound: Iterable[str], own: Collection[str] = ()
+) -> Tuple[Difference, ...]:
+    """For ipvs: the addresses of Services against those on kube-ipvs0, without which no connection is taken in.
+
+    own: the node's addresses on other interfaces. Those take connections in without it, and kube-proxy does not bind
+    them (nodeAddressSet in its pkg/proxy/ipvs).
+    """
     names: Dict[str, str] = {}
     for want in wanted:
         if not ProxyEntry(want.protocol, want.address, want.port).node_port:
@@ -130,7 +137,7 @@ def compare_addresses(wanted: Iterable[ExpectedEntry], bound: Iterable[str]) -> 
     missing = [
         Difference(ADDRESS_MISSING, address, "is not on kube-ipvs0", name)
         for address, name in names.items()
-        if address not in have
+        if address not in have and address not in own
     ]
     unknown = [
         Difference(ADDRESS_UNKNOWN, address, "is on kube-ipvs0, but no Service has it")

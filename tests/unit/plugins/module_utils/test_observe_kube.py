@@ -62,6 +62,7 @@ def test_what_the_kernel_does_is_read_in_the_mode_that_runs(mode: str) -> None:
     assert {entry.key: entry.endpoints for entry in seen.entries}[SERVED] == (ENDPOINT,)
     assert seen.residues == ()
     assert seen.bound == ((CLUSTER_IP,) if mode == IPVS else ())
+    assert CLUSTER_IP not in seen.addresses
     assert seen.timeouts == ({"tcp": 900, "tcp_fin": 120, "udp": 300} if mode == IPVS else {})
     assert (seen.limits, seen.foreign) == ((), ())
 
@@ -331,20 +332,43 @@ def test_programs_that_are_missing_are_said_where_something_could_be_there() -> 
     node = k3s()
     for name in ("nft", "ipset", "iptables-nft-save"):
         del node.files["/usr/sbin/" + name]
+    del node.files["/var/lib/rancher/k3s/data/current/bin/aux/ipset"]
     unread = "iptables-save: is not there, or prints nothing: %s (install iptables)"
     unread = unread % "the rules of the mode iptables are not known"
     seen = observe_kube(node)
     # So that nobody says that Services are not served.
     assert seen.entries_limit == unread
-    assert seen.limits == ("iptables is not installed: its chains cannot be read", unread)
+    # This kernel has no rules, tables and sets at all.
+    assert (seen.limits, seen.leftovers.unread) == ((unread,), ())
     node.loaded |= {"nf_tables", "ip_set"}
-    del node.files["/var/lib/rancher/k3s/data/current/bin/aux/ipset"]
-    assert observe_kube(node).limits == (
+    seen = observe_kube(node)
+    assert seen.limits == (
         "iptables is not installed: its chains cannot be read",
         "nft is not installed: tables of nftables cannot be read",
         "ipset is not installed: sets cannot be read",
         unread,
     )
+    found = [(each.kind, each.program) for each in seen.leftovers.unread]
+    assert found == [("chains", "iptables"), ("nftables table", "nft"), ("ipsets", "ipset")]
+    node.loaded -= {"nf_tables", "ip_set"}
+    node.builtin |= {"nf_tables", "ip_set"}
+    assert observe_kube(node).leftovers == seen.leftovers
+    node.builtin -= {"nf_tables", "ip_set"}
+    node.put("/proc/net/ip6_tables_names", "nat\n")
+    assert [each.program for each in observe_kube(node).leftovers.unread] == ["iptables"]
+
+
+def test_what_ipvs_has_left_is_not_known_without_its_program() -> None:
+    node = k3s(IPVS)
+    node.start(IPTABLES)
+    assert observe_kube(node).leftovers.unread == ()
+    node.stubborn = {"ipset", "iptables-nft-save"}
+    said = [(each.kind, each.why) for each in observe_kube(node).leftovers.unread]
+    assert said == [
+        ("chains", "/usr/sbin/iptables-nft-save: it does not want to"),
+        ("ipsets", "/usr/sbin/ipset: it does not want to"),
+    ]
+    assert from_wire(NodeSeen, json.loads(json.dumps(to_wire(observe_kube(node))))) == observe_kube(node)
 
 
 def test_chains_of_services_are_told_where_they_are_somebody_elses() -> None:

@@ -344,6 +344,7 @@ class FakeNode:
     """A node of the cluster by its modules. residue: what a mode leaves that the node cannot take away itself.
 
     lost: it cannot be reached. wrong: its kernel lacks the Service in these modes. said: what it was asked to do.
+    scheduler: that of its virtual servers.
     """
 
     def __init__(self, cluster: FakeCluster, name: str) -> None:
@@ -353,6 +354,7 @@ class FakeNode:
         self.wrong: Set[str] = set()
         self.lost = False
         self.refuses = ""
+        self.scheduler = "rr"
         self.unanswered: Set[str] = set()
         self.seen = NodeSeen(
             place=PLACE,
@@ -368,7 +370,7 @@ class FakeNode:
             raise host_error("", "the connection was lost")
         mode = self.cluster.mode_on(self.name)
         left = self.cluster.residue_of.get(self.name, "")
-        entry = replace(ENTRY, scheduler="rr") if mode == IPVS else ENTRY
+        entry = replace(ENTRY, scheduler=self.scheduler) if mode == IPVS else ENTRY
         bound = ("10.96.0.10",) if mode == IPVS else ()
         leftovers = Leftovers(interface=IPVS in (mode, left))
         found = (entry,) if mode and mode not in self.wrong and entries else ()

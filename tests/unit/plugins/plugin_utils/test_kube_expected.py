@@ -16,7 +16,12 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputE
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import Tools, entries_of, look_at_kernel
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import UNTOLD, ProxyEntry, with_node_ports
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry, NodeView, expected
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import (
+    ExpectedEntry,
+    NodeView,
+    expected,
+    follows_nodes,
+)
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import compare, compare_addresses
 from tests.unit.plugins.fake_node import FakeNode
 
@@ -145,9 +150,10 @@ def test_in_ipvs_an_address_of_a_service_may_be_the_nodes_own() -> None:
     found = expected([service], [_slice(*ENDS)], NODE, IPVS)
     ways = (("10.96.0.10", 80), ("192.0.2.11", 80), ("192.0.2.11", 30080))
     servers = [ProxyEntry("tcp", address, port, (ONE, TWO), scheduler="rr") for address, port in ways]
-    table = with_node_ports(servers, ["192.0.2.11"])
+    keys = {entry.key for entry in found}
+    table = with_node_ports(servers, ["192.0.2.11"], services=keys)
     assert compare(found, table, scheduler="rr", own=["192.0.2.11"]) == ()
-    gone = with_node_ports([servers[0], servers[2]], ["192.0.2.11"])
+    gone = with_node_ports([servers[0], servers[2]], ["192.0.2.11"], services=keys)
     assert [each.where for each in compare(found, gone, scheduler="rr", own=["192.0.2.11"])] == ["tcp 192.0.2.11:80"]
 
 
@@ -203,6 +209,28 @@ def test_topology_hints_are_followed_only_where_all_endpoints_have_them() -> Non
     both = {**zones[0], "forNodes": [{"name": "node2"}]}
     by_node = _slice(_end("10.244.1.5", "node1", both), _end("10.244.2.6", "node2", both))
     assert _wanted(_service(), by_node, node=NodeView("node2", "zone-b"))[key].endpoints == (ONE, TWO)
+
+
+@pytest.mark.parametrize(
+    ("version", "gates", "followed"),
+    [
+        ("", {}, True),
+        ("v1.33.5", {}, False),
+        ("v1.33.5+k3s1", {"PreferSameTrafficDistribution": True}, True),
+        ("v1.34.2", {}, True),
+        ("v1.34.2", {"PreferSameTrafficDistribution": False}, False),
+        ("v1.36.4", {}, True),
+    ],
+)
+def test_hints_for_nodes_are_followed_where_kube_proxy_does(
+    version: str, gates: Dict[str, bool], followed: bool
+) -> None:
+    hints = [{"forZones": [{"name": "zone-b"}], "forNodes": [{"name": name}]} for name in ("node1", "node2")]
+    hinted = _slice(_end("10.244.1.5", "node1", hints[0]), _end("10.244.2.6", "node2", hints[1]))
+    view = NodeView("node1", "zone-b", follows_nodes(version, gates))
+    assert _wanted(_service(), hinted, node=view)["tcp", "10.96.0.10", 80].endpoints == (
+        (ONE,) if followed else (ONE, TWO)
+    )
 
 
 @pytest.mark.parametrize(
@@ -282,6 +310,24 @@ def test_what_is_left_to_others_may_be_on_an_address_of_the_node() -> None:
     assert compare([], with_node_ports([theirs], own, excluded), excluded, "rr", own) == ()
     (found,) = compare([], with_node_ports([theirs], own), (), "rr", own)
     assert "the API has no such Service" in str(found)
+
+
+@pytest.mark.parametrize("stale", ["192.0.2.11", "192.0.2.12", "192.0.2.13"])
+def test_a_node_port_of_ipvs_that_differs_on_one_address_of_the_node_is_found(stale: str) -> None:
+    own = ["192.0.2.11", "192.0.2.12", "192.0.2.13"]
+    want = replace(WANT, address="0.0.0.0", port=30080)
+    servers = [ProxyEntry("tcp", address, 30080, (ONE, TWO), scheduler="rr") for address in own]
+    assert compare([want], with_node_ports(servers, own), (), "rr", own) == ()
+    servers = [replace(each, endpoints=(ONE,)) if each.address == stale else each for each in servers]
+    (found,) = compare([want], with_node_ports(servers, own), (), "rr", own)
+    assert str(found) == "tcp NodePort 30080 (default/web:http): %s is missing" % TWO
+    # What two of them have is said once, and so is what nobody wants.
+    servers = [replace(each, endpoints=(ONE,)) for each in servers[:2]] + [replace(servers[2], endpoints=(ONE, THREE))]
+    assert [each.text for each in compare([want], with_node_ports(servers, own), (), "rr", own)] == [
+        "%s is missing" % TWO,
+        "%s is not ready, or not for this node" % THREE,
+    ]
+    assert len(compare([], with_node_ports(servers, own), (), "rr", own)) == 2
 
 
 @pytest.mark.parametrize("excluded", [["192.0.2.100/32"], ["192.0.2.0/24"]])

@@ -14,6 +14,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import C
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_FILE, CONFIG_MAP, Place
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen, SysctlLine
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers, Unread
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import (
     Around,
@@ -220,6 +221,18 @@ def test_what_prints_the_rules_of_nftables_is_needed_beside_a_container_too() ->
     assert _check(replace(bare, install=True), mode=NFTABLES) == Report()
 
 
+def test_programs_that_show_what_the_former_mode_leaves_are_installed_or_named() -> None:
+    unread = (Unread("ipsets", "ipset is not installed: sets cannot be read", "ipset"), Unread("chains", "it fails"))
+    bare = _member(proxy_mode=IPVS, leftovers=Leftovers(unread=unread))
+    assert (bare.lacking(IPTABLES), bare.lacking(NFTABLES), bare.lacking(IPVS)) == (("ipset",), ("ipset",), ())
+    (said,) = _said(_check(bare, mode=IPTABLES))
+    assert said.startswith("node1: ipset is not there: what the mode ipvs leaves could not be seen, nor taken away (")
+    assert said.endswith("(install ipset, or leave kube_proxy_install true)")
+    assert _said(_check(replace(bare, install=True), mode=IPTABLES)) == []
+    (said,) = _said(_check(replace(bare, seen=replace(bare.seen, in_container=False)), mode=IPTABLES))
+    assert said.startswith("node1: ipset is not there")
+
+
 def test_a_node_of_the_api() -> None:
     found = node("node1", **{"topology.kubernetes.io/zone": "a", "node-role.kubernetes.io/control-plane": ""})
     assert node_info(found) == NodeInfo("node1", "a", "v1.34.2", True, False, False, True, ("192.0.2.1",))
@@ -228,6 +241,8 @@ def test_a_node_of_the_api() -> None:
     found["spec"]["unschedulable"] = True
     found["metadata"]["annotations"] = {"netfleet.tcp/cordoned": "true"}
     assert node_info(found) == NodeInfo("node1", "a", "v1.33.1", False, True, True, True, ("192.0.2.1",))
+    # kube-proxy does not read the label that this one was once.
+    assert node_info(node("node1", **{"failure-domain.beta.kubernetes.io/zone": "a"})).zone == ""
     with pytest.raises(InputError, match="not in the form of the API"):
         node_info({"metadata": {}})
 

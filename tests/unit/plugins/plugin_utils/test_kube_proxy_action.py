@@ -18,7 +18,8 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.netfleet.tcp.plugins.action import kube_proxy
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange, ServiceToTry
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import RANCHER_FILES, Place
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange, ProxyFile, ServiceToTry
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULE_INDEX, SUBJECTS
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_kube import kube_check, kube_findings
@@ -475,6 +476,29 @@ def test_drift_names_mode_settings_and_services(play: Play, tmp_path: Path) -> N
     assert (scheduler.rule, scheduler.key, scheduler.intended) == ("kube-proxy-settings", "conntrack.min", "7")
 
 
+def test_drift_expects_hints_for_nodes_of_versions_that_follow_them(play: Play, tmp_path: Path) -> None:
+    (end,) = play.cluster.objects["endpointslices", "web-1"]["endpoints"]
+    others = {**end, "addresses": ["10.244.2.6"], "hints": {"forNodes": [{"name": "node2"}]}}
+    ends = [{**end, "hints": {"forNodes": [{"name": "node1"}]}}, others]
+    play.cluster.objects["endpointslices", "web-1"]["endpoints"] = ends
+    assert _findings(play, tmp_path, mode="iptables") == []
+    play.cluster.objects["nodes", "node1"]["status"]["nodeInfo"] = {"kubeletVersion": "v1.33.5"}
+    (missing,) = _findings(play, tmp_path, task="another", mode="iptables")
+    assert missing.reason == "10.244.2.6:8080 is missing"
+
+
+def test_drift_names_a_timeout_of_ipvs_that_somebody_has_changed_in_the_kernel(play: Play, tmp_path: Path) -> None:
+    play.settings["tcp_timeout"] = "2h"
+    play.run()
+    for node in play.nodes.values():
+        node.seen = replace(node.seen, timeouts={"tcp": 7200})
+    assert _findings(play, tmp_path) == []
+    play.nodes["node1"].seen = replace(play.nodes["node1"].seen, timeouts={"tcp": 900})
+    (finding,) = _findings(play, tmp_path)
+    assert (finding.rule, finding.key) == ("kube-proxy-settings", "ipvs.tcpTimeout")
+    assert finding.reason == "the kernel forgets idle connections after 900 s, not after 7200 s"
+
+
 def test_drift_asks_the_api_once_for_all_hosts(play: Play, tmp_path: Path) -> None:
     _findings(play, tmp_path, mode="iptables")
     play.cluster.silent = "timed out"
@@ -523,3 +547,57 @@ def test_drift_needs_root_to_judge(play: Play, tmp_path: Path) -> None:
     (note,) = _findings(play, tmp_path)
     assert (note.rule, note.severity) == ("file-unjudged", "note")
     assert "use become" in play.step("node1", "look")["msg"]
+
+
+def _without_kube_proxy(cluster: FakeCluster) -> None:
+    """As kubeadm makes it with --skip-phases=addon/kube-proxy, for Cilium."""
+    for kind in ("daemonsets", "configmaps"):
+        del cluster.objects[kind, "kube-proxy"]
+    cilium = {
+        "metadata": {"namespace": "kube-system", "name": "cilium-config"},
+        "data": {"kube-proxy-replacement": "true"},
+    }
+    cluster._put("configmaps", cilium)
+    plugin = daemon_set(nodeSelector={"nobody": "has it"})
+    plugin["metadata"]["name"] = "cilium"
+    cluster._put("daemonsets", plugin)
+    cluster._control()
+
+
+def test_drift_of_a_cluster_without_kube_proxy_says_so_and_finds_no_fault(play: Play, tmp_path: Path) -> None:
+    _without_kube_proxy(play.cluster)
+    for mode in ("ipvs", "auto"):
+        (note,) = _findings(play, tmp_path, mode=mode)
+        assert (note.severity, note.key) == ("note", "kube-proxy")
+        assert note.reason.startswith("there is no kube-proxy: Cilium does its work (ConfigMap cilium-config, ")
+
+
+def test_drift_of_a_node_that_leaves_kube_proxy_out(play: Play, tmp_path: Path) -> None:
+    node, base = play.nodes["node1"], "/etc/rancher/k3s/config.yaml"
+    place = Place("k3s", RANCHER_FILES, base, "k3s.service")
+    node.seen = replace(node.seen, place=place, files=(ProxyFile(base, "disable-kube-proxy: true\n"),))
+    play.cluster.silent = "nobody has to be asked"
+    (note,) = _findings(play, tmp_path)
+    assert (note.severity, note.reason) == (
+        "note",
+        "there is no kube-proxy: k3s leaves it out here (disable-kube-proxy)",
+    )
+    # One that cannot be read is a fault as before.
+    node.seen = replace(node.seen, files=(ProxyFile(base, "disable-kube-proxy: maybe\n"),))
+    play.cluster.silent = ""
+    assert "declaration" in {finding.rule for finding in _findings(play, tmp_path)}
+
+
+def test_drift_asks_for_the_network_plugin_where_it_may(play: Play, tmp_path: Path) -> None:
+    """Of nodes with files of their own nothing else of DaemonSets is needed."""
+    _without_kube_proxy(play.cluster)
+    play.cluster.forbidden = {("list", "daemonsets")}
+    node, base = play.nodes["node1"], "/etc/rancher/k3s/config.yaml"
+    place = Place("k3s", RANCHER_FILES, base, "k3s-agent.service")
+    node.seen = replace(node.seen, place=place, kubernetes="v1.34.2", files=(ProxyFile(base, ""),))
+    found = _findings(play, tmp_path)
+    assert "kube-proxy-unverified" not in {finding.rule for finding in found}
+    assert "kube-proxy-mode" in {finding.rule for finding in found}
+    play.cluster.forbidden = set()
+    (note,) = _findings(play, tmp_path, task="another")
+    assert note.reason.startswith("there is no kube-proxy: Cilium")

@@ -20,12 +20,12 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen, ProxyFile, ServiceTried
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers, Unread
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import NodeInfo
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import LEAVING, MOVED, Sets
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry, NodeView
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import (
     FILES,
@@ -39,7 +39,15 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import 
     waves_of,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import checked
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import Fault, faults, lost, named, to_try
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import (
+    Fault,
+    faults,
+    lost,
+    named,
+    not_compared,
+    to_try,
+    to_try_again,
+)
 from tests.unit.plugins.plugin_utils.fake_cluster import TEXT, config_map, daemon_set
 
 FILE = "/etc/kube-proxy.yaml"
@@ -124,6 +132,22 @@ def test_what_is_left_to_others_is_so_on_the_way_from_ipvs_too(mode: str) -> Non
     text = TEXT.replace("mode: iptables", "mode: ipvs")
     seen = replace(SEEN, proxy_mode=IPVS, files=(ProxyFile(FILE, text),))
     assert _plan(_member(seen, settings), {"mode": mode}).change.excluded == ("192.0.2.100/32",)
+
+
+@pytest.mark.parametrize(
+    ("own", "by_api", "gates", "followed"),
+    [
+        ("v1.33.5", "v1.36.4", {}, False),
+        ("", "v1.33.5", {}, False),
+        ("", "v1.36.4", {}, True),
+        ("v1.33.5", "", {"PreferSameTrafficDistribution": True}, True),
+    ],
+)
+def test_whether_a_node_follows_hints_for_nodes(own: str, by_api: str, gates: Dict[str, bool], followed: bool) -> None:
+    settings = {"mode": IPTABLES, "featureGates": gates}
+    plan = _plan(_member(replace(SEEN, kubernetes=own), settings, zone="a", kubernetes=by_api))
+    assert plan.view == NodeView("node1", "a", followed)
+    assert from_wire(NodePlan, to_wire(plan)).view == plan.view
 
 
 def test_a_kube_proxy_that_does_not_answer() -> None:
@@ -232,10 +256,37 @@ def test_a_node_without_fault() -> None:
     assert [fault.key for fault in faults(replace(seen, bound=()), IPVS, {}, [HTTP])] == [
         "10.96.0.10 (default/web:http)"
     ]
-    # An address of the node itself stands in the shape of a NodePort there.
-    own = replace(seen, addresses=("192.0.2.11",), bound=("192.0.2.11",))
-    own = replace(own, entries=(replace(SERVED, address="0.0.0.0", scheduler="rr"),))
-    assert faults(own, IPVS, {}, [replace(HTTP, address="192.0.2.11")]) == ()
+
+
+@pytest.mark.parametrize("bound", [("10.96.0.10",), ("10.96.0.10", "192.0.2.11")])
+def test_an_address_of_the_node_that_a_service_has_need_not_be_on_kube_ipvs0(bound: Tuple[str, ...]) -> None:
+    """As of k3s' own load balancer, of externalIPs, or of kube-vip on its leader, a moment ago still on kube-ipvs0."""
+    served = replace(SERVED, scheduler="rr")
+    seen = replace(SEEN, proxy_mode=IPVS, addresses=("192.0.2.11",), bound=bound)
+    # It stands in the shape of a NodePort there.
+    seen = replace(seen, entries=(served, replace(served, address="192.0.2.11")))
+    wanted = [HTTP, replace(HTTP, address="192.0.2.11")]
+    assert faults(seen, IPVS, {}, wanted) == ()
+    # On another node it has to be there; and where no Service has it, it is there for nothing.
+    missing = [fault.key for fault in faults(replace(seen, addresses=()), IPVS, {}, wanted)]
+    assert missing == ["192.0.2.11 (default/web:http)"] * (len(bound) == 1)
+    unknown = [fault.key for fault in faults(replace(seen, entries=(served,)), IPVS, {}, [HTTP])]
+    assert unknown == ["192.0.2.11"] * (len(bound) == 2)
+
+
+def test_addresses_of_the_node_that_several_services_have_at_the_same_port() -> None:
+    """As of kube-vip on its leader."""
+    ends = ("10.244.1.5:80",), ("10.244.1.6:80",)
+    wanted = [HTTP] + [
+        replace(HTTP, name="default/%d:http" % index, address="192.0.2.10%d" % index, endpoints=each, known=each)
+        for index, each in enumerate(ends)
+    ]
+    served = replace(SERVED, scheduler="rr")
+    theirs = [replace(served, address="192.0.2.10%d" % index, endpoints=each) for index, each in enumerate(ends)]
+    seen = replace(SEEN, proxy_mode=IPVS, addresses=("192.0.2.100", "192.0.2.101"), bound=("10.96.0.10",))
+    assert faults(replace(seen, entries=(served, *theirs)), IPVS, {}, wanted) == ()
+    (fault,) = faults(replace(seen, entries=(served, theirs[1])), IPVS, {}, wanted)
+    assert str(fault) == "tcp 192.0.2.100:80 (default/0:http): is not served, but has endpoints: 10.244.1.5:80"
 
 
 def test_faults_of_every_kind() -> None:
@@ -252,11 +303,84 @@ def test_faults_of_every_kind() -> None:
     assert faults(SEEN, IPTABLES, {}, [], api=False) == ()
 
 
+NO_IPSET = Unread("ipsets", "ipset is not installed: sets cannot be read", "ipset")
+NO_NFT = Unread("nftables table", "nft is not installed: tables of nftables cannot be read", "nft")
+NO_IPTABLES = Unread("chains", "iptables is not installed: its chains cannot be read", "iptables")
+
+
+def _unread(former: str, mode: str, *unread: Unread) -> List[str]:
+    seen = replace(SEEN, proxy_mode=mode, leftovers=Leftovers(unread=unread), kernel="6.1.0")
+    found = faults(seen, mode, {}, [], former=former)
+    assert {fault.kind for fault in found} <= {"residue"}
+    return [fault.text for fault in found]
+
+
+def test_what_the_former_mode_may_have_left_unseen_is_a_fault() -> None:
+    assert _unread(IPVS, IPTABLES, NO_IPSET) == [
+        "what the mode ipvs has left cannot be told: ipset is not installed: sets cannot be read (install ipset)"
+    ]
+    (said,) = _unread(NFTABLES, IPVS, NO_NFT)
+    assert said.endswith("tables of nftables cannot be read (install nftables)")
+    (said,) = _unread(IPTABLES, IPVS, NO_IPTABLES)
+    assert said.endswith("its chains cannot be read (install iptables)")
+    (said,) = _unread(IPTABLES, IPVS, replace(NO_IPTABLES, why="iptables-save: exit status 1", program=""))
+    assert said.endswith(": iptables-save: exit status 1")
+    assert len(_unread(IPVS, NFTABLES, NO_IPSET, NO_IPTABLES)) == 2
+
+
+@pytest.mark.parametrize(
+    ("former", "mode", "unread"),
+    [
+        # What this mode never makes, nor does the former one.
+        (IPTABLES, NFTABLES, NO_IPSET),
+        (NFTABLES, IPTABLES, NO_IPSET),
+        (IPVS, IPTABLES, NO_NFT),
+        (NFTABLES, IPVS, NO_IPTABLES),
+        # No other mode ran before, or it is not known which.
+        (IPVS, IPVS, NO_IPSET),
+        (IPTABLES, IPTABLES, NO_IPSET),
+        ("", IPTABLES, NO_IPSET),
+    ],
+)
+def test_what_the_former_mode_does_not_make_need_not_be_seen(former: str, mode: str, unread: Unread) -> None:
+    assert _unread(former, mode, unread) == []
+
+
 def test_entries_that_cannot_be_read_are_no_services_that_are_not_served() -> None:
     seen = replace(SEEN, entries_limit="nft table kube-proxy: has a form that is not known")
     assert [str(fault) for fault in faults(seen, IPTABLES, {}, [HTTP])] == [
         "what the kernel does with Services cannot be read: nft table kube-proxy: has a form that is not known"
     ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong"),
+    [
+        ({"ipvs.tcpTimeout": "15m0s", "ipvs.tcpFinTimeout": "2m0s", "ipvs.udpTimeout": "300s"}, []),
+        ({"ipvs.tcpTimeout": "2h", "ipvs.udpTimeout": "10s"}, ["ipvs.tcpTimeout", "ipvs.udpTimeout"]),
+        ({"ipvs.tcpFinTimeout": "30s"}, ["ipvs.tcpFinTimeout"]),
+        # The kernel keeps what it has: of a zero, and of less than a second.
+        ({"ipvs.tcpTimeout": "0s", "ipvs.tcpFinTimeout": "500ms", "ipvs.udpTimeout": ""}, []),
+        ({}, []),
+    ],
+)
+def test_timeouts_of_ipvs_are_those_of_its_settings(settings: Dict[str, Any], wrong: List[str]) -> None:
+    seen = replace(SEEN, proxy_mode=IPVS, timeouts={"tcp": 900, "tcp_fin": 120, "udp": 300})
+    found = faults(seen, IPVS, settings, [], api=False)
+    assert [(fault.kind, fault.key) for fault in found] == [("setting", name) for name in wrong]
+    # The kernel does not tell, or another mode runs.
+    assert faults(replace(seen, timeouts={}), IPVS, settings, [], api=False) == ()
+    assert faults(replace(seen, proxy_mode=NFTABLES), NFTABLES, settings, [], api=False) == ()
+    # A run verifies them by what is configured in the end.
+    plan = _plan(_member(settings={"mode": IPTABLES, **settings}), {**WANT, "ipvs.tcpTimeout": "15m"})
+    planned = faults(seen, IPVS, from_wire(NodePlan, to_wire(plan)).settings, [], api=False)
+    assert [fault.key for fault in planned] == [name for name in wrong if name != "ipvs.tcpTimeout"]
+
+
+def test_a_timeout_is_said_in_seconds() -> None:
+    seen = replace(SEEN, proxy_mode=IPVS, timeouts={"tcp": 900})
+    (fault,) = faults(seen, IPVS, {"ipvs.tcpTimeout": "2h0m0s"}, [], api=False)
+    assert str(fault) == "ipvs.tcpTimeout: the kernel forgets idle connections after 900 s, not after 7200 s"
 
 
 def test_what_ipvs_leaves_to_others() -> None:
@@ -293,8 +417,15 @@ def test_services_to_which_connections_are_made() -> None:
     assert len(to_try([HTTP, replace(HTTP, address="203.0.113.9")], "", 9)) == 1
 
 
+@pytest.mark.parametrize("scheduler", ["sh", "mh", "dh", "lblc", "lblcr", "lc", "wlc", "sed", "nq"])
+def test_with_schedulers_that_keep_clients_or_count_connections_not_every_endpoint_is_met(scheduler: str) -> None:
+    """lc, wlc, sed and nq give all short connections to the endpoint with the fewest long ones."""
+    (service,) = to_try([HTTP], scheduler, 1)
+    assert not service.each
+
+
 @pytest.mark.parametrize(
-    ("affinity", "scheduler", "each"), [(0, "", True), (0, "lc", True), (0, "sh", False), (10800, "rr", False)]
+    ("affinity", "scheduler", "each"), [(0, "", True), (0, "rr", True), (0, "wrr", True), (9, "", False)]
 )
 def test_where_clients_stay_with_an_endpoint_not_every_one_is_met(affinity: int, scheduler: str, each: bool) -> None:
     (service,) = to_try([replace(HTTP, affinity=affinity)], scheduler, 1)
@@ -314,8 +445,31 @@ def test_only_what_was_well_before_is_a_loss() -> None:
     assert lost([well], [ill]) == ("a at 10.96.0.10:80: 3 of 3 connections failed: timed out",)
     assert lost([ill], [ill]) == ()
     assert lost([well], [well]) == ()
-    # One that is new.
-    assert len(lost([], [ill])) == 1
+    # One that is new, and one for which the time did not suffice before: nobody knows whether they ever answered.
+    assert lost([], [ill]) == ()
+    assert lost([replace(well, connections=0, met=(), in_time=False)], [ill]) == ()
+
+
+def test_after_the_change_those_are_tried_again_that_were_well_before_and_are_still_there() -> None:
+    """Another Service that came or went meanwhile moves none of them."""
+    many = [replace(HTTP, name="a/%d:http" % index, address="10.96.1.%d" % index) for index in range(100)]
+    before = [ServiceTried(each.name, each.address, 80, 1, each.endpoints) for each in to_try(many, "", 4)]
+    before[1], before[2] = replace(before[1], problems=("timed out",)), replace(before[2], connections=0)
+    now = [replace(HTTP, name="a/new:http", address="10.96.1.200"), *many[1:60], *many[70:]]
+    assert [each.name for each in to_try_again(now, "lc", before)] == ["a/75:http"]
+    assert [each.each for each in to_try_again(now, "lc", before)] == [False]
+
+
+def test_that_nothing_is_known_of_connections_is_said() -> None:
+    well = ServiceTried("a", "10.96.0.10", 80, 3, ("10.244.1.5:80",))
+    ill, late = replace(well, problems=("timed out",)), replace(well, connections=0)
+    (said,) = not_compared([ill, late], [])
+    assert "are not verified" in said
+    # It is gone, or there was no time for it.
+    assert not_compared([well], []) == not_compared([well], [late]) == (said,)
+    assert not_compared([ill, well], [well]) == ()
+    # Nobody asked for any.
+    assert not_compared([], []) == ()
 
 
 def test_of_many_faults_some_are_named() -> None:

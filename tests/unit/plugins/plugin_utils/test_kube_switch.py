@@ -19,7 +19,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
     ProxyFile,
     ProxyOutcome,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers, Unread
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import NoAnswerError
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import begin, end, settle
@@ -258,6 +258,81 @@ def test_connections_that_were_answered_before_and_are_not_since_are_a_reason(fl
     fleet.switch(plan, "node2")
 
 
+def _service(fleet: Fleet, name: str, address: str) -> None:
+    """Another Service, with the endpoint of the first."""
+    objects = fleet.cluster.objects
+    service, ends = copy.deepcopy(objects["services", "web"]), copy.deepcopy(objects["endpointslices", "web-1"])
+    service["metadata"]["name"] = name
+    service["spec"].update(clusterIP=address, clusterIPs=[address])
+    ends["metadata"].update(name=name + "-1", labels={"kubernetes.io/service-name": name})
+    objects["services", name], objects["endpointslices", name + "-1"] = service, ends
+
+
+def test_a_service_that_comes_meanwhile_and_never_answers_is_no_reason(fleet: Fleet) -> None:
+    """It takes the place of another among those to which connections are made."""
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    node = fleet.nodes["node1"]
+    look, connect, change, tried = node.look, node.connect, node.change, []
+
+    def changed(want: Any) -> Any:
+        _service(fleet, "a-new-one", "10.96.0.9")
+        return change(want)
+
+    def looked(entries: bool = True) -> NodeSeen:
+        seen = look(entries)
+        new = ("services", "a-new-one") in fleet.cluster.objects
+        return replace(seen, entries=(*seen.entries, *([replace(ENTRY, address="10.96.0.9")] if new else [])))
+
+    def connected(services: Any, seconds: float) -> Any:
+        tried.append([each.name for each in services])
+        refused = ("1 of 1 connections failed: timed out",)
+        found = connect(services, seconds)
+        return tuple(replace(each, problems=refused) if "new" in each.name else each for each in found)
+
+    node.change, node.look, node.connect = changed, looked, connected  # type: ignore[method-assign,assignment]
+    done = fleet.switch(plan, "node1", connections=1)
+    assert tried == [["default/web:http"]] * 2
+    assert (done.services, done.tried, done.warnings) == (2, 1, ())
+
+
+@pytest.mark.parametrize(
+    ("former", "mode", "each"),
+    [("lc", "iptables", False), ("rr", "iptables", True), ("lc", "ipvs", False)],
+)
+def test_each_endpoint_is_to_be_met_where_it_was_before_and_would_be_since(
+    fleet: Fleet, former: str, mode: str, each: bool
+) -> None:
+    """Else all Services with several endpoints would be unwell before, and not compared."""
+    for node in fleet.nodes.values():
+        node.scheduler = former
+    fleet.all_of_it(mode="ipvs", scheduler=former)
+    for node in fleet.nodes.values():
+        node.scheduler = "rr"
+    plan = fleet.plan(mode=mode, scheduler="rr" if mode == "ipvs" else "")
+    fleet.begin(plan)
+    node = fleet.nodes["node1"]
+    connect = node.connect
+    tried: List[bool] = []
+
+    def connected(services: Any, seconds: float) -> Any:
+        tried.extend(each.each for each in services)
+        return connect(services, seconds)
+
+    node.connect = connected  # type: ignore[method-assign,assignment]
+    fleet.switch(plan, "node1")
+    assert tried == [each] * 2
+
+
+def test_where_no_connection_can_be_compared_the_run_says_so(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    fleet.nodes["node1"].unanswered = {"iptables"}
+    (said,) = fleet.switch(plan, "node1").warnings
+    assert "are not verified" in said
+    assert fleet.switch(plan, "node2", connections=0).warnings == ()
+
+
 def test_what_the_node_cannot_take_away_kube_proxy_cleans_up_once(fleet: Fleet) -> None:
     plan = fleet.plan(mode="nftables")
     fleet.begin(plan)
@@ -312,6 +387,41 @@ def test_residues_that_nobody_can_take_away_are_told_and_the_node_is_given_back(
         fleet.switch(plan, "node1")
     assert "it was given back what it had" in str(caught.value)
     assert fleet.cluster.cleaned == ["node1"]
+
+
+def test_residues_that_cannot_be_seen_are_no_absence_of_residues(fleet: Fleet) -> None:
+    fleet.all_of_it(mode="ipvs")
+    plan = fleet.plan(mode="iptables")
+    fleet.begin(plan)
+    node = fleet.nodes["node1"]
+    look, unread = node.look, Unread("ipsets", "ipset is not installed: sets cannot be read", "ipset")
+
+    def looked(entries: bool = True) -> NodeSeen:
+        seen = look(entries)
+        return replace(seen, leftovers=replace(seen.leftovers, unread=(unread,)))
+
+    node.look = looked  # type: ignore[method-assign]
+    with pytest.raises(HostError, match=r"what the mode ipvs has left cannot be told: .* \(install ipset\)"):
+        fleet.switch(plan, "node1")
+    assert fleet.modes() == ["ipvs"] * 3
+
+
+@pytest.mark.parametrize(("version", "followed"), [("v1.33.5", False), ("v1.34.2", True)])
+def test_hints_for_nodes_are_expected_of_versions_that_follow_them(fleet: Fleet, version: str, followed: bool) -> None:
+    (end,) = fleet.cluster.objects["endpointslices", "web-1"]["endpoints"]
+    others = {**end, "addresses": ["10.244.2.6"], "hints": {"forNodes": [{"name": "node2"}]}}
+    ends = [{**end, "hints": {"forNodes": [{"name": "node1"}]}}, others]
+    fleet.cluster.objects["endpointslices", "web-1"]["endpoints"] = ends
+    containers = fleet.cluster.objects["daemonsets", "kube-proxy"]["spec"]["template"]["spec"]["containers"]
+    containers[0]["image"] = "registry.example/kube-proxy:%s" % version
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    # Its kernel has the endpoint of node 1.
+    if followed:
+        fleet.switch(plan, "node1")
+        return
+    with pytest.raises(HostError, match=r"10\.244\.2\.6:8080 is missing"):
+        fleet.switch(plan, "node1")
 
 
 def test_a_module_that_cannot_be_loaded_ends_it_before_the_node_loses_its_kube_proxy(fleet: Fleet) -> None:
