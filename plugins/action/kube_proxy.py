@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Dict, List, Optional, Tuple
 
 from ansible.errors import AnsibleConnectionFailure
@@ -16,6 +16,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import (
     Problem,
     host_error,
     input_error,
+    way_back,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
@@ -48,7 +49,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_planning import
     plan_run,
     told,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets, served
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import read_sets, served, take_steps
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import (
     FILES,
     NodePlan,
@@ -63,6 +64,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import cut, pa
 # Where the role leaves what a host was seen to be.
 LOOK = "__kube_proxy_look"
 _ROLE = "use the role netfleet.tcp.kube_proxy"
+_TAKEN_BACK = "what was begun was taken back"
 _EKS = "the add-on's next update overwrites it, unless its configuration values say the same"
 
 
@@ -126,10 +128,15 @@ class ActionModule(ChangeAction):
 
     def _begin(self, given: Mapping[str, Any], _task_vars: Dict[str, Any]) -> Dict[str, Any]:
         """What has to be in the API before the first node moves."""
-        settings, plan, api, sets = self._in_cluster(given)
+        settings, plan, api, _sets = self._in_cluster(given)
         if not plan.waves:
             return _skipped("nothing is to change")
-        return self._taken(api, sets, begin(sets, plan.text, not plan.home), settings)
+        try:
+            return self._taken(api, given, lambda sets: begin(sets, plan.text, not plan.home), settings)
+        except HostError as error:
+            # No node has been touched, and none comes to the run's last step.
+            back = self._end_unlabelled(api, given, settings)
+            raise HostError([*error.problems, *back]) from error
 
     def _switch(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         settings, plan = checked(given.get("settings") or {}), _plan_of(given)
@@ -148,7 +155,10 @@ class ActionModule(ChangeAction):
         try:
             done = Switch(own, node, api, settings).run()
         except HostError as error:
-            answer = {"failed": True, "changed": False, "changes": [], **failure(error)}
+            # Where it is the last one in the play, nobody comes to the run's last step.
+            alone = own.road != FILES and list(task_vars["ansible_play_hosts"]) == [host]
+            back = self._end_unlabelled(api, given, settings) if api and alone else []
+            answer = {"failed": True, "changed": False, "changes": [], **failure(HostError([*error.problems, *back]))}
             self.log(settings["log"], task_vars, answer)
             return answer
         answer = _result(own, changes, done.files, done.warnings)
@@ -169,14 +179,18 @@ class ActionModule(ChangeAction):
         missing = unsettled(served(api, sets), fitting)
         if missing:
             if not (sets.labels or self._task.check_mode):
-                return {**self._taken(api, sets, end(sets), settings), "waves": []}
+                return {**self._taken(api, given, end, settings), "waves": []}
             text = "%s/%s stays, and so do the settings of %s: %s: %s"
             why = "these nodes were not seen to have the new ones in this run"
             said = text % (NAMESPACE, SECOND, DAEMON_SET, why, ", ".join(missing))
             return {"changed": False, "waves": [], "missing": list(missing), "warnings": [said]}
-        # An upgrade may have written the DaemonSet anew, without what keeps it from nodes that have moved.
-        divide = begin(sets, plan.text, going=False) if sets.labels else ()
-        answer = self._taken(api, sets, (*divide, *settle(sets, plan.text)), settings)
+
+        def steps_by(sets: Sets) -> Sequence[Step]:
+            # An upgrade may have written the DaemonSet anew, without what keeps it from nodes that have moved.
+            divide = begin(sets, plan.text, going=False) if sets.labels else ()
+            return (*divide, *settle(sets, plan.text))
+
+        answer = self._taken(api, given, steps_by, settings)
         labelled = [node.host for node in plan.nodes if sets.label_of(node.node)]
         waves = cut(_in_order(labelled, given["plan"]["waves"]), parse_waves(settings["waves"], PREFIX + "waves"))
         if given["plan"].get("distribution") == "eks":
@@ -202,18 +216,35 @@ class ActionModule(ChangeAction):
         if sets.labels:
             left = ", ".join(node for node, _label in sets.labels)
             return {**_skipped("%s/%s still serves %s" % (NAMESPACE, SECOND, left)), "left": left}
-        return self._taken(api, sets, end(sets), settings)
+        return self._taken(api, given, end, settings)
 
     def _in_cluster(self, given: Mapping[str, Any]) -> Tuple[Dict[str, Any], RunPlan, Api, Sets]:
         settings, plan = checked(given.get("settings") or {}), _plan_of(given)
         api = _api(settings)
         return settings, plan, api, read_sets(api, str(given["plan"]["distribution"]))
 
-    def _taken(self, api: Api, sets: Sets, steps: Sequence[Step], settings: Mapping[str, Any]) -> Dict[str, Any]:
-        """The result of steps that are taken, or would be."""
-        if not self._task.check_mode:
-            Road(api, sets, float(settings["start_timeout"])).take(steps)
+    def _taken(
+        self,
+        api: Api,
+        given: Mapping[str, Any],
+        steps_by: Callable[[Sets], Iterable[Step]],
+        settings: Mapping[str, Any],
+    ) -> Dict[str, Any]:
+        """The result of steps that are taken, or would be. steps_by: what they are by what the API has then."""
+        distribution = str(given["plan"]["distribution"])
+        if self._task.check_mode:
+            steps = tuple(steps_by(read_sets(api, distribution)))
+        else:
+            steps = take_steps(api, distribution, steps_by, float(settings["start_timeout"]))
         return {"changed": bool(steps), "steps": [str(step) for step in steps]}
+
+    def _end_unlabelled(self, api: Api, given: Mapping[str, Any], settings: Mapping[str, Any]) -> List[Problem]:
+        """Nothing of ours stays in the API where no node needs it: that it is so, or what is wrong with that."""
+        done: List[Dict[str, Any]] = []
+        problems = way_back(
+            lambda: done.append(self._taken(api, given, lambda sets: () if sets.labels else end(sets), settings))
+        )
+        return problems or [Problem("", _TAKEN_BACK)] * any(each["changed"] for each in done)
 
 
 class _Host:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, List, Optional, Protocol, Tuple
+from typing import Any, List, Optional, Protocol, Tuple, Type
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import (
@@ -42,13 +42,12 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set impo
     MOVED,
     Sets,
     Step,
-    end,
     move,
     move_back,
     no_cleaner,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry, NodeView, expected
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets, take_steps
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import FILES, HOME, NodePlan
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import (
     RESIDUE,
@@ -198,12 +197,8 @@ class Switch:
 
     def _take(self, steps_by: Callable[[Sets], Iterable[Step]]) -> None:
         """Take the steps that follow from what the API has now."""
-        sets = self._sets()
-        self._road(sets).take(steps_by(sets))
-
-    def _road(self, sets: Sets) -> Road:
-        seconds = float(self._settings["start_timeout"])
-        return Road(self._cluster(), sets, seconds, self._sleep, self._clock)
+        distribution, seconds = self._plan.change.place.distribution, float(self._settings["start_timeout"])
+        take_steps(self._cluster(), distribution, steps_by, seconds, self._sleep, self._clock)
 
     def _verify(self, before: Sequence[ServiceTried]) -> Tuple[ServiceTried, ...]:
         """Look until everything is as it should be, and connect. HostError with what is not, once the time is over.
@@ -272,7 +267,8 @@ class Switch:
         if self._plan.road == FILES:
             return []
         try:
-            return [Problem("", said) for said in self._road(self._sets()).pods_on(self._plan.node)]
+            road = Road(self._cluster(), self._sets(), float(self._settings["start_timeout"]))
+            return [Problem("", said) for said in road.pods_on(self._plan.node)]
         except NetfleetError:
             # What is wrong is known already.
             return []
@@ -341,10 +337,8 @@ class Switch:
         if home and self._plan.label == MOVED:
             self._go_back(lambda sets: (no_cleaner(node), *move(sets, node)), MOVED)
             return
+        # What is ours in the API stays: other nodes of the wave may be about to need it. The run's last step ends it.
         self._go_back(lambda sets: (no_cleaner(node), *move_back(sets, node, anew=not home)), None)
-        if not home:
-            # Where it was the only one, nothing of ours stays.
-            self._patiently(lambda: self._take(lambda sets: () if sets.labels else end(sets)))
 
     def _go_back(self, steps_by: Callable[[Sets], Iterable[Step]], label: Optional[str]) -> None:
         """Take the steps of a way back. Where one fails, the node has its label all the same: none is left between."""

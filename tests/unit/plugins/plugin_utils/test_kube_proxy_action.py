@@ -33,7 +33,7 @@ class Play:
         monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
         monkeypatch.setattr(kube_proxy, "connect", lambda *_arguments: self.cluster.api)
         self.time = 0.0
-        for name in ("Switch", "Road"):
+        for name in ("Switch", "take_steps"):
             timed = partial(getattr(kube_proxy, name), sleep=self._sleep, clock=lambda: self.time)
             monkeypatch.setattr(kube_proxy, name, timed)
         self._monkeypatch = monkeypatch
@@ -194,8 +194,77 @@ def test_a_canary_that_fails_leaves_the_others_untouched(play: Play) -> None:
     assert switched["node2"]["not_reached"]
     assert play.modes() == ["iptables"] * 3
     assert not [entry for entry in play.modules if entry.startswith("node2 kube_proxy_mode")]
-    assert play.said["settle"]["skipped"]
+    assert play.said["settle"]["steps"][0] == "delete DaemonSet kube-proxy-netfleet"
+    assert _nothing_of_ours(play)
     assert play.logged[0]["outcome"] == "failed"
+
+
+def _nothing_of_ours(play: Play) -> bool:
+    named = [*play.cluster.names("daemonsets"), *play.cluster.names("configmaps")]
+    own = play.cluster.objects["daemonsets", "kube-proxy"]["spec"]
+    return (named, own, play.cluster.labels()) == (["kube-proxy"] * 2, daemon_set()["spec"], {})
+
+
+def test_a_node_that_fails_alone_takes_away_what_was_begun(play: Play) -> None:
+    """Nobody is left in the play whose last step does."""
+    play.begin(("node1",))
+    play.cluster.broken = {("node1", "ipvs")}
+    switched = play.run()
+    assert switched["node1"]["failed"]
+    assert "settle" not in play.said
+    assert _nothing_of_ours(play)
+
+
+def test_a_node_that_fails_alone_leaves_what_others_still_need(play: Play) -> None:
+    play.begin(("node1",))
+    play.run()
+    play.begin(("node2",))
+    play.cluster.broken = {("node2", "ipvs")}
+    play.run()
+    assert play.modes() == ["ipvs", "iptables", "iptables"]
+    assert play.cluster.labels() == {"node1": "moved"}
+
+
+def _refuses_the_second_set(play: Play) -> None:
+    """As a policy of admission does."""
+    send = play.cluster.send
+
+    def refused(method: str, path: str, *rest: Any) -> Answer:
+        if method == "POST" and path.endswith("/daemonsets"):
+            return Answer(403, {"message": "admission webhook denied the request"})
+        return send(method, path, *rest)
+
+    play.cluster.send = refused  # type: ignore[method-assign, assignment]
+
+
+def test_what_could_not_be_begun_is_taken_back(play: Play) -> None:
+    plan = play.look()
+    _refuses_the_second_set(play)
+    said = play.step("node1", "begin", plan=plan)
+    assert said["failed"]
+    assert "create daemonsets.apps" in said["problems"][0]
+    assert said["problems"][-1] == "what was begun was taken back"
+    assert _nothing_of_ours(play)
+
+
+def test_what_could_not_be_begun_stays_for_nodes_that_have_moved(play: Play) -> None:
+    play.begin(("node1",))
+    play.run()
+    play.begin()
+    plan = play.look()
+    del play.cluster.objects["daemonsets", "kube-proxy-netfleet"]
+    _refuses_the_second_set(play)
+    said = play.step("node1", "begin", plan=plan)
+    assert "taken back" not in json.dumps(said["problems"])
+    assert play.cluster.names("configmaps") == ["kube-proxy", "kube-proxy-netfleet"]
+
+
+def test_what_could_neither_be_begun_nor_taken_back_is_said(play: Play) -> None:
+    plan = play.look()
+    _refuses_the_second_set(play)
+    play.cluster.forbidden = {("delete", "configmaps")}
+    said = play.step("node1", "begin", plan=plan)
+    assert "on the way back: this user may not delete configmaps" in said["problems"][-1]
 
 
 def test_a_run_with_a_limit_leaves_the_clusters_own_settings_alone(play: Play) -> None:

@@ -30,7 +30,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_planning import
     look_at_cluster,
     plan_run,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets, served
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets, served, take_steps
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import checked
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_switch import Switch, Switched
 from tests.unit.plugins.plugin_utils.fake_cluster import ENTRY, NODES, TEXT, FakeCluster, FakeNode
@@ -181,9 +181,71 @@ def test_a_canary_that_does_not_come_up_is_given_back_and_nothing_is_left(fleet:
     assert "it was given back what it had: kube-proxy runs iptables again" in said
     assert fleet.nodes["node1"].said == ["change ipvs", "restore 17-ipvs"]
     assert fleet.modes() == ["iptables"] * 3
-    assert fleet.as_before
     # Nobody has touched another one.
     assert not any("node2" in entry or "node3" in entry for entry in fleet.cluster.said)
+    # The run's last step.
+    fleet.road().take(end(fleet.sets()))
+    assert fleet.as_before
+
+
+def test_a_node_that_fails_takes_nothing_from_those_that_switch_at_the_same_time(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs", waves=["100%"])
+    fleet.begin(plan)
+    fleet.cluster.broken = {("node1", "ipvs")}
+    other = fleet.nodes["node2"]
+    change, failed = other.change, []
+
+    def meanwhile(want: Any) -> Any:
+        # The first node fails before this one has a label.
+        if not failed:
+            failed.append("node1")
+            with pytest.raises(HostError, match="does not come up"):
+                fleet.switch(plan, "node1")
+        return change(want)
+
+    other.change = meanwhile  # type: ignore[method-assign]
+    fleet.switch(plan, "node2")
+    assert fleet.modes() == ["iptables", "ipvs", "iptables"]
+
+
+def _writes_at_the_same_time(fleet: Fleet, times: int) -> List[str]:
+    """A controller writes the cluster's own DaemonSet after it was read, so many times: the versions of that."""
+    send, written = fleet.cluster.send, []
+
+    def sent(method: str, path: str, *rest: Any) -> Any:
+        if method == "PUT" and path.endswith("/daemonsets/kube-proxy") and len(written) < times:
+            there = fleet.cluster.objects["daemonsets", "kube-proxy"]
+            fleet.cluster._put("daemonsets", there)
+            written.append(there["metadata"]["resourceVersion"])
+        return send(method, path, *rest)
+
+    fleet.cluster.send = sent  # type: ignore[method-assign,assignment]
+    return written
+
+
+def _take(fleet: Fleet, steps_by: Callable[[Any], Any]) -> Any:
+    return take_steps(fleet.cluster.api, "kubeadm", steps_by, 6.0, fleet._sleep, lambda: fleet.time)
+
+
+def test_what_a_controller_has_written_meanwhile_is_read_again(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs")
+    written = _writes_at_the_same_time(fleet, 2)
+    steps = _take(fleet, lambda sets: begin(sets, plan.text))
+    assert [step.name for step in steps] == ["kube-proxy-netfleet", "kube-proxy", "kube-proxy-netfleet"]
+    assert len(written) == 2
+    # What was made before it was not made twice.
+    assert fleet.cluster.said.count("create configmaps/kube-proxy-netfleet") == 1
+    _writes_at_the_same_time(fleet, 1)
+    _take(fleet, end)
+    assert fleet.as_before
+
+
+def test_somebody_who_writes_again_and_again_is_said(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs")
+    written = _writes_at_the_same_time(fleet, 99)
+    with pytest.raises(HostError, match="DaemonSet kube-system/kube-proxy: somebody else has changed it a moment ago"):
+        _take(fleet, lambda sets: begin(sets, plan.text))
+    assert len(written) == 5
 
 
 def test_a_node_of_a_later_wave_that_fails_leaves_the_others_as_they_are(fleet: Fleet) -> None:
