@@ -29,6 +29,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._change_action import ChangeAction
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._confirmation import fresh
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import Api, connect
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import (
     DAEMON_SET,
@@ -58,7 +59,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import 
     unsettled,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import PREFIX, by_api, checked
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_switch import Switch, Switched
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_switch import LostError, Switch, Switched
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import cut, parse_waves
 
 # Where the role leaves what a host was seen to be.
@@ -254,6 +255,7 @@ class _Host:
         self._action = action
         self._settings = settings
         self._task_vars = task_vars
+        self._lost = False
 
     def look(self, entries: bool = True) -> NodeSeen:
         """See Node."""
@@ -283,14 +285,22 @@ class _Host:
 
     def _executed(self, name: str, given: Dict[str, Any]) -> Dict[str, Any]:
         try:
+            if self._lost:
+                # One that ssh shares may hang for ever.
+                fresh(self._action._connection)
+                self._lost = False
             answer: Dict[str, Any] = self._action._execute_module(
                 module_name="netfleet.tcp." + name, module_args=given, task_vars=self._task_vars
             )
         except AnsibleConnectionFailure as error:
-            raise host_error("", "the connection was lost: %s" % error, "run again once it can be reached") from error
+            self._lost = True
+            cure = "run again once it can be reached"
+            raise LostError([Problem("", "the connection was lost: %s" % error, cure)]) from error
         if answer.get("failed"):
-            problems = answer.get("problems") or [" ".join(str(answer.get("msg", "failed")).split())]
-            raise HostError([Problem("", str(problem)) for problem in problems])
+            if not answer.get("problems"):
+                # Not by the module's own end, which names them.
+                raise LostError([Problem("", " ".join(str(answer.get("msg", "failed")).split()))])
+            raise HostError([Problem("", str(problem)) for problem in answer["problems"]])
         return answer
 
 

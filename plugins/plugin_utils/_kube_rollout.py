@@ -42,7 +42,7 @@ class NodePlan:
     changes: what differs; none: it is as it should be. former: the mode that runs, empty where none answers.
     scheduler: of ipvs, the one that it has afterwards; node_ports: where NodePorts are taken in, by its configuration.
     label: the one that the node had when the plan was made. stored: an earlier change that has not come to its end.
-    schedulable: whether the node takes new pods; cordoned: not, since an earlier run was killed.
+    cordoned: whether the node takes no new pods since an earlier run was killed.
     packages: those that have to be installed for it.
     """
 
@@ -58,7 +58,6 @@ class NodePlan:
     node_ports: Tuple[str, ...] = ()
     label: str = ""
     stored: str = ""
-    schedulable: bool = True
     cordoned: bool = False
     packages: Tuple[str, ...] = ()
 
@@ -118,7 +117,6 @@ def plan_node(
         node_ports=after.get(NODE_PORTS) or (),
         label=label,
         stored=seen.stored,
-        schedulable=not member.node.unschedulable,
         cordoned=member.node.cordoned,
         packages=tuple(_PACKAGES.get(program, program) for program in member.lacking(mode)) if member.install else (),
     )

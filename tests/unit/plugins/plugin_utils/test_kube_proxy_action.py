@@ -26,6 +26,18 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import Answ
 from tests.unit.plugins.plugin_utils.fake_cluster import NODES, TEXT, FakeCluster, FakeNode, daemon_set
 
 
+class Line:
+    """The connection to the hosts: a new one reaches them again."""
+
+    def __init__(self, play: Play) -> None:
+        self._play = play
+        self.resets = 0
+
+    def reset(self) -> None:
+        self.resets += 1
+        self._play.lost = set()
+
+
 class Play:
     """The role's tasks, one after another, on the hosts of a play."""
 
@@ -43,6 +55,9 @@ class Play:
         self.settings: dict[str, Any] = {"mode": "ipvs", "verify_timeout": 4, "start_timeout": 6, "log": str(log)}
         self.check_mode = False
         self.lost: set[str] = set()
+        # Of those, where the module gives no answer of its own.
+        self.mute: set[str] = set()
+        self.line = Line(self)
         self.begin()
 
     def _sleep(self, seconds: float) -> None:
@@ -65,7 +80,7 @@ class Play:
         action: Any = object.__new__(kube_proxy.ActionModule)
         action._task = Mock(args={"step": step, "settings": self.settings, **given})
         action._task.check_mode, action._task.diff, action._task._uuid = self.check_mode, True, "one run"
-        action._connection, action._display = Mock(), Mock()
+        action._connection, action._display = self.line, Mock()
         self._monkeypatch.setattr(action, "_execute_module", self._execute, raising=False)
         variables = {
             "inventory_hostname": host,
@@ -84,6 +99,8 @@ class Play:
         self.modules.append("%s %s %s" % (host, name, given.get("step", "")))
         if host in self.lost:
             raise AnsibleConnectionFailure("no route to %s" % host)
+        if host in self.mute:
+            return {"failed": True, "msg": "MODULE FAILURE", "rc": 137}
         try:
             return self._by(self.nodes[host], name, given)
         except NetfleetError as error:
@@ -500,6 +517,41 @@ def test_a_node_whose_connection_is_lost_gets_its_former_kube_proxy_back(play: P
     node.change = once  # type: ignore[method-assign]
     said = play.step("node1", "switch", plan=plan, number=0)
     assert "the connection was lost" in json.dumps(said["problems"])
+    assert play.modes() == ["iptables"] * 3
+
+
+@pytest.mark.parametrize("how", ["lost", "mute"])
+def test_a_node_that_is_lost_while_it_changes_is_given_back_over_a_new_connection(how: str, play: Play) -> None:
+    plan = play.look()
+    play.step("node1", "begin", plan=plan)
+    node = play.nodes["node1"]
+    change, sleep = node.change, play._sleep
+
+    def lost(want: ProxyChange) -> Any:
+        node.seen = replace(node.seen, stored=change(want).id)
+        getattr(play, how).add("node1")
+        # What the module says does not come to the controller.
+        raise RuntimeError
+
+    def execute(**given: Any) -> dict[str, Any]:
+        try:
+            return Play._execute(play, **given)
+        except RuntimeError:
+            return Play._execute(play, **given)
+
+    def later(seconds: float) -> None:
+        sleep(seconds)
+        play.mute = set()
+
+    node.change = lost  # type: ignore[method-assign]
+    play._execute = execute  # type: ignore[method-assign, assignment]
+    play._sleep = later  # type: ignore[method-assign]
+    for name in ("Switch", "take_steps"):
+        getattr(kube_proxy, name).keywords["sleep"] = later
+    said = play.step("node1", "switch", plan=plan, number=0)
+    assert said["problems"][-1] == "it was given back what it had: kube-proxy runs iptables again"
+    assert node.said == ["change ipvs", "restore 17-ipvs"]
+    assert play.line.resets == (how == "lost")
     assert play.modes() == ["iptables"] * 3
 
 
