@@ -26,11 +26,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
     ProxyOutcome,
     ServiceToTry,
     ServiceTried,
+    fingerprint,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._change_action import ChangeAction
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._confirmation import fresh
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import Api, connect
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_configuration import with_settings
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import (
     DAEMON_SET,
     NAMESPACE,
@@ -39,6 +41,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set impo
     Step,
     begin,
     end,
+    place_in,
     settle,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_planning import (
@@ -58,7 +61,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import 
     reached,
     unsettled,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import PREFIX, by_api, checked
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import PREFIX, by_api, checked, wanted
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_switch import LostError, Switch, Switched
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import cut, parse_waves
 
@@ -66,6 +69,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import cut, pa
 LOOK = "__kube_proxy_look"
 _ROLE = "use the role netfleet.tcp.kube_proxy"
 _TAKEN_BACK = "what was begun was taken back"
+_EDITED = "somebody has changed it since this run looked at it"
+_EDIT_STAYS = "%s: " + _EDITED + ": that stays, beside the new settings"
 _EKS = "the add-on's next update overwrites it, unless its configuration values say the same"
 
 
@@ -123,6 +128,7 @@ class ActionModule(ChangeAction):
             "waves": [list(wave) for wave in plan.waves],
             "by_api": by_api(distribution) and not plan.none,
             "distribution": distribution,
+            "configured": fingerprint(cluster.sets.text) if cluster.sets else "",
             "packages": {node.host: list(node.packages) for node in plan.nodes if node.to_change and node.packages},
             "warnings": [*plan.warnings, *warnings],
         }
@@ -132,8 +138,14 @@ class ActionModule(ChangeAction):
         settings, plan, api, _sets = self._in_cluster(given)
         if not plan.waves:
             return _skipped("nothing is to change")
+
+        def steps_by(sets: Sets) -> Sequence[Step]:
+            if _edited(sets, given):
+                raise host_error(place_in(sets.config_map, sets.key), _EDITED, "run again")
+            return begin(sets, plan.text, not plan.home)
+
         try:
-            return self._taken(api, given, lambda sets: begin(sets, plan.text, not plan.home), settings)
+            return self._taken(api, given, steps_by, settings)
         except HostError as error:
             # No node has been touched, and none comes to the run's last step.
             back = self._end_unlabelled(api, given, settings)
@@ -186,17 +198,25 @@ class ActionModule(ChangeAction):
             said = text % (NAMESPACE, SECOND, DAEMON_SET, why, ", ".join(missing))
             return {"changed": False, "waves": [], "missing": list(missing), "warnings": [said]}
 
+        warnings: List[str] = []
+
         def steps_by(sets: Sets) -> Sequence[Step]:
+            text = plan.text
+            if sets.text != text and _edited(sets, given):
+                # Nodes that go back to it are verified with it, wave after wave.
+                where = place_in(sets.config_map, sets.key)
+                text = with_settings(sets.text, wanted(settings, plan.mode), where)
+                warnings[:] = [_EDIT_STAYS % where]
             # An upgrade may have written the DaemonSet anew, without what keeps it from nodes that have moved.
-            divide = begin(sets, plan.text, going=False) if sets.labels else ()
-            return (*divide, *settle(sets, plan.text))
+            divide = begin(sets, text, going=False) if sets.labels else ()
+            return (*divide, *settle(sets, text))
 
         answer = self._taken(api, given, steps_by, settings)
         labelled = [node.host for node in plan.nodes if sets.label_of(node.node)]
         waves = cut(_in_order(labelled, given["plan"]["waves"]), parse_waves(settings["waves"], PREFIX + "waves"))
         if given["plan"].get("distribution") == "eks":
-            answer["warnings"] = [_EKS]
-        return {**answer, "waves": waves}
+            warnings.append(_EKS)
+        return {**answer, "waves": waves, "warnings": warnings}
 
     def _home(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         settings, plan = checked(given.get("settings") or {}), _plan_of(given)
@@ -319,6 +339,11 @@ def _plan_of(given: Mapping[str, Any]) -> RunPlan:
     if plan is None:
         raise input_error("plan", "is no result of the step plan", _ROLE)
     return from_wire(RunPlan, plan)
+
+
+def _edited(sets: Sets, given: Mapping[str, Any]) -> bool:
+    """Whether the cluster's own ConfigMap says something else than when the plan was made."""
+    return fingerprint(sets.text) != given["plan"]["configured"]
 
 
 def _api(settings: Mapping[str, Any]) -> Api:

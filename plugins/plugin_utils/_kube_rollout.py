@@ -23,7 +23,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_affinity import LABEL
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import LEAVING, MOVED, Sets
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import changed_file
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import changed_file, changed_from
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import scheduler_of
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import Candidate, cut, spread
 
@@ -93,6 +93,7 @@ def plan_node(
         place=seen.place,
         path=path,
         text=text,
+        was=changed_from(seen),
         modules=needed_modules(mode, str(after.get(SCHEDULER) or "")),
         sysctls=sysctls,
         unmanaged=mode == IPVS and seen.managed_by_network_manager,

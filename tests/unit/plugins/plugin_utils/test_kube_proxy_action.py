@@ -301,6 +301,61 @@ def test_a_run_with_a_limit_leaves_the_clusters_own_settings_alone(play: Play) -
     assert not play.cluster.labels()
 
 
+def _edited(play: Play, text: str) -> None:
+    """Somebody edits the cluster's own ConfigMap."""
+    found = play.cluster.objects["configmaps", "kube-proxy"]
+    found["data"]["config.conf"] = text
+    play.cluster._put("configmaps", found)
+
+
+def test_what_somebody_edits_before_the_first_node_moves_ends_the_run(play: Play) -> None:
+    plan = play.look()
+    edited = TEXT + "clusterCIDR: 10.244.0.0/16\n"
+    _edited(play, edited)
+    play.cluster.said.clear()
+    said = play.step("node1", "begin", plan=plan)
+    assert said["problems"] == [
+        "ConfigMap kube-system/kube-proxy: config.conf: somebody has changed it since this run looked at it (run again)"
+    ]
+    assert (play.cluster.said, play.cluster.text()) == ([], edited)
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_what_somebody_edits_while_nodes_move_stays(check_mode: bool, play: Play) -> None:
+    plan = play.look()
+    play.step("node1", "begin", plan=plan)
+    for number, host in enumerate(NODES):
+        play.step(host, "switch", plan=plan, number=number)
+    _edited(play, TEXT.replace("unknownField: kept", "unknownField: other") + "clusterCIDR: 10.244.0.0/16\n")
+    play.check_mode = check_mode
+    settled = play.step("node1", "settle", plan=plan)
+    said = "somebody has changed it since this run looked at it: that stays, beside the new settings"
+    assert settled["warnings"] == ["ConfigMap kube-system/kube-proxy: config.conf: " + said]
+    if not check_mode:
+        for line in ("mode: ipvs", "unknownField: other", "clusterCIDR: 10.244.0.0/16"):
+            assert line in play.cluster.text()
+
+
+def test_an_edit_that_cannot_be_read_leaves_nodes_where_they_are(play: Play) -> None:
+    plan = play.look()
+    play.step("node1", "begin", plan=plan)
+    for number, host in enumerate(NODES):
+        play.step(host, "switch", plan=plan, number=number)
+    _edited(play, "mode: [")
+    assert "is not YAML" in play.step("node1", "settle", plan=plan)["msg"]
+    assert (play.cluster.text(), play.modes()) == ("mode: [", ["ipvs"] * 3)
+
+
+def test_an_edit_that_says_what_is_wanted_is_none_to_speak_of(play: Play) -> None:
+    plan = play.look()
+    play.step("node1", "begin", plan=plan)
+    for number, host in enumerate(NODES):
+        play.step(host, "switch", plan=plan, number=number)
+    _edited(play, plan["plan"]["text"])
+    settled = play.step("node1", "settle", plan=plan)
+    assert (settled["steps"], settled.get("warnings", [])) == ([], [])
+
+
 def test_nodes_go_home_after_an_upgrade_has_written_the_daemon_set_anew(play: Play) -> None:
     """kubeadm writes it without the affinity: it has a pod on nodes that have moved, too."""
     plan = play.look()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, Set, Tuple
+from unittest.mock import Mock
 
 import pytest
 
@@ -193,7 +194,8 @@ def test_a_node_that_fails_takes_nothing_from_those_that_switch_at_the_same_time
     fleet.begin(plan)
     fleet.cluster.broken = {("node1", "ipvs")}
     other = fleet.nodes["node2"]
-    change, failed = other.change, []
+    change = other.change
+    failed: List[str] = []
 
     def meanwhile(want: Any) -> Any:
         # The first node fails before this one has a label.
@@ -210,7 +212,8 @@ def test_a_node_that_fails_takes_nothing_from_those_that_switch_at_the_same_time
 
 def _writes_at_the_same_time(fleet: Fleet, times: int) -> List[str]:
     """A controller writes the cluster's own DaemonSet after it was read, so many times: the versions of that."""
-    send, written = fleet.cluster.send, []
+    send = fleet.cluster.send
+    written: List[str] = []
 
     def sent(method: str, path: str, *rest: Any) -> Any:
         if method == "PUT" and path.endswith("/daemonsets/kube-proxy") and len(written) < times:
@@ -507,7 +510,7 @@ def test_a_node_that_a_killed_run_has_moved_is_no_node_that_has_it(fleet: Fleet)
     node.wrong = {"ipvs"}
     again = fleet.plan(mode="ipvs")
     waiting = ProxyOutcome(id="17-ipvs", former_mode="iptables")
-    node.change = lambda _want: waiting  # type: ignore[method-assign]
+    node.change = Mock(return_value=waiting)  # type: ignore[method-assign]
     with pytest.raises(HostError, match="given back what it had: kube-proxy runs iptables again"):
         fleet.switch(again, "node1")
     assert fleet.cluster.labels() == {}
@@ -1110,7 +1113,7 @@ def test_a_node_that_is_lost_while_it_changes_is_looked_at_again_and_given_back(
 def test_a_node_that_is_lost_before_it_changes_has_nothing_to_give_back(with_files: Fleet) -> None:
     plan = _plan_with_files(with_files)
     node = _lost_while_it_changes(with_files, 5.0, taken=False)
-    with pytest.raises(HostError, match="the connection was lost; nothing of the change is there: .* runs iptables"):
+    with pytest.raises(HostError, match=r"the connection was lost; nothing of the change is there: .* runs iptables"):
         with_files.switch(plan, "node1")
     assert node.said == []
 
@@ -1151,7 +1154,7 @@ def test_a_change_of_a_killed_run_that_fails_is_given_back_to_what_was_before_th
     plan = _plan_with_files(with_files)
     waiting = ProxyOutcome(id="17", former_mode="iptables")
     node.wrong = {"ipvs"}
-    node.change = lambda _want: waiting  # type: ignore[method-assign]
+    node.change = Mock(return_value=waiting)  # type: ignore[method-assign]
     with pytest.raises(HostError, match="given back what it had: kube-proxy runs iptables again"):
         with_files.switch(plan, "node1")
 
