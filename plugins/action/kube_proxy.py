@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Dict, List, Optional, Tuple
 
 from ansible.errors import AnsibleConnectionFailure
@@ -16,6 +16,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import (
     Problem,
     host_error,
     input_error,
+    way_back,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
@@ -25,10 +26,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
     ProxyOutcome,
     ServiceToTry,
     ServiceTried,
+    fingerprint,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change, from_wire, to_wire
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._change_action import ChangeAction
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._confirmation import fresh
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import Api, connect
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_configuration import with_settings
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import (
     DAEMON_SET,
     NAMESPACE,
@@ -37,6 +41,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set impo
     Step,
     begin,
     end,
+    place_in,
     settle,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_planning import (
@@ -48,7 +53,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_planning import
     plan_run,
     told,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets, served
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import read_sets, served, take_steps
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import (
     FILES,
     NodePlan,
@@ -56,13 +61,16 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import 
     reached,
     unsettled,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import PREFIX, by_api, checked
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_switch import Switch, Switched
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import PREFIX, by_api, checked, wanted
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_switch import LostError, Switch, Switched
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import cut, parse_waves
 
 # Where the role leaves what a host was seen to be.
 LOOK = "__kube_proxy_look"
 _ROLE = "use the role netfleet.tcp.kube_proxy"
+_TAKEN_BACK = "what was begun was taken back"
+_EDITED = "somebody has changed it since this run looked at it"
+_EDIT_STAYS = "%s: " + _EDITED + ": that stays, beside the new settings"
 _EKS = "the add-on's next update overwrites it, unless its configuration values say the same"
 
 
@@ -120,16 +128,28 @@ class ActionModule(ChangeAction):
             "waves": [list(wave) for wave in plan.waves],
             "by_api": by_api(distribution) and not plan.none,
             "distribution": distribution,
+            "configured": fingerprint(cluster.sets.text) if cluster.sets else "",
             "packages": {node.host: list(node.packages) for node in plan.nodes if node.to_change and node.packages},
             "warnings": [*plan.warnings, *warnings],
         }
 
     def _begin(self, given: Mapping[str, Any], _task_vars: Dict[str, Any]) -> Dict[str, Any]:
         """What has to be in the API before the first node moves."""
-        settings, plan, api, sets = self._in_cluster(given)
+        settings, plan, api, _sets = self._in_cluster(given)
         if not plan.waves:
             return _skipped("nothing is to change")
-        return self._taken(api, sets, begin(sets, plan.text, not plan.home), settings)
+
+        def steps_by(sets: Sets) -> Sequence[Step]:
+            if _edited(sets, given):
+                raise host_error(place_in(sets.config_map, sets.key), _EDITED, "run again")
+            return begin(sets, plan.text, not plan.home)
+
+        try:
+            return self._taken(api, given, steps_by, settings)
+        except HostError as error:
+            # No node has been touched, and none comes to the run's last step.
+            back = self._end_unlabelled(api, given, settings)
+            raise HostError([*error.problems, *back]) from error
 
     def _switch(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         settings, plan = checked(given.get("settings") or {}), _plan_of(given)
@@ -148,7 +168,10 @@ class ActionModule(ChangeAction):
         try:
             done = Switch(own, node, api, settings).run()
         except HostError as error:
-            answer = {"failed": True, "changed": False, "changes": [], **failure(error)}
+            # Where it is the last one in the play, nobody comes to the run's last step.
+            alone = own.road != FILES and list(task_vars["ansible_play_hosts"]) == [host]
+            back = self._end_unlabelled(api, given, settings) if api and alone else []
+            answer = {"failed": True, "changed": False, "changes": [], **failure(HostError([*error.problems, *back]))}
             self.log(settings["log"], task_vars, answer)
             return answer
         answer = _result(own, changes, done.files, done.warnings)
@@ -169,19 +192,31 @@ class ActionModule(ChangeAction):
         missing = unsettled(served(api, sets), fitting)
         if missing:
             if not (sets.labels or self._task.check_mode):
-                return {**self._taken(api, sets, end(sets), settings), "waves": []}
+                return {**self._taken(api, given, end, settings), "waves": []}
             text = "%s/%s stays, and so do the settings of %s: %s: %s"
             why = "these nodes were not seen to have the new ones in this run"
             said = text % (NAMESPACE, SECOND, DAEMON_SET, why, ", ".join(missing))
             return {"changed": False, "waves": [], "missing": list(missing), "warnings": [said]}
-        # An upgrade may have written the DaemonSet anew, without what keeps it from nodes that have moved.
-        divide = begin(sets, plan.text, going=False) if sets.labels else ()
-        answer = self._taken(api, sets, (*divide, *settle(sets, plan.text)), settings)
+
+        warnings: List[str] = []
+
+        def steps_by(sets: Sets) -> Sequence[Step]:
+            text = plan.text
+            if sets.text != text and _edited(sets, given):
+                # Nodes that go back to it are verified with it, wave after wave.
+                where = place_in(sets.config_map, sets.key)
+                text = with_settings(sets.text, wanted(settings, plan.mode), where)
+                warnings[:] = [_EDIT_STAYS % where]
+            # An upgrade may have written the DaemonSet anew, without what keeps it from nodes that have moved.
+            divide = begin(sets, text, going=False) if sets.labels else ()
+            return (*divide, *settle(sets, text))
+
+        answer = self._taken(api, given, steps_by, settings)
         labelled = [node.host for node in plan.nodes if sets.label_of(node.node)]
         waves = cut(_in_order(labelled, given["plan"]["waves"]), parse_waves(settings["waves"], PREFIX + "waves"))
         if given["plan"].get("distribution") == "eks":
-            answer["warnings"] = [_EKS]
-        return {**answer, "waves": waves}
+            warnings.append(_EKS)
+        return {**answer, "waves": waves, "warnings": warnings}
 
     def _home(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
         settings, plan = checked(given.get("settings") or {}), _plan_of(given)
@@ -202,18 +237,35 @@ class ActionModule(ChangeAction):
         if sets.labels:
             left = ", ".join(node for node, _label in sets.labels)
             return {**_skipped("%s/%s still serves %s" % (NAMESPACE, SECOND, left)), "left": left}
-        return self._taken(api, sets, end(sets), settings)
+        return self._taken(api, given, end, settings)
 
     def _in_cluster(self, given: Mapping[str, Any]) -> Tuple[Dict[str, Any], RunPlan, Api, Sets]:
         settings, plan = checked(given.get("settings") or {}), _plan_of(given)
         api = _api(settings)
         return settings, plan, api, read_sets(api, str(given["plan"]["distribution"]))
 
-    def _taken(self, api: Api, sets: Sets, steps: Sequence[Step], settings: Mapping[str, Any]) -> Dict[str, Any]:
-        """The result of steps that are taken, or would be."""
-        if not self._task.check_mode:
-            Road(api, sets, float(settings["start_timeout"])).take(steps)
+    def _taken(
+        self,
+        api: Api,
+        given: Mapping[str, Any],
+        steps_by: Callable[[Sets], Iterable[Step]],
+        settings: Mapping[str, Any],
+    ) -> Dict[str, Any]:
+        """The result of steps that are taken, or would be. steps_by: what they are by what the API has then."""
+        distribution = str(given["plan"]["distribution"])
+        if self._task.check_mode:
+            steps = tuple(steps_by(read_sets(api, distribution)))
+        else:
+            steps = take_steps(api, distribution, steps_by, float(settings["start_timeout"]))
         return {"changed": bool(steps), "steps": [str(step) for step in steps]}
+
+    def _end_unlabelled(self, api: Api, given: Mapping[str, Any], settings: Mapping[str, Any]) -> List[Problem]:
+        """Nothing of ours stays in the API where no node needs it: that it is so, or what is wrong with that."""
+        done: List[Dict[str, Any]] = []
+        problems = way_back(
+            lambda: done.append(self._taken(api, given, lambda sets: () if sets.labels else end(sets), settings))
+        )
+        return problems or [Problem("", _TAKEN_BACK)] * any(each["changed"] for each in done)
 
 
 class _Host:
@@ -223,6 +275,7 @@ class _Host:
         self._action = action
         self._settings = settings
         self._task_vars = task_vars
+        self._lost = False
 
     def look(self, entries: bool = True) -> NodeSeen:
         """See Node."""
@@ -252,14 +305,22 @@ class _Host:
 
     def _executed(self, name: str, given: Dict[str, Any]) -> Dict[str, Any]:
         try:
+            if self._lost:
+                # One that ssh shares may hang for ever.
+                fresh(self._action._connection)
+                self._lost = False
             answer: Dict[str, Any] = self._action._execute_module(
                 module_name="netfleet.tcp." + name, module_args=given, task_vars=self._task_vars
             )
         except AnsibleConnectionFailure as error:
-            raise host_error("", "the connection was lost: %s" % error, "run again once it can be reached") from error
+            self._lost = True
+            cure = "run again once it can be reached"
+            raise LostError([Problem("", "the connection was lost: %s" % error, cure)]) from error
         if answer.get("failed"):
-            problems = answer.get("problems") or [" ".join(str(answer.get("msg", "failed")).split())]
-            raise HostError([Problem("", str(problem)) for problem in problems])
+            if not answer.get("problems"):
+                # Not by the module's own end, which names them.
+                raise LostError([Problem("", " ".join(str(answer.get("msg", "failed")).split()))])
+            raise HostError([Problem("", str(problem)) for problem in answer["problems"]])
         return answer
 
 
@@ -278,6 +339,11 @@ def _plan_of(given: Mapping[str, Any]) -> RunPlan:
     if plan is None:
         raise input_error("plan", "is no result of the step plan", _ROLE)
     return from_wire(RunPlan, plan)
+
+
+def _edited(sets: Sets, given: Mapping[str, Any]) -> bool:
+    """Whether the cluster's own ConfigMap says something else than when the plan was made."""
+    return fingerprint(sets.text) != given["plan"]["configured"]
 
 
 def _api(settings: Mapping[str, Any]) -> Api:

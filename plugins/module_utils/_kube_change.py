@@ -23,7 +23,12 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._desired import is_ou
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error, way_back
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_cleanup import Cleaned, clean
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import Tools
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import FileChange, ProxyChange, ProxyOutcome
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
+    FileChange,
+    ProxyChange,
+    ProxyOutcome,
+    fingerprint,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modules import missing_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_node import (
     apply_files,
@@ -91,6 +96,8 @@ def change(system: System, want: ProxyChange, check_mode: bool = False, clock: O
 
 
 def _change(system: System, want: ProxyChange, check_mode: bool, clock: Clock) -> ProxyOutcome:
+    # Before what an earlier run has left undone is put back: that was there when the host was looked at.
+    _refuse_edited(system, want)
     waiting = read_stored(system)
     steps = _steps(system, want)
     if waiting and not check_mode and not (waiting.stage == MADE and steps.nothing):
@@ -188,6 +195,13 @@ def _differences(system: System, want: ProxyChange) -> List[_Difference]:
         if (have.kind, have.text) != (wanted.kind, wanted.text) and (text or ours):
             found.append((have, wanted))
     return found
+
+
+def _refuse_edited(system: System, want: ProxyChange) -> None:
+    """The text was worked out a while ago: what somebody has written since would be lost."""
+    text = system.read(want.path) or ""
+    if want.was and text != want.text and fingerprint(text) != want.was:
+        raise host_error(want.path, "somebody has changed it since this run looked at it", "run again")
 
 
 def _real(system: System, path: str) -> FileState:

@@ -7,6 +7,7 @@ Travels between controller and host by to_wire and from_wire (see _model), so it
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import field
 from typing import Any, Dict, Optional, Tuple
 
@@ -19,6 +20,12 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import Pr
 
 # Where kube-proxy answers, unless its configuration says something else.
 METRICS, HEALTHZ = "127.0.0.1:10249", "127.0.0.1:10256"
+
+
+def fingerprint(text: str) -> str:
+    """By what a text is known again, on its host and on the controller, which has it as _exit.printable makes it."""
+    printable = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return hashlib.sha256(printable.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,7 @@ class ProxyChange:
 
     place: as it was seen. path, text: the file that brings it, which is removed where text is empty; without a path no
     file of the node brings it (its pod does), and only what the mode needs of the node is made.
+    was: by the fingerprint of this text of the file it was worked out; empty where the file is ours alone.
     modules: to be loaded, now and at boot; sysctls: to be set, now and at boot. unmanaged: NetworkManager is told to
     leave kube-ipvs0 alone. excluded: ipvs.excludeCIDRs, whose virtual servers are somebody else's, in every mode.
     metrics, healthz: where kube-proxy answers. seconds: for which it may take to come up.
@@ -132,6 +140,7 @@ class ProxyChange:
     sysctls: Dict[str, str] = field(default_factory=dict)
     unmanaged: bool = False
     excluded: Tuple[str, ...] = ()
+    was: str = ""
     metrics: str = METRICS
     healthz: str = HEALTHZ
     seconds: float = 60.0

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Dict, List, Optional, Tuple
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, Problem, host_error
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_affinity import LABEL
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import (
     CONFIG_MAPS,
@@ -44,6 +44,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set impo
 
 _RESOURCES: Dict[str, Resource] = {MAPS: CONFIG_MAPS, SETS: DAEMON_SETS, POD: PODS}
 _PAUSE = 1.0
+# How often steps are worked out anew where somebody else writes at the same time.
+_ATTEMPTS = 5
 _LINES = 6
 # With these a pod does not come up by waiting.
 _HOPELESS = ("CrashLoopBackOff", "CreateContainerConfigError", "InvalidImageName", "ErrImageNeverPull")
@@ -55,6 +57,10 @@ NEEDED: Tuple[Tuple[str, Resource], ...] = (
     *((verb, DAEMON_SETS) for verb in ("get", "create", "update", "delete")),
     *((verb, PODS) for verb in ("get", "list", "create", "delete")),
 )
+
+
+class ConflictError(HostError):
+    """Somebody else has written an object since it was read. Whoever reads it again can go on."""
 
 
 def read_sets(api: Api, distribution: str, nodes: Iterable[Mapping[str, Any]] = ()) -> Sets:
@@ -92,6 +98,35 @@ def served(api: Api, sets: Sets) -> Tuple[str, ...]:
     pods = [pod for selector in (own, ours) if selector for pod in api.list(PODS, NAMESPACE, selector)]
     nodes = {str(pod["spec"]["nodeName"]) for pod in pods if pod["spec"].get("nodeName")}
     return tuple(sorted(nodes | set(dict(sets.labels))))
+
+
+def take_steps(
+    api: Api,
+    distribution: str,
+    steps_by: Callable[[Sets], Iterable[Step]],
+    seconds: float,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> Tuple[Step, ...]:
+    """Take the steps that follow from what the API has now; gives them. seconds, and HostError: as of Road.
+
+    Where somebody else writes in between, as controllers do, they are worked out anew from that: each may be taken
+    again.
+    """
+    first: Optional[Tuple[Step, ...]] = None
+    for attempt in range(1, _ATTEMPTS + 1):
+        sets = read_sets(api, distribution)
+        steps = tuple(steps_by(sets))
+        first = steps if first is None else first
+        try:
+            Road(api, sets, seconds, sleep, clock).take(steps)
+        except ConflictError:
+            if attempt == _ATTEMPTS:
+                raise
+            sleep(_PAUSE)
+        else:
+            return first
+    raise AssertionError("there is a last attempt")
 
 
 class Road:
@@ -141,7 +176,7 @@ class Road:
         )
         if not done:
             text = "somebody else has changed it a moment ago" if step.action == REPLACE else "is there already"
-            raise host_error("%s %s/%s" % (step.kind, NAMESPACE, step.name), text, "run again")
+            raise ConflictError([Problem("%s %s/%s" % (step.kind, NAMESPACE, step.name), text, "run again")])
 
     def _wait(self, step: Step) -> None:
         if step.action == NO_POD:

@@ -31,7 +31,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_affinity import
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import LEAVING, MOVED, Sets
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import NodeView, follows_nodes
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import changed_file
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_text import changed_file, changed_from
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import TIMEOUTS, meets_each, scheduler_of
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import Candidate, cut, spread
 
@@ -50,7 +50,7 @@ class NodePlan:
     scheduler: of ipvs, the one that it has afterwards; former_scheduler: the one that it has now.
     node_ports: where NodePorts are taken in, by its configuration; timeouts: those of ipvs that this names.
     label: the one that the node had when the plan was made. stored: an earlier change that has not come to its end.
-    schedulable: whether the node takes new pods; cordoned: not, since an earlier run was killed.
+    cordoned: whether the node takes no new pods since an earlier run was killed.
     packages: those that have to be installed for it.
     """
 
@@ -69,7 +69,6 @@ class NodePlan:
     timeouts: Dict[str, str] = field(default_factory=dict)
     label: str = ""
     stored: str = ""
-    schedulable: bool = True
     cordoned: bool = False
     packages: Tuple[str, ...] = ()
 
@@ -116,6 +115,7 @@ def plan_node(
         place=seen.place,
         path=path,
         text=text,
+        was=changed_from(seen),
         modules=needed_modules(mode, str(after.get(SCHEDULER) or "")),
         sysctls=sysctls,
         unmanaged=mode == IPVS and seen.managed_by_network_manager,
@@ -143,7 +143,6 @@ def plan_node(
         timeouts={name: str(after[name]) for name in TIMEOUTS if after.get(name)},
         label=label,
         stored=seen.stored,
-        schedulable=not member.node.unschedulable,
         cordoned=member.node.cordoned,
         packages=tuple(PACKAGES.get(program, program) for program in member.lacking(mode)) if member.install else (),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, List, Optional, Protocol, Tuple
+from typing import Any, List, Optional, Protocol, Tuple, Type
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import (
@@ -36,19 +36,18 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import (
     Api,
     ApiError,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import CORDONED
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import CORDONED, node_info
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import (
     LEAVING,
     MOVED,
     Sets,
     Step,
-    end,
     move,
     move_back,
     no_cleaner,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry, expected
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets, take_steps
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import FILES, HOME, NodePlan
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import (
     RESIDUE,
@@ -71,10 +70,15 @@ _STAYS_CORDONED = "the node is changed, and takes no new pods until the next run
 _LABELLED = "node %s has its former label again: its DaemonSet starts kube-proxy there as soon as it can"
 _NOT_LABELLED = "node %s may be left with the label %s=%s, and without kube-proxy"
 _GIVEN_BACK = "it was given back what it had: kube-proxy runs %s again"
+_NOT_CHANGED = "nothing of the change is there: kube-proxy runs %s"
+
+
+class LostError(HostError):
+    """Nobody knows what became of what a node was asked: it was out of reach by then, or its module ended before."""
 
 
 class Node(Protocol):
-    """The node itself, by its modules. Each of these may raise HostError."""
+    """The node itself, by its modules. Each of these may raise HostError, of which LostError is one."""
 
     def look(self) -> NodeSeen:
         """What it is now."""
@@ -159,7 +163,10 @@ class Switch:
 
     def _changed(self, before: Sequence[ServiceTried]) -> Switched:
         plan = self._plan
-        outcome = self._node.change(plan.change)
+        try:
+            outcome = self._node.change(plan.change)
+        except LostError as error:
+            raise HostError([*error.problems, *self._undo_unknown()]) from error
         self._removed, self._warnings = list(outcome.removed), list(outcome.warnings)
         try:
             if plan.road != FILES:
@@ -184,7 +191,12 @@ class Switch:
         self._warnings = list(cleaned.warnings)
 
     def _clean_by_proxy(self) -> None:
-        """Have kube-proxy clean up all modes itself, between the end of its pod and a new one."""
+        """Have kube-proxy clean up all modes itself, between the end of its pod and a new one.
+
+        Not where others use IPVS: it takes all of that away, also what excludeCIDRs leaves to them.
+        """
+        if self._plan.change.excluded or self._node.look().foreign:
+            return
         self._take(lambda sets: self._way(sets, clean=True))
 
     def _way(self, sets: Sets, clean: bool = False) -> Tuple[Step, ...]:
@@ -201,12 +213,8 @@ class Switch:
 
     def _take(self, steps_by: Callable[[Sets], Iterable[Step]]) -> None:
         """Take the steps that follow from what the API has now."""
-        sets = self._sets()
-        self._road(sets).take(steps_by(sets))
-
-    def _road(self, sets: Sets) -> Road:
-        seconds = float(self._settings["start_timeout"])
-        return Road(self._cluster(), sets, seconds, self._sleep, self._clock)
+        distribution, seconds = self._plan.change.place.distribution, float(self._settings["start_timeout"])
+        take_steps(self._cluster(), distribution, steps_by, seconds, self._sleep, self._clock)
 
     def _verify(self, before: Sequence[ServiceTried]) -> Tuple[ServiceTried, ...]:
         """Look until everything is as it should be, and connect. HostError with what is not, once the time is over.
@@ -275,7 +283,8 @@ class Switch:
         if self._plan.road == FILES:
             return []
         try:
-            return [Problem("", said) for said in self._road(self._sets()).pods_on(self._plan.node)]
+            road = Road(self._cluster(), self._sets(), float(self._settings["start_timeout"]))
+            return [Problem("", said) for said in road.pods_on(self._plan.node)]
         except NetfleetError:
             # What is wrong is known already.
             return []
@@ -307,10 +316,15 @@ class Switch:
         """Whether the node takes new pods otherwise, and does not take any while it changes."""
         if self._plan.cordoned:
             return True
-        if not (self._settings["cordon"] and self._api and self._plan.schedulable):
+        if not (self._settings["cordon"] and self._api) or self._is_unschedulable(self._api):
             return False
         self._set_unschedulable(True, "true")
         return True
+
+    def _is_unschedulable(self, api: Api) -> bool:
+        """Whether it takes no new pods by somebody else's doing, who may have come since the plan was made."""
+        nodes = map(node_info, api.list(NODES))
+        return any(node.unschedulable for node in nodes if node.name == self._plan.node)
 
     def _uncordon(self, problems: Sequence[Problem]) -> None:
         """The node takes pods again. HostError where it does not, with these problems, which are worse."""
@@ -326,30 +340,52 @@ class Switch:
     def _undo(self, outcome: ProxyOutcome) -> List[Problem]:
         """Give the node back what it had: what was wrong with that, or that it was done."""
         plan = self._plan
+        # Of a change that has waited for its end since an earlier run, the mode that runs now is not the former one.
+        former = plan.former if plan.road == HOME else outcome.former_mode or plan.former
         problems: List[Problem] = []
         if plan.road != FILES:
             problems += way_back(self._undo_in_cluster)
+            if not problems:
+                # Before it answers nothing is taken away, and without a readinessProbe its pod is ready before that.
+                problems += way_back(lambda: self._refuse_other_mode(former))
         if outcome.id:
-            problems += way_back(lambda: self._node.restore(outcome.id))
-        elif plan.former and plan.former != plan.mode:
-            problems += way_back(self._clean_former)
-        if not problems and plan.former:
-            problems += way_back(self._refuse_other_mode)
-        return problems or [Problem("", _GIVEN_BACK % (plan.former or "as before"))]
+            problems += way_back(lambda: self._restore(outcome.id, LostError))
+        elif former and former != plan.mode:
+            problems += way_back(lambda: self._clean_former(former))
+        return problems or self._given_back(former, _GIVEN_BACK)
 
-    def _clean_former(self) -> None:
+    def _undo_unknown(self) -> List[Problem]:
+        """The same of a node that was lost while it changed: it may have come to the end of that, or be at it yet."""
+        found: List[str] = []
+        problems = way_back(lambda: self._patiently(lambda: found.append(self._node.look().stored), LostError))
+        stored = "".join(found)
+        if stored:
+            # As long as it is at it, it holds the host's lock, on which restoring fails.
+            problems += way_back(lambda: self._restore(stored, HostError, times=2))
+        return problems or self._given_back(self._plan.former, _GIVEN_BACK if stored else _NOT_CHANGED)
+
+    def _given_back(self, former: str, text: str) -> List[Problem]:
+        """That the former mode runs (text), and what is left of the other one all the same; or that it does not."""
+        problems = way_back(lambda: self._refuse_other_mode(former))
+        return problems or [Problem("", text % (former or "as before")), *way_back(self._refuse_residues)]
+
+    def _restore(self, stored: str, where: Type[HostError], times: int = 1) -> None:
+        """Have the node give back what is its own; again for a while where that fails in this way."""
+        self._patiently(lambda: self._node.restore(stored), where, times)
+
+    def _clean_former(self, former: str) -> None:
         """What the mode that failed has left, where nothing else was made for it."""
-        self._node.change(replace(self._plan.change, mode=self._plan.former, path="", text=""))
+        self._node.change(replace(self._plan.change, mode=former, path="", text=""))
 
     def _undo_in_cluster(self) -> None:
-        node, home = self._plan.node, self._plan.road == HOME
-        if home and self._plan.label == MOVED:
+        plan = self._plan
+        node, home = plan.node, plan.road == HOME
+        # Where an earlier run has brought it to its end, the second DaemonSet is what it had.
+        if plan.label == MOVED and (home or not plan.stored):
             self._go_back(lambda sets: (no_cleaner(node), *move(sets, node)), MOVED)
             return
+        # What is ours in the API stays: other nodes of the wave may be about to need it. The run's last step ends it.
         self._go_back(lambda sets: (no_cleaner(node), *move_back(sets, node, anew=not home)), None)
-        if not home:
-            # Where it was the only one, nothing of ours stays.
-            self._patiently(lambda: self._take(lambda sets: () if sets.labels else end(sets)))
 
     def _go_back(self, steps_by: Callable[[Sets], Iterable[Step]], label: Optional[str]) -> None:
         """Take the steps of a way back. Where one fails, the node has its label all the same: none is left between."""
@@ -366,25 +402,34 @@ class Switch:
             return [*error.problems, Problem("", _NOT_LABELLED % (node, LABEL, LEAVING), "run again")]
         return [Problem("", _LABELLED % node)]
 
-    def _patiently(self, work: Callable[[], None]) -> None:
-        """Do it, and wait for an API that is away for a while: what it is for must not stay undone."""
-        due = self._due("start_timeout")
+    def _patiently(self, work: Callable[[], None], where: Type[HostError] = ApiError, times: int = 1) -> None:
+        """Do it, and again for a while (times) where it fails in this way: what it is for must not stay undone.
+
+        By default, where the API is away.
+        """
+        due = self._clock() + times * float(self._settings["start_timeout"])
         while True:
             try:
                 work()
-            except ApiError:
+            except where:
                 if self._clock() >= due:
                     raise
                 self._sleep(_PAUSE)
             else:
                 return
 
-    def _refuse_other_mode(self) -> None:
+    def _refuse_other_mode(self, former: str) -> None:
+        """Wait until the former mode runs, where there was one."""
         due = self._due("start_timeout")
-        while True:
+        while former:
             seen = self._node.look()
-            if seen.proxy_mode == self._plan.former:
+            if seen.proxy_mode == former:
                 return
             if self._clock() >= due:
-                raise host_error("", "kube-proxy runs %s, not %s" % (seen.proxy_mode or "no mode", self._plan.former))
+                raise host_error("", "kube-proxy runs %s, not %s" % (seen.proxy_mode or "no mode", former))
             self._sleep(_PAUSE)
+
+    def _refuse_residues(self) -> None:
+        left = self._node.look().residues
+        if left:
+            raise HostError([Problem("", "left over: %s" % residue, "run again") for residue in left])

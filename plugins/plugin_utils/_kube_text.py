@@ -19,7 +19,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_flags import file_arguments, read_flags
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_flags import with_settings as flags_with
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen, fingerprint
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_unit import DROP_IN, command_of, drop_in
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_configuration import (
     read_configuration,
@@ -75,6 +75,11 @@ def changed_file(seen: NodeSeen, want: Mapping[str, Any]) -> Tuple[str, str]:
     if place.kind == CONFIG_FILE:
         return place.path, configuration_with(_text(seen), want, place.path)
     return DROP_IN % place.unit, drop_in(seen.unit_text, place.unit, want)
+
+
+def changed_from(seen: NodeSeen) -> str:
+    """Of changed_file, the fingerprint of what stands in the file; empty where others have no business in it."""
+    return fingerprint(_text(seen)) if seen.place.kind in (FLAGS_FILE, CONFIG_FILE) else ""
 
 
 def _of_rancher(seen: NodeSeen) -> RancherProxy:

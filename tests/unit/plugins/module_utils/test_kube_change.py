@@ -12,11 +12,12 @@ import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import MANAGED
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError
+from ansible_collections.netfleet.tcp.plugins.module_utils._exit import printable
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_change import change, keep, restore
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_cleanup import chain_script, clean
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import Place
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import Tools
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange, ProxyOutcome
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange, ProxyOutcome, fingerprint
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, MODES, NFTABLES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_prepare import (
     MODULES_FILE,
@@ -314,6 +315,50 @@ def test_a_link_stays_and_its_file_is_changed() -> None:
     assert (changed.text, changed.mode) == ("mode: nftables\n", 0o600)
     back(node, outcome.id)
     assert node.read("/etc/kube/proxy.yaml") == "mode: iptables\n"
+
+
+def _with_a_file(text: str) -> tuple[FakeNode, ProxyChange]:
+    """A node with a file of its own, and a change that was worked out from a text of it."""
+    node = FakeNode(config=["/etc/kube-proxy.yaml"])
+    node.put("/etc/kube-proxy.yaml", text)
+    place = Place("standalone", "config_file", "/etc/kube-proxy.yaml", "k3s.service")
+    was = fingerprint("mode: iptables\n")
+    return node, ProxyChange(NFTABLES, place, place.path, "mode: nftables\n", was=was)
+
+
+def test_a_file_that_somebody_has_edited_since_it_was_looked_at_is_not_overwritten() -> None:
+    node, want = _with_a_file("mode: iptables\nclusterCIDR: 10.244.0.0/16\n")
+    for check_mode in (True, False):
+        with pytest.raises(HostError, match=r"/etc/kube-proxy\.yaml: somebody has changed it since this run looked"):
+            do(node, want, check_mode)
+    assert (node.steps, running(node)[0]) == ([], IPTABLES)
+
+
+@pytest.mark.parametrize("text", ["mode: iptables\n", "mode: nftables\n"])
+def test_a_file_that_is_as_it_was_or_as_it_is_to_be_is_in_nobodys_way(text: str) -> None:
+    node, want = _with_a_file(text)
+    do(node, want)
+    assert running(node)[0] == NFTABLES
+
+
+def test_what_a_killed_run_has_made_of_a_file_is_nobodys_edit() -> None:
+    node, want = _with_a_file("mode: iptables\n")
+    node.fail_at, node.deadly = 4, True
+    with contextlib.suppress(HostError, OSError):
+        do(node, replace(want, text="mode: ipvs\n", mode=IPVS))
+    node.fail_at, node.dead = 0, False
+    now = node.read(want.path)
+    assert now == "mode: ipvs\n"
+    do(node, replace(want, was=fingerprint(now)))
+    assert running(node)[0] == NFTABLES
+
+
+def test_a_file_that_is_no_utf8_is_known_again() -> None:
+    text = "mode: iptables # na\udcefve\n"
+    node, want = _with_a_file(text)
+    # As it comes to the controller.
+    do(node, replace(want, was=fingerprint(str(printable(text)))))
+    assert running(node)[0] == NFTABLES
 
 
 def test_files_of_units_are_read_again() -> None:

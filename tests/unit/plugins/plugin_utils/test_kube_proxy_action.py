@@ -27,6 +27,18 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import Answ
 from tests.unit.plugins.plugin_utils.fake_cluster import NODES, TEXT, FakeCluster, FakeNode, daemon_set
 
 
+class Line:
+    """The connection to the hosts: a new one reaches them again."""
+
+    def __init__(self, play: Play) -> None:
+        self._play = play
+        self.resets = 0
+
+    def reset(self) -> None:
+        self.resets += 1
+        self._play.lost = set()
+
+
 class Play:
     """The role's tasks, one after another, on the hosts of a play."""
 
@@ -34,7 +46,7 @@ class Play:
         monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
         monkeypatch.setattr(kube_proxy, "connect", lambda *_arguments: self.cluster.api)
         self.time = 0.0
-        for name in ("Switch", "Road"):
+        for name in ("Switch", "take_steps"):
             timed = partial(getattr(kube_proxy, name), sleep=self._sleep, clock=lambda: self.time)
             monkeypatch.setattr(kube_proxy, name, timed)
         self._monkeypatch = monkeypatch
@@ -44,6 +56,9 @@ class Play:
         self.settings: dict[str, Any] = {"mode": "ipvs", "verify_timeout": 4, "start_timeout": 6, "log": str(log)}
         self.check_mode = False
         self.lost: set[str] = set()
+        # Of those, where the module gives no answer of its own.
+        self.mute: set[str] = set()
+        self.line = Line(self)
         self.begin()
 
     def _sleep(self, seconds: float) -> None:
@@ -66,7 +81,7 @@ class Play:
         action: Any = object.__new__(kube_proxy.ActionModule)
         action._task = Mock(args={"step": step, "settings": self.settings, **given})
         action._task.check_mode, action._task.diff, action._task._uuid = self.check_mode, True, "one run"
-        action._connection, action._display = Mock(), Mock()
+        action._connection, action._display = self.line, Mock()
         self._monkeypatch.setattr(action, "_execute_module", self._execute, raising=False)
         variables = {
             "inventory_hostname": host,
@@ -85,6 +100,8 @@ class Play:
         self.modules.append("%s %s %s" % (host, name, given.get("step", "")))
         if host in self.lost:
             raise AnsibleConnectionFailure("no route to %s" % host)
+        if host in self.mute:
+            return {"failed": True, "msg": "MODULE FAILURE", "rc": 137}
         try:
             return self._by(self.nodes[host], name, given)
         except NetfleetError as error:
@@ -195,8 +212,77 @@ def test_a_canary_that_fails_leaves_the_others_untouched(play: Play) -> None:
     assert switched["node2"]["not_reached"]
     assert play.modes() == ["iptables"] * 3
     assert not [entry for entry in play.modules if entry.startswith("node2 kube_proxy_mode")]
-    assert play.said["settle"]["skipped"]
+    assert play.said["settle"]["steps"][0] == "delete DaemonSet kube-proxy-netfleet"
+    assert _nothing_of_ours(play)
     assert play.logged[0]["outcome"] == "failed"
+
+
+def _nothing_of_ours(play: Play) -> bool:
+    named = [*play.cluster.names("daemonsets"), *play.cluster.names("configmaps")]
+    own = play.cluster.objects["daemonsets", "kube-proxy"]["spec"]
+    return (named, own, play.cluster.labels()) == (["kube-proxy"] * 2, daemon_set()["spec"], {})
+
+
+def test_a_node_that_fails_alone_takes_away_what_was_begun(play: Play) -> None:
+    """Nobody is left in the play whose last step does."""
+    play.begin(("node1",))
+    play.cluster.broken = {("node1", "ipvs")}
+    switched = play.run()
+    assert switched["node1"]["failed"]
+    assert "settle" not in play.said
+    assert _nothing_of_ours(play)
+
+
+def test_a_node_that_fails_alone_leaves_what_others_still_need(play: Play) -> None:
+    play.begin(("node1",))
+    play.run()
+    play.begin(("node2",))
+    play.cluster.broken = {("node2", "ipvs")}
+    play.run()
+    assert play.modes() == ["ipvs", "iptables", "iptables"]
+    assert play.cluster.labels() == {"node1": "moved"}
+
+
+def _refuses_the_second_set(play: Play) -> None:
+    """As a policy of admission does."""
+    send = play.cluster.send
+
+    def refused(method: str, path: str, *rest: Any) -> Answer:
+        if method == "POST" and path.endswith("/daemonsets"):
+            return Answer(403, {"message": "admission webhook denied the request"})
+        return send(method, path, *rest)
+
+    play.cluster.send = refused  # type: ignore[method-assign, assignment]
+
+
+def test_what_could_not_be_begun_is_taken_back(play: Play) -> None:
+    plan = play.look()
+    _refuses_the_second_set(play)
+    said = play.step("node1", "begin", plan=plan)
+    assert said["failed"]
+    assert "create daemonsets.apps" in said["problems"][0]
+    assert said["problems"][-1] == "what was begun was taken back"
+    assert _nothing_of_ours(play)
+
+
+def test_what_could_not_be_begun_stays_for_nodes_that_have_moved(play: Play) -> None:
+    play.begin(("node1",))
+    play.run()
+    play.begin()
+    plan = play.look()
+    del play.cluster.objects["daemonsets", "kube-proxy-netfleet"]
+    _refuses_the_second_set(play)
+    said = play.step("node1", "begin", plan=plan)
+    assert "taken back" not in json.dumps(said["problems"])
+    assert play.cluster.names("configmaps") == ["kube-proxy", "kube-proxy-netfleet"]
+
+
+def test_what_could_neither_be_begun_nor_taken_back_is_said(play: Play) -> None:
+    plan = play.look()
+    _refuses_the_second_set(play)
+    play.cluster.forbidden = {("delete", "configmaps")}
+    said = play.step("node1", "begin", plan=plan)
+    assert "on the way back: this user may not delete configmaps" in said["problems"][-1]
 
 
 def test_a_run_with_a_limit_leaves_the_clusters_own_settings_alone(play: Play) -> None:
@@ -214,6 +300,61 @@ def test_a_run_with_a_limit_leaves_the_clusters_own_settings_alone(play: Play) -
     assert play.modes() == ["ipvs"] * 3
     assert play.said["home node1"]["changed"]
     assert not play.cluster.labels()
+
+
+def _edited(play: Play, text: str) -> None:
+    """Somebody edits the cluster's own ConfigMap."""
+    found = play.cluster.objects["configmaps", "kube-proxy"]
+    found["data"]["config.conf"] = text
+    play.cluster._put("configmaps", found)
+
+
+def test_what_somebody_edits_before_the_first_node_moves_ends_the_run(play: Play) -> None:
+    plan = play.look()
+    edited = TEXT + "clusterCIDR: 10.244.0.0/16\n"
+    _edited(play, edited)
+    play.cluster.said.clear()
+    said = play.step("node1", "begin", plan=plan)
+    assert said["problems"] == [
+        "ConfigMap kube-system/kube-proxy: config.conf: somebody has changed it since this run looked at it (run again)"
+    ]
+    assert (play.cluster.said, play.cluster.text()) == ([], edited)
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_what_somebody_edits_while_nodes_move_stays(check_mode: bool, play: Play) -> None:
+    plan = play.look()
+    play.step("node1", "begin", plan=plan)
+    for number, host in enumerate(NODES):
+        play.step(host, "switch", plan=plan, number=number)
+    _edited(play, TEXT.replace("unknownField: kept", "unknownField: other") + "clusterCIDR: 10.244.0.0/16\n")
+    play.check_mode = check_mode
+    settled = play.step("node1", "settle", plan=plan)
+    said = "somebody has changed it since this run looked at it: that stays, beside the new settings"
+    assert settled["warnings"] == ["ConfigMap kube-system/kube-proxy: config.conf: " + said]
+    if not check_mode:
+        for line in ("mode: ipvs", "unknownField: other", "clusterCIDR: 10.244.0.0/16"):
+            assert line in play.cluster.text()
+
+
+def test_an_edit_that_cannot_be_read_leaves_nodes_where_they_are(play: Play) -> None:
+    plan = play.look()
+    play.step("node1", "begin", plan=plan)
+    for number, host in enumerate(NODES):
+        play.step(host, "switch", plan=plan, number=number)
+    _edited(play, "mode: [")
+    assert "is not YAML" in play.step("node1", "settle", plan=plan)["msg"]
+    assert (play.cluster.text(), play.modes()) == ("mode: [", ["ipvs"] * 3)
+
+
+def test_an_edit_that_says_what_is_wanted_is_none_to_speak_of(play: Play) -> None:
+    plan = play.look()
+    play.step("node1", "begin", plan=plan)
+    for number, host in enumerate(NODES):
+        play.step(host, "switch", plan=plan, number=number)
+    _edited(play, plan["plan"]["text"])
+    settled = play.step("node1", "settle", plan=plan)
+    assert (settled["steps"], settled.get("warnings", [])) == ([], [])
 
 
 def test_nodes_go_home_after_an_upgrade_has_written_the_daemon_set_anew(play: Play) -> None:
@@ -432,6 +573,41 @@ def test_a_node_whose_connection_is_lost_gets_its_former_kube_proxy_back(play: P
     node.change = once  # type: ignore[method-assign]
     said = play.step("node1", "switch", plan=plan, number=0)
     assert "the connection was lost" in json.dumps(said["problems"])
+    assert play.modes() == ["iptables"] * 3
+
+
+@pytest.mark.parametrize("how", ["lost", "mute"])
+def test_a_node_that_is_lost_while_it_changes_is_given_back_over_a_new_connection(how: str, play: Play) -> None:
+    plan = play.look()
+    play.step("node1", "begin", plan=plan)
+    node = play.nodes["node1"]
+    change, sleep = node.change, play._sleep
+
+    def lost(want: ProxyChange) -> Any:
+        node.seen = replace(node.seen, stored=change(want).id)
+        getattr(play, how).add("node1")
+        # What the module says does not come to the controller.
+        raise RuntimeError
+
+    def execute(**given: Any) -> dict[str, Any]:
+        try:
+            return Play._execute(play, **given)
+        except RuntimeError:
+            return Play._execute(play, **given)
+
+    def later(seconds: float) -> None:
+        sleep(seconds)
+        play.mute = set()
+
+    node.change = lost  # type: ignore[method-assign]
+    play._execute = execute  # type: ignore[method-assign, assignment]
+    play._sleep = later  # type: ignore[method-assign]
+    for name in ("Switch", "take_steps"):
+        getattr(kube_proxy, name).keywords["sleep"] = later
+    said = play.step("node1", "switch", plan=plan, number=0)
+    assert said["problems"][-1] == "it was given back what it had: kube-proxy runs iptables again"
+    assert node.said == ["change ipvs", "restore 17-ipvs"]
+    assert play.line.resets == (how == "lost")
     assert play.modes() == ["iptables"] * 3
 
 

@@ -18,7 +18,12 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import (
     UNIT,
     Place,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen, ProxyFile, ServiceTried
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
+    NodeSeen,
+    ProxyFile,
+    ServiceTried,
+    fingerprint,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers, Unread
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, ProxyEntry
@@ -85,6 +90,8 @@ def test_a_node_with_files_of_its_own() -> None:
     assert change.path == FILE
     assert "mode: ipvs" in change.text
     assert "unknownField: kept" in change.text
+    # By that the node knows whether somebody has edited it since.
+    assert change.was == fingerprint(TEXT)
     assert change.modules == needed_modules(IPVS, "lc")
     assert change.seconds == 90.0
     assert plan.scheduler == "lc"
@@ -174,6 +181,8 @@ def test_arguments_of_a_unit() -> None:
     plan = _plan(_member(replace(SEEN, place=place, files=(), unit_text=text)))
     assert plan.change.path == "/etc/systemd/system/kube-proxy.service.d/zz-netfleet-tcp.conf"
     assert "--proxy-mode=ipvs" in plan.change.text
+    # A file of our own.
+    assert plan.change.was == ""
 
 
 def _hosts(**given: Tuple[str, bool, bool]) -> Tuple[List[NodePlan], Dict[str, Member]]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, Set, Tuple
+from unittest.mock import Mock
 
 import pytest
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, InputError, host_error
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, InputError, Problem, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_FILE, Place
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
     FileChange,
@@ -30,9 +31,9 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_planning import
     look_at_cluster,
     plan_run,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets, served
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets, served, take_steps
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import checked
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_switch import Switch, Switched
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_switch import LostError, Switch, Switched
 from tests.unit.plugins.plugin_utils.fake_cluster import ENTRY, NODES, TEXT, FakeCluster, FakeNode
 
 
@@ -181,9 +182,73 @@ def test_a_canary_that_does_not_come_up_is_given_back_and_nothing_is_left(fleet:
     assert "it was given back what it had: kube-proxy runs iptables again" in said
     assert fleet.nodes["node1"].said == ["change ipvs", "restore 17-ipvs"]
     assert fleet.modes() == ["iptables"] * 3
-    assert fleet.as_before
     # Nobody has touched another one.
     assert not any("node2" in entry or "node3" in entry for entry in fleet.cluster.said)
+    # The run's last step.
+    fleet.road().take(end(fleet.sets()))
+    assert fleet.as_before
+
+
+def test_a_node_that_fails_takes_nothing_from_those_that_switch_at_the_same_time(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs", waves=["100%"])
+    fleet.begin(plan)
+    fleet.cluster.broken = {("node1", "ipvs")}
+    other = fleet.nodes["node2"]
+    change = other.change
+    failed: List[str] = []
+
+    def meanwhile(want: Any) -> Any:
+        # The first node fails before this one has a label.
+        if not failed:
+            failed.append("node1")
+            with pytest.raises(HostError, match="does not come up"):
+                fleet.switch(plan, "node1")
+        return change(want)
+
+    other.change = meanwhile  # type: ignore[method-assign]
+    fleet.switch(plan, "node2")
+    assert fleet.modes() == ["iptables", "ipvs", "iptables"]
+
+
+def _writes_at_the_same_time(fleet: Fleet, times: int) -> List[str]:
+    """A controller writes the cluster's own DaemonSet after it was read, so many times: the versions of that."""
+    send = fleet.cluster.send
+    written: List[str] = []
+
+    def sent(method: str, path: str, *rest: Any) -> Any:
+        if method == "PUT" and path.endswith("/daemonsets/kube-proxy") and len(written) < times:
+            there = fleet.cluster.objects["daemonsets", "kube-proxy"]
+            fleet.cluster._put("daemonsets", there)
+            written.append(there["metadata"]["resourceVersion"])
+        return send(method, path, *rest)
+
+    fleet.cluster.send = sent  # type: ignore[method-assign,assignment]
+    return written
+
+
+def _take(fleet: Fleet, steps_by: Callable[[Any], Any]) -> Any:
+    return take_steps(fleet.cluster.api, "kubeadm", steps_by, 6.0, fleet._sleep, lambda: fleet.time)
+
+
+def test_what_a_controller_has_written_meanwhile_is_read_again(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs")
+    written = _writes_at_the_same_time(fleet, 2)
+    steps = _take(fleet, lambda sets: begin(sets, plan.text))
+    assert [step.name for step in steps] == ["kube-proxy-netfleet", "kube-proxy", "kube-proxy-netfleet"]
+    assert len(written) == 2
+    # What was made before it was not made twice.
+    assert fleet.cluster.said.count("create configmaps/kube-proxy-netfleet") == 1
+    _writes_at_the_same_time(fleet, 1)
+    _take(fleet, end)
+    assert fleet.as_before
+
+
+def test_somebody_who_writes_again_and_again_is_said(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs")
+    written = _writes_at_the_same_time(fleet, 99)
+    with pytest.raises(HostError, match="DaemonSet kube-system/kube-proxy: somebody else has changed it a moment ago"):
+        _take(fleet, lambda sets: begin(sets, plan.text))
+    assert len(written) == 5
 
 
 def test_a_node_of_a_later_wave_that_fails_leaves_the_others_as_they_are(fleet: Fleet) -> None:
@@ -424,6 +489,144 @@ def test_hints_for_nodes_are_expected_of_versions_that_follow_them(fleet: Fleet,
         fleet.switch(plan, "node1")
 
 
+@pytest.mark.parametrize("whose", ["excluded", "foreign"])
+def test_virtual_servers_of_others_are_not_flushed_by_kube_proxys_clean_up(fleet: Fleet, whose: str) -> None:
+    """That takes away all of IPVS, whosever it is."""
+    plan = fleet.plan(mode="nftables")
+    fleet.begin(plan)
+    if whose == "foreign":
+        node = fleet.nodes["node1"]
+        node.seen = replace(node.seen, foreign=("keepalived.service runs",))
+    else:
+        own = plan.by_host["node1"]
+        own = replace(own, change=replace(own.change, excluded=("192.0.2.0/24",)))
+        plan = replace(plan, nodes=(own, *plan.nodes[1:]))
+    fleet.cluster.residue_of = {"node1": "ipvs"}
+    with pytest.raises(HostError, match="verification: left over: interface") as caught:
+        fleet.switch(plan, "node1")
+    assert fleet.cluster.cleaned == []
+    assert "given back what it had" in str(caught.value)
+
+
+def _answers_late(fleet: Fleet, again: str) -> List[str]:
+    """kube-proxy of node 1 answers in a mode at the third look since it was to; what is done, and by which answer."""
+    node, said, looks = fleet.nodes["node1"], ["ipvs"], []
+    look = node.look
+
+    def looked(entries: bool = True) -> NodeSeen:
+        seen = look(entries)
+        looks.append(seen.proxy_mode)
+        late = seen.proxy_mode == again and "ipvs" in looks and looks.count(again) < 3
+        said.append("" if late else seen.proxy_mode)
+        return replace(seen, proxy_mode=said[-1])
+
+    def did(name: str) -> Callable[[Any], Any]:
+        work = getattr(node, name)
+
+        def done(what: Any) -> Any:
+            given.append("%s %s: %s" % (name, getattr(what, "mode", what), said[-1]))
+            return work(what)
+
+        return done
+
+    given: List[str] = []
+    node.look = looked  # type: ignore[method-assign]
+    for name in ("restore", "change"):
+        setattr(node, name, did(name))
+    return given
+
+
+def test_on_the_way_back_residues_are_taken_away_once_the_former_mode_answers(fleet: Fleet) -> None:
+    """Without a readinessProbe a pod is ready before its kube-proxy answers."""
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    fleet.nodes["node1"].wrong = {"ipvs"}
+    done = _answers_late(fleet, "iptables")
+    with pytest.raises(HostError, match="given back what it had"):
+        fleet.switch(plan, "node1")
+    assert done[-1] == "restore 17-ipvs: iptables"
+
+
+def test_so_they_are_where_nothing_else_was_made_for_the_mode(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    node = fleet.nodes["node1"]
+    node.wrong = {"ipvs"}
+    change = node.change
+    node.change = lambda want: replace(change(want), id="")  # type: ignore[method-assign]
+    done = _answers_late(fleet, "iptables")
+    with pytest.raises(HostError, match="given back what it had"):
+        fleet.switch(plan, "node1")
+    assert done[-1] == "change iptables: iptables"
+
+
+def test_residues_that_stay_on_the_way_back_are_named(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    fleet.nodes["node1"].wrong = {"ipvs"}
+    fleet.cluster.residue_of = {"node1": "ipvs"}
+    said = r"kube-proxy runs iptables again; on the way back: left over: interface of the mode ipvs: kube-ipvs0"
+    with pytest.raises(HostError, match=said):
+        fleet.switch(plan, "node1")
+
+
+def _moved_with_a_stray_sysctl(fleet: Fleet) -> RunPlan:
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    fleet.switch(plan, "node1")
+    node = fleet.nodes["node1"]
+    node.seen = replace(node.seen, sysctls={"net.ipv4.vs.conn_reuse_mode": "0"})
+    change = node.change
+    node.change = lambda want: replace(change(want), id="18-ipvs")  # type: ignore[method-assign]
+    node.said.clear()
+    again = fleet.plan(mode="ipvs")
+    assert [each.key for each in again.by_host["node1"].changes] == ["net.ipv4.vs.conn_reuse_mode"]
+    fleet.begin(again)
+    return again
+
+
+def test_a_node_that_has_moved_before_stays_so_and_gets_its_own_parts_back(fleet: Fleet) -> None:
+    plan = _moved_with_a_stray_sysctl(fleet)
+    fleet.nodes["node1"].wrong = {"ipvs"}
+    pod = fleet.cluster.pod_on("node1")
+    with pytest.raises(HostError, match="given back what it had: kube-proxy runs ipvs again"):
+        fleet.switch(plan, "node1")
+    assert fleet.cluster.labels() == {"node1": "moved"}
+    # Not a new one: its connections stand.
+    assert fleet.cluster.pod_on("node1") is pod
+    assert fleet.nodes["node1"].said[-1] == "restore 18-ipvs"
+
+
+def test_a_node_that_has_moved_before_is_not_left_between_by_a_cleaner_that_fails(fleet: Fleet) -> None:
+    plan = _moved_with_a_stray_sysctl(fleet)
+    _fails_to_clean_up(fleet)
+    node = fleet.nodes["node1"]
+    look = node.look
+    residue = Leftovers(tables=("ip",))
+    node.look = lambda entries=True: replace(look(entries), leftovers=residue)  # type: ignore[method-assign]
+    with pytest.raises(HostError, match="kube-proxy --cleanup failed"):
+        fleet.switch(plan, "node1")
+    assert fleet.cluster.labels() == {"node1": "moved"}
+    assert fleet.modes() == ["ipvs", "iptables", "iptables"]
+
+
+def test_a_node_that_a_killed_run_has_moved_is_no_node_that_has_it(fleet: Fleet) -> None:
+    """Nobody has verified what it runs."""
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    fleet.switch(plan, "node1")
+    node = fleet.nodes["node1"]
+    node.seen = replace(node.seen, stored="17-ipvs")
+    node.wrong = {"ipvs"}
+    again = fleet.plan(mode="ipvs")
+    waiting = ProxyOutcome(id="17-ipvs", former_mode="iptables")
+    node.change = Mock(return_value=waiting)  # type: ignore[method-assign]
+    with pytest.raises(HostError, match="given back what it had: kube-proxy runs iptables again"):
+        fleet.switch(again, "node1")
+    assert fleet.cluster.labels() == {}
+    assert fleet.modes() == ["iptables"] * 3
+
+
 def test_a_module_that_cannot_be_loaded_ends_it_before_the_node_loses_its_kube_proxy(fleet: Fleet) -> None:
     plan = fleet.plan(mode="ipvs")
     fleet.begin(plan)
@@ -481,6 +684,15 @@ def test_one_that_was_cordoned_before_stays_so(fleet: Fleet) -> None:
     fleet.begin(plan)
     fleet.switch(plan, "node1", cordon=True)
     assert fleet.cluster.objects["nodes", "node1"]["spec"]["unschedulable"] is True
+
+
+def test_one_that_is_cordoned_after_the_plan_was_made_stays_so(fleet: Fleet) -> None:
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    fleet.cluster.objects["nodes", "node1"]["spec"]["unschedulable"] = True
+    fleet.switch(plan, "node1", cordon=True)
+    assert fleet.cluster.objects["nodes", "node1"]["spec"]["unschedulable"] is True
+    assert "annotations" not in fleet.cluster.objects["nodes", "node1"]["metadata"]
 
 
 def test_a_node_that_a_killed_run_has_cordoned_is_visited_and_takes_pods_again(fleet: Fleet) -> None:
@@ -963,6 +1175,98 @@ def test_what_the_node_has_given_back_itself_is_not_given_back_again(with_files:
     with pytest.raises(HostError, match="the journal says: no ipset"):
         with_files.switch(plan, "node1")
     assert node.said == ["change ipvs"]
+
+
+def _lost_while_it_changes(fleet: Fleet, until: float, taken: bool = True) -> NodeWithFile:
+    """Node 1 is out of reach from its change on, which comes to its end there (taken) and waits, until some time."""
+    node = fleet.nodes["node1"]
+    assert isinstance(node, NodeWithFile)
+    change, look, restore = node.change, node.look, node.restore
+
+    def lost(want: ProxyChange) -> ProxyOutcome:
+        if taken:
+            node.seen = replace(node.seen, stored=change(want).id)
+        raise LostError([Problem("", "the connection was lost")])
+
+    def reached() -> None:
+        if fleet.time < until:
+            raise LostError([Problem("", "the connection was lost")])
+
+    def looked(entries: bool = True) -> NodeSeen:
+        reached()
+        return look(entries)
+
+    def restored(identifier: str) -> None:
+        reached()
+        # The module is still at it.
+        if fleet.time < until + 4.0:
+            raise host_error("/run/lock", "held by another run (pid 7)")
+        restore(identifier)
+
+    node.change = lost  # type: ignore[method-assign]
+    node.look = looked  # type: ignore[method-assign]
+    node.restore = restored  # type: ignore[method-assign]
+    return node
+
+
+def test_a_node_that_is_lost_while_it_changes_is_looked_at_again_and_given_back(with_files: Fleet) -> None:
+    plan = _plan_with_files(with_files)
+    node = _lost_while_it_changes(with_files, 5.0)
+    with pytest.raises(HostError) as caught:
+        with_files.switch(plan, "node1")
+    assert str(caught.value) == (
+        "the connection was lost; it was given back what it had: kube-proxy runs iptables again"
+    )
+    assert (node.said, node.mode) == (["change ipvs", "restore 17"], "iptables")
+
+
+def test_a_node_that_is_lost_before_it_changes_has_nothing_to_give_back(with_files: Fleet) -> None:
+    plan = _plan_with_files(with_files)
+    node = _lost_while_it_changes(with_files, 5.0, taken=False)
+    with pytest.raises(HostError, match=r"the connection was lost; nothing of the change is there: .* runs iptables"):
+        with_files.switch(plan, "node1")
+    assert node.said == []
+
+
+def test_a_node_that_stays_lost_is_said_to_be_in_a_state_that_nobody_knows(with_files: Fleet) -> None:
+    plan = _plan_with_files(with_files)
+    node = _lost_while_it_changes(with_files, 1e9)
+    with pytest.raises(HostError, match="on the way back: the connection was lost") as caught:
+        with_files.switch(plan, "node1")
+    assert "given back" not in str(caught.value)
+    assert node.said == ["change ipvs"]
+
+
+def test_a_node_that_is_lost_while_it_is_verified_is_given_back_once_it_is_there_again(with_files: Fleet) -> None:
+    plan = _plan_with_files(with_files)
+    node = with_files.nodes["node1"]
+    node.wrong = {"ipvs"}
+    restore, since = node.restore, []
+
+    def restored(identifier: str) -> None:
+        since.append(with_files.time)
+        if with_files.time < since[0] + 3.0:
+            raise LostError([Problem("", "the connection was lost")])
+        restore(identifier)
+
+    node.restore = restored  # type: ignore[method-assign]
+    with pytest.raises(HostError, match="given back what it had"):
+        with_files.switch(plan, "node1")
+    assert node.said == ["change ipvs", "restore 17"]
+
+
+def test_a_change_of_a_killed_run_that_fails_is_given_back_to_what_was_before_that(with_files: Fleet) -> None:
+    node = with_files.nodes["node1"]
+    assert isinstance(node, NodeWithFile)
+    # It waits for its end, so the mode that runs now is not the former one.
+    node.change(ProxyChange("ipvs", node.seen.place, FILE, TEXT.replace("iptables", "ipvs")))
+    node.seen = replace(node.seen, stored="17")
+    plan = _plan_with_files(with_files)
+    waiting = ProxyOutcome(id="17", former_mode="iptables")
+    node.wrong = {"ipvs"}
+    node.change = Mock(return_value=waiting)  # type: ignore[method-assign]
+    with pytest.raises(HostError, match="given back what it had: kube-proxy runs iptables again"):
+        with_files.switch(plan, "node1")
 
 
 def test_without_the_api_what_kube_proxy_says_of_itself_has_to_do(with_files: Fleet) -> None:
