@@ -104,6 +104,19 @@ class KernelSeen:
         """The addresses on kube-ipvs0."""
         return self.addresses.get(IPVS_INTERFACE, ())
 
+    @property
+    def own_servers(self) -> Dict[str, Tuple[str, ...]]:
+        """By address of the node, what IPVS serves on it beside kube-proxy's interface, as "tcp 6443".
+
+        Those are NodePorts, or somebody else's. Nothing without that interface: then none is kube-proxy's.
+        """
+        found: Dict[str, List[str]] = {}
+        own = {*self.own_addresses}.difference(self.bound) if IPVS_INTERFACE in self.addresses else set()
+        for entry in self.servers:
+            if entry.address in own:
+                found.setdefault(entry.address, []).append("%s %d" % (entry.protocol, entry.port))
+        return {address: tuple(served) for address, served in found.items()}
+
     def leftovers(self, ipvs_is_shared: bool) -> Leftovers:
         """What of kube-proxy is there. ipvs_is_shared: then servers on the node's own addresses may be somebody's."""
         theirs = self.bound if ipvs_is_shared or not self.bound else (*self.bound, *self.own_addresses)

@@ -131,6 +131,7 @@ def observe_kube(
         bound=kernel.bound,
         leftovers=without_services(leftovers) if mode == IPTABLES else leftovers,
         foreign=foreign,
+        own_servers=kernel.own_servers,
         managed_by_network_manager=_managed(system),
         sysctls=values_of(system, KEYS),
         own_sysctls=tuple(_own_sysctls(system)),

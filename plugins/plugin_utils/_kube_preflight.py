@@ -32,7 +32,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_service import ANSWERED
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import KEEPALIVE, fights, short_of_keepalive
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import in_networks, networks_of
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import any_like, in_networks, networks_of, place
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import Around, NodeInfo
 
 # The kernel forgets them with the virtual servers, which kube-proxy itself removes on the way to nftables.
@@ -86,16 +86,32 @@ class Member:
 
     @property
     def left_to_others(self) -> Tuple[str, ...]:
-        """The virtual servers that the mode ipvs leaves to somebody else: those in the networks of its excludeCIDRs."""
+        """The virtual servers on the node's addresses that the mode ipvs leaves to somebody else, by its excludeCIDRs.
+
+        Without NodePorts: what is served on an address outside of these networks too.
+        """
         networks = networks_of(self.settings.get("ipvs.excludeCIDRs") or ())
         if self.seen.proxy_mode != IPVS or not networks:
             return ()
-        found = [str(entry) for entry in self.seen.entries if in_networks(entry.address, networks)]
+        inside: List[Tuple[str, str]] = []
+        outside = set()
+        for address, served in self.seen.own_servers.items():
+            if in_networks(address, networks):
+                inside += [(address, each) for each in served]
+            else:
+                outside |= {(any_like(address), each) for each in served}
+        found = [_server(address, each) for address, each in inside if (any_like(address), each) not in outside]
         return ("%s (in ipvs.excludeCIDRs)" % some(found),) if found else ()
 
     def after(self, want: Mapping[str, Any]) -> Dict[str, Any]:
         """Its settings with those that are wanted."""
         return {**self.settings, **want}
+
+
+def _server(address: str, served: str) -> str:
+    """A virtual server in words. served: as NodeSeen has it, "tcp 6443"."""
+    protocol, _space, port = served.partition(" ")
+    return "%s %s" % (protocol, place(address, int(port)))
 
 
 @dataclass(frozen=True)

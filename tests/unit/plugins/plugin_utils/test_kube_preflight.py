@@ -14,7 +14,6 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import C
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_FILE, CONFIG_MAP, Place
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen, SysctlLine
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import (
     Around,
     NodeInfo,
@@ -70,15 +69,15 @@ def test_who_leaves_ipvs_is_told_that_its_connections_end() -> None:
 
 def test_what_ipvs_leaves_to_others_is_lost_by_nftables() -> None:
     """kube-vip's server for the API on an address of the node: only the settings tell it from a NodePort."""
-    servers = (ProxyEntry("tcp", "192.0.2.11", 6443), ProxyEntry("tcp", "192.0.2.1", 30080))
+    servers = {"192.0.2.11": ("tcp 30080", "tcp 6443"), "192.0.2.1": ("tcp 30080",), "fd00::1": ("tcp 6443",)}
     settings = {"ipvs.excludeCIDRs": ("192.0.2.11/32",)}
-    member = _member(settings=settings, proxy_mode=IPVS, entries=servers)
+    member = _member(settings=settings, proxy_mode=IPVS, own_servers=servers)
     (said,) = _said(_check(member, mode=NFTABLES))
     assert said.startswith("node1: IPVS has other users, whose virtual servers would be lost: tcp 192.0.2.11:6443 (")
     assert "30080" not in said
     for mode in (IPVS, IPTABLES):
         assert _said(_check(member, mode=mode)) == []
-    assert _said(_check(_member(proxy_mode=IPVS, entries=servers), mode=NFTABLES)) == []
+    assert _said(_check(_member(proxy_mode=IPVS, own_servers=servers), mode=NFTABLES)) == []
 
 
 def test_all_problems_of_all_nodes_are_said_at_once_and_by_node() -> None:

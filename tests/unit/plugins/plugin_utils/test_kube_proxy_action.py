@@ -19,10 +19,13 @@ from ansible_collections.netfleet.tcp.plugins.action import kube_proxy
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange, ServiceToTry
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, from_wire, to_wire
+from ansible_collections.netfleet.tcp.plugins.module_utils._observe_kube import observe_kube
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULE_INDEX, SUBJECTS
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_kube import kube_check, kube_findings
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import Answer
+from tests.unit.plugins import fake_node
 from tests.unit.plugins.plugin_utils.fake_cluster import NODES, TEXT, FakeCluster, FakeNode, daemon_set
 
 
@@ -334,6 +337,33 @@ def test_all_problems_are_said_and_nothing_is_changed_anywhere(play: Play) -> No
     problems = play.said["plan"]["problems"]
     assert [problem.partition(":")[0] for problem in problems] == ["node2", "node1", "node3"]
     assert play.cluster.said == []
+
+
+@pytest.mark.parametrize("excluded", ["", '"198.51.100.0/24"', '"192.0.2.100/32"'])
+def test_what_ipvs_leaves_to_others_on_an_address_of_the_node_is_seen_by_the_look(excluded: str, play: Play) -> None:
+    """The API server behind a virtual address that kube-vip has given to the node: nftables would flush it."""
+    kernel = fake_node.FakeNode("ipvs", unit="")
+    kernel.own = [*kernel.own, "192.0.2.100"]
+    ends = ("192.0.2.11:6443", "192.0.2.12:6443")
+    # Beside it, a NodePort on each address of the node.
+    node_port = replace(kernel.servers[1], address="192.0.2.100")
+    kernel.servers += [ProxyEntry("tcp", "192.0.2.100", 8443, ends, scheduler="rr"), node_port]
+    play.begin(("node1",))
+    play.nodes["node1"].look = (  # type: ignore[method-assign]
+        lambda entries=True: observe_kube(kernel, "kubeadm", entries=entries)
+    )
+    text = TEXT.replace("mode: iptables", "mode: ipvs").replace("ipvs:\n", "ipvs:\n  excludeCIDRs: [%s]\n" % excluded)
+    play.cluster.objects["configmaps", "kube-proxy"]["data"]["config.conf"] = text
+    play.settings["mode"] = "nftables"
+    said = play.look()
+    if "192.0.2.100" not in excluded:
+        assert said["waves"] == [["node1"]]
+        return
+    (problem,) = said["problems"]
+    assert "virtual servers would be lost: tcp 192.0.2.100:8443 (in ipvs.excludeCIDRs)" in problem
+    play.begin(("node1",))
+    play.settings["tolerate"] = ["foreign_ipvs"]
+    assert "tcp 192.0.2.100:8443" in "".join(play.look()["warnings"])
 
 
 def test_a_host_that_could_not_be_looked_at_is_a_problem_of_the_run(play: Play) -> None:
