@@ -76,6 +76,7 @@ class NodeAbility:
 
     modules: those of needed_modules that are loaded, built in or can be loaded. programs: those of needed_programs that
     kube-proxy finds there; in_container: it runs in one, and brings them.
+    scheduler: the one that it has in the mode ipvs.
     """
 
     name: str
@@ -84,6 +85,7 @@ class NodeAbility:
     modules: Tuple[str, ...] = ()
     programs: Tuple[str, ...] = ()
     in_container: bool = True
+    scheduler: str = DEFAULT_SCHEDULER
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,6 @@ class Cluster:
     distribution: str = ""
     plugin: str = ""
     gates: Tuple[Tuple[str, bool], ...] = ()
-    scheduler: str = DEFAULT_SCHEDULER
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def _obstacles_of(mode: str, node: NodeAbility, cluster: Cluster) -> Iterable[Tu
     oldest = OLDEST_KERNEL.get(mode)
     if oldest and version_of(node.kernel, "%s: kernel" % node.name) < oldest:
         yield "%s needs kernel %d.%d, this is %s" % (mode, oldest[0], oldest[1], node.kernel), ""
-    lacking = [name for name in needed_modules(mode, cluster.scheduler) if name not in node.modules]
+    lacking = [name for name in needed_modules(mode, node.scheduler) if name not in node.modules]
     if lacking:
         cure = "install the package of this kernel that has them"
         yield "%s needs modules that this kernel does not have: %s" % (mode, ", ".join(lacking)), cure

@@ -13,10 +13,11 @@ from typing import Any, Dict, List, Optional, Tuple, TypeVar
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass as wired
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, NetfleetError, Problem
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import AUTO, DEFAULT_SCHEDULER, Cluster, choose
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import AUTO, Cluster, choose
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_MAP
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import FEATURE_GATES, MODE, SCHEDULER
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPVS
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import FEATURE_GATES, MODE
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import (
     CONFIG_MAPS,
@@ -195,10 +196,9 @@ def plan_run(looks: Mapping[str, HostLook], cluster: ClusterLook) -> RunPlan:
         distribution=distribution,
         plugin=cluster.around.plugin.name,
         gates=tuple({**_gates(members), **(settings["fields"].get(FEATURE_GATES) or {})}.items()),
-        scheduler=str(settings["fields_ipvs"].get(SCHEDULER) or DEFAULT_SCHEDULER),
     )
     try:
-        mode, why = _mode(settings["mode"], members, parts)
+        mode, why = _mode(settings, members, parts)
         want = wanted(settings, mode)
         report = preflight(members, mode, want, parts, cluster.around, settings["tolerate"])
     except InputError as error:
@@ -219,11 +219,13 @@ def _left(members: Sequence[Member], sets: Optional[Sets]) -> Iterator[str]:
         yield _LEFT % some(left)
 
 
-def _mode(declared: str, members: Sequence[Member], cluster: Cluster) -> Tuple[str, str]:
+def _mode(settings: Mapping[str, Any], members: Sequence[Member], cluster: Cluster) -> Tuple[str, str]:
     """The mode, and why it is that one."""
-    if declared != AUTO:
-        return declared, "as kube_proxy_mode says"
-    choice = choose([member.ability for member in members], cluster)
+    if settings["mode"] != AUTO:
+        return str(settings["mode"]), "as kube_proxy_mode says"
+    # What a node keeps of its own settings is needed too, such as the module of its scheduler.
+    in_ipvs = wanted(settings, IPVS)
+    choice = choose([member.able(in_ipvs) for member in members], cluster)
     return choice.mode, str(choice)
 
 

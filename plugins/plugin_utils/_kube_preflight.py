@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Tuple
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import (
+    DEFAULT_SCHEDULER,
     Cluster,
     NodeAbility,
     needed_modules,
@@ -31,6 +32,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
     NFTABLES,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_service import ANSWERED
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import SCHEDULER
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import KEEPALIVE, fights, short_of_keepalive
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import any_like, in_networks, networks_of, place
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import Around, NodeInfo
@@ -75,6 +77,10 @@ class Member:
         found = self.seen.ability(self.host, self.node.kubernetes)
         everything = tuple(program for mode in MODES for program in needed_programs(mode))
         return replace(found, programs=everything) if self.install else found
+
+    def able(self, want: Mapping[str, Any]) -> NodeAbility:
+        """The same, with the scheduler that it has once it has the settings that are wanted."""
+        return replace(self.ability, scheduler=str(self.after(want).get(SCHEDULER) or DEFAULT_SCHEDULER))
 
     def lacking(self, mode: str) -> Tuple[str, ...]:
         """The programs that a mode needs of the node, and that are not there.
@@ -133,10 +139,10 @@ def preflight(
     """All of it. want: checked settings with the mode; tolerated: of TOLERABLE. InputError for a wrong version."""
     problems: List[Problem] = []
     warnings: List[str] = []
-    for problem in obstacles(mode, [member.ability for member in members], cluster):
+    for problem in obstacles(mode, [member.able(want) for member in members], cluster):
         problems.append(problem)
     for member in members:
-        problems += _limits(member, mode, cluster.scheduler)
+        problems += _limits(member, mode, member.able(want).scheduler)
         if mode == NFTABLES and not (member.seen.in_container or member.seen.names_protocols):
             problems.append(Problem(member.host, _NO_NAMES, "install what has it, such as netbase of Debian"))
         problems += _asked_elsewhere(member)

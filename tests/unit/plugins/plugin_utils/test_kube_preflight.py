@@ -98,6 +98,23 @@ def test_all_problems_of_all_nodes_are_said_at_once_and_by_node() -> None:
     assert len(said) == 4
 
 
+def test_what_keeps_the_module_of_a_nodes_own_scheduler_from_being_loaded() -> None:
+    limits = {"ip_vs_wlc": "/etc/modprobe.d/x.conf forbids it"}
+    members = [
+        _member(name, settings, module_limits=limits)
+        for name, settings in (
+            ("a", {"ipvs.scheduler": "wlc"}),
+            ("b", {}),
+        )
+    ]
+    said = _said(_check(*members))
+    assert [line.partition(" (")[0] for line in said] == [
+        "a: ipvs needs modules that this kernel does not have: ip_vs_wlc",
+        "a: ip_vs_wlc: /etc/modprobe.d/x.conf forbids it",
+    ]
+    assert _check(*members, ipvs_scheduler="sh") == Report()
+
+
 @pytest.mark.parametrize(
     ("former", "mode", "want", "lost"),
     [

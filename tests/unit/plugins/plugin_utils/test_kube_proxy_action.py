@@ -339,6 +339,38 @@ def test_all_problems_are_said_and_nothing_is_changed_anywhere(play: Play) -> No
     assert play.cluster.said == []
 
 
+def test_the_scheduler_that_a_node_keeps_is_a_module_that_it_needs(play: Play) -> None:
+    """The run names none: the one that stands in the ConfigMap stays, and the last node lacks its module."""
+    text = TEXT.replace('scheduler: ""', "scheduler: lc")
+    play.cluster.objects["configmaps", "kube-proxy"]["data"]["config.conf"] = text
+    last = play.nodes["node3"].seen
+    last = play.nodes["node3"].seen = replace(last, modules=tuple({*last.modules} - {"ip_vs_lc"}))
+    assert play.run() == {}
+    (problem,) = play.said["plan"]["problems"]
+    assert problem.startswith("node3: ipvs needs modules that this kernel does not have: ip_vs_lc")
+    assert play.cluster.said == []
+    # Whichever is wanted in its place is needed in its place.
+    play.begin()
+    play.settings["scheduler"] = "rr"
+    assert len(play.look()["waves"]) == 3
+    # It is no reason against a mode that has none.
+    play.settings.update(mode="nftables", scheduler="")
+    assert len(play.look()["waves"]) == 3
+
+
+def test_auto_takes_no_ipvs_whose_scheduler_a_node_lacks(play: Play) -> None:
+    text = TEXT.replace('scheduler: ""', "scheduler: wlc")
+    play.cluster.objects["configmaps", "kube-proxy"]["data"]["config.conf"] = text
+    for node in play.nodes.values():
+        node.seen = replace(node.seen, kernel="5.4.0")
+    play.settings["mode"] = "auto"
+    said = play.look()["msg"]
+    assert said.startswith("iptables: works wherever kube-proxy does")
+    assert "not ipvs: ipvs needs modules that this kernel does not have: ip_vs_wlc" in said
+    play.settings["scheduler"] = "lc"
+    assert play.look()["msg"].startswith("ipvs: ")
+
+
 @pytest.mark.parametrize("excluded", ["", '"198.51.100.0/24"', '"192.0.2.100/32"'])
 def test_what_ipvs_leaves_to_others_on_an_address_of_the_node_is_seen_by_the_look(excluded: str, play: Play) -> None:
     """The API server behind a virtual address that kube-vip has given to the node: nftables would flush it."""
