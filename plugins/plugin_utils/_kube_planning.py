@@ -26,12 +26,14 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import (
     FELIX,
     INSTALLATIONS,
     NODES,
+    PODS,
     SERVICES,
     SYSTEM_NAMESPACE,
     Api,
     Resource,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import (
+    STATIC_PODS,
     Around,
     NodeInfo,
     dns_cache_address,
@@ -72,6 +74,8 @@ _TO_VERIFY: Tuple[Tuple[str, Resource], ...] = (
     ("list", DAEMON_SETS),
     ("list", NODES),
 )
+# In the namespace of kube-system: for static pods.
+_TO_LOOK_AROUND: Tuple[Tuple[str, Resource], ...] = (("list", PODS),)
 _TO_CORDON: Tuple[Tuple[str, Resource], ...] = (("patch", NODES),)
 # By the DaemonSets that tell of a network plugin: where its own configuration stands. Of those that are not there the
 # server may say that they are forbidden.
@@ -131,7 +135,7 @@ def look_at_cluster(api: Api, distribution: str, cordon: bool = False) -> Cluste
     HostError where it cannot be asked, InputError with all that its user may not do.
     """
     lacking = [_permission(verb, resource) for verb, resource in _TO_VERIFY if not api.may(verb, resource)]
-    more = NEEDED if by_api(distribution) else _TO_CORDON if cordon else ()
+    more = NEEDED if by_api(distribution) else (*_TO_LOOK_AROUND, *(_TO_CORDON if cordon else ()))
     lacking += [
         "%s in %s" % (_permission(verb, resource), SYSTEM_NAMESPACE)
         if resource.namespaced
@@ -149,7 +153,7 @@ def look_at_cluster(api: Api, distribution: str, cordon: bool = False) -> Cluste
     around = Around(
         api=True,
         plugin=plugin,
-        strict_arp=needs_strict_arp(daemon_sets),
+        strict_arp=needs_strict_arp((*daemon_sets, *api.list(PODS, SYSTEM_NAMESPACE, fields=STATIC_PODS))),
         dns_cache=dns_cache_address(daemon_sets, api.list(SERVICES, SYSTEM_NAMESPACE)),
     )
     # A server that is too old for them is found out before a node is touched.

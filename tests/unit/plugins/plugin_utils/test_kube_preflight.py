@@ -316,6 +316,54 @@ def test_who_needs_strict_arp() -> None:
 
 
 @pytest.mark.parametrize(
+    ("image", "known"),
+    [
+        ("registry.example/metallb/speaker:v0.14.9", True),
+        ("registry.example/bitnami/metallb-speaker:0.14.9-debian-12-r0", True),
+        ("registry.example:5000/rancher/mirrored-metallb-speaker@sha256:a", True),
+        ("registry.example/mirror-of-metallb/speaker", True),
+        ("registry.example/metallb/images/speaker:v1", True),
+        ("registry.example/metallb/controller:v0.14.9", False),
+        ("registry.example:5000/other/speaker", False),
+        ("speaker", False),
+    ],
+)
+def test_images_of_metallb(image: str, known: bool) -> None:
+    assert bool(needs_strict_arp([_workload("x", image)])) is known
+
+
+@pytest.mark.parametrize(
+    ("image", "arguments", "environment", "arp"),
+    [
+        ("registry.example/kube-vip/kube-vip:v0.8", ("manager", "--arp", "--services"), {}, True),
+        ("rancher/mirrored-kube-vip-kube-vip-iptables:v0.8", ("manager", "--arp=true"), {}, True),
+        ("registry.example/kube-vip/kube-vip:v0.8", ("manager", "--arp=false"), {}, False),
+        ("registry.example/kube-vip/kube-vip:v0.8", ("manager", "--bgp"), {}, False),
+        # What it finds in its environment counts before its arguments, as Go reads a truth value.
+        ("registry.example/kube-vip/kube-vip:v0.8", ("manager", "--arp"), {"vip_arp": "False"}, False),
+        ("registry.example/kube-vip/kube-vip:v0.8", ("manager",), {"vip_arp": "1"}, True),
+        ("registry.example/kube-vip/kube-vip-cloud-provider:v0.0.9", (), {}, False),
+    ],
+)
+def test_kube_vip_is_told_its_mode_by_arguments_or_by_its_environment(
+    image: str, arguments: Any, environment: Dict[str, str], arp: bool
+) -> None:
+    workload = _workload("kube-vip", image, *arguments, **environment)
+    assert bool(needs_strict_arp([workload])) is arp
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    container["command"] = ["/kube-vip", *container.pop("args")]
+    assert bool(needs_strict_arp([workload])) is arp
+
+
+def test_a_static_pod_is_named_once_for_all_nodes() -> None:
+    pods = []
+    for name in ("cp1", "cp2"):
+        pod = _workload("kube-vip-" + name, "registry.example/kube-vip/kube-vip:v0.8", vip_arp="true")
+        pods.append({"metadata": pod["metadata"], "spec": {**pod["spec"]["template"]["spec"], "nodeName": name}})
+    assert needs_strict_arp(pods) == ("kube-vip in ARP mode (kube-system/kube-vip)",)
+
+
+@pytest.mark.parametrize(
     ("arguments", "address"),
     [
         (("-localip", "169.254.20.10,10.96.0.10"), "10.96.0.10"),

@@ -18,6 +18,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.netfleet.tcp.plugins.action import kube_proxy
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_FILE, Place
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange, ServiceToTry
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, from_wire, to_wire
@@ -337,6 +338,42 @@ def test_all_problems_are_said_and_nothing_is_changed_anywhere(play: Play) -> No
     problems = play.said["plan"]["problems"]
     assert [problem.partition(":")[0] for problem in problems] == ["node2", "node1", "node3"]
     assert play.cluster.said == []
+
+
+def test_a_static_pod_that_answers_arp_is_found_without_a_list_of_all_pods(play: Play) -> None:
+    """kube-vip by a manifest of a node: no DaemonSet tells of it."""
+    container = {"name": "kube-vip", "image": "registry.example/kube-vip/kube-vip:v0.8.9", "args": ["manager", "--arp"]}
+    metadata = {"namespace": "kube-system", "name": "kube-vip-node1"}
+    pod = {"metadata": metadata, "spec": {"nodeName": "node1", "hostNetwork": True, "containers": [container]}}
+    asked: list[dict[str, str]] = []
+    send = play.cluster.send
+
+    def noted(method: str, path: str, query: Any, *rest: Any) -> Answer:
+        if path.endswith("/pods"):
+            assert path == "/api/v1/namespaces/kube-system/pods"
+            asked.append(dict(query))
+        answer = send(method, path, query, *rest)
+        if path.endswith("/pods") and asked[-1].get("fieldSelector") == "spec.serviceAccountName=":
+            answer.body["items"].append(pod)
+        return answer
+
+    play.cluster.send = noted  # type: ignore[method-assign]
+    (problem,) = play.look()["problems"]
+    assert problem.startswith("kube-vip in ARP mode (kube-system/kube-vip) needs strict ARP in the mode ipvs")
+    assert asked
+    assert all("fieldSelector" in each or "labelSelector" in each for each in asked)
+    play.begin()
+    play.settings["strict_arp"] = True
+    assert len(play.look()["waves"]) == 3
+
+
+@pytest.mark.parametrize("distribution", ["kubeadm", "standalone"])
+def test_who_may_not_list_pods_is_told_so(distribution: str, play: Play) -> None:
+    play.cluster.forbidden = {("list", "pods")}
+    place = Place("standalone", CONFIG_FILE, "/etc/x", "kube-proxy.service")
+    for node in play.nodes.values():
+        node.seen = replace(node.seen, place=place) if distribution == "standalone" else node.seen
+    assert "may not do what is needed: list pods in kube-system (" in play.look()["msg"]
 
 
 def test_the_scheduler_that_a_node_keeps_is_a_module_that_it_needs(play: Play) -> None:
