@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import needed_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_MAP, SERVER_UNITS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange
@@ -31,6 +32,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import Candida
 FILES, SECOND, HOME = "files", "second", "home"
 # By program, the package that has it, where that is called otherwise.
 _PACKAGES = {"nft": "nftables"}
+_LOST = "is not in the run any more"
+_NOT_INSTALLED = _LOST + ": what it lacks could not be installed: %s"
 # Of a Change.
 SUBJECT = "kube-proxy"
 
@@ -194,6 +197,16 @@ def _restarts_control_plane(member: Member) -> bool:
         # Where the API was not asked, nobody knows.
         return member.node.control_plane or not member.node.name
     return place.unit in SERVER_UNITS
+
+
+def lost(plans: Iterable[NodePlan], present: Collection[str]) -> List[Problem]:
+    """The hosts that have left the run since it was planned. Between is nothing but that packages are installed."""
+    cure = "mend that, or leave the host out with --limit; no node was changed"
+    return [
+        Problem(plan.host, _NOT_INSTALLED % ", ".join(plan.packages) if plan.packages else _LOST, cure)
+        for plan in plans
+        if plan.host not in present
+    ]
 
 
 def not_reached(waves: Sequence[Sequence[str]], number: int, present: Collection[str]) -> str:

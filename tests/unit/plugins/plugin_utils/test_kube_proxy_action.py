@@ -18,7 +18,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.netfleet.tcp.plugins.action import kube_proxy
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_FILE, Place
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_FILE, UNIT, Place
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange, ServiceToTry
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, from_wire, to_wire
@@ -28,6 +28,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_kube import ku
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import Answer
 from tests.unit.plugins import fake_node
 from tests.unit.plugins.plugin_utils.fake_cluster import NODES, TEXT, FakeCluster, FakeNode, daemon_set
+
+UNIT_TEXT = "# /etc/systemd/system/kube-proxy.service\n[Service]\nExecStart=/usr/bin/kube-proxy --proxy-mode=iptables\n"
 
 
 class Play:
@@ -374,6 +376,30 @@ def test_who_may_not_list_pods_is_told_so(distribution: str, play: Play) -> None
     for node in play.nodes.values():
         node.seen = replace(node.seen, place=place) if distribution == "standalone" else node.seen
     assert "may not do what is needed: list pods in kube-system (" in play.look()["msg"]
+
+
+@pytest.mark.parametrize("distribution", ["kubeadm", "standalone"])
+def test_a_host_on_which_a_program_could_not_be_installed_keeps_all_of_them_as_they_are(
+    distribution: str, play: Play
+) -> None:
+    """The task that installs has taken it out of the play; it is of the last wave."""
+    place = Place("standalone", UNIT, "", "kube-proxy.service")
+    for node in play.nodes.values():
+        own = {"place": place, "in_container": False, "kubernetes": "v1.34.2", "unit_text": UNIT_TEXT}
+        node.seen = replace(node.seen, programs=(), **(own if distribution == "standalone" else {}))
+    play.settings["mode"] = "nftables"
+    plan = play.look()
+    assert plan["by_api"] is (distribution == "kubeadm")
+    assert "nftables" in plan["packages"]["node3"]
+    play.gone = {"node3"}
+    said = play.step("node1", "begin", plan=plan)
+    assert said["failed"]
+    (problem,) = said["problems"]
+    assert problem.startswith("node3: is not in the run any more: what it lacks could not be installed: nftables")
+    assert "no node was changed" in problem
+    assert play.cluster.said == []
+    play.gone = set()
+    assert play.step("node1", "begin", plan=plan)["changed"] is (distribution == "kubeadm")
 
 
 def test_the_scheduler_that_a_node_keeps_is_a_module_that_it_needs(play: Play) -> None:
