@@ -40,8 +40,12 @@ OLDEST_KERNEL: Dict[str, Version] = {NFTABLES: (5, 13, 0)}
 _IPVS_MODULES = ("ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh", "nf_conntrack")
 # By the statements of its rules: ct, fib, masquerade, dnat, numgen, reject.
 _NFTABLES_MODULES = ("nf_tables", "nft_chain_nat", "nft_ct", "nft_fib_ipv4", "nft_masq", "nft_nat", "nft_numgen")
+# What prints the rules of a mode, by which they are verified. IPVS tells what it has without a program.
+_PRINTING: Dict[str, Tuple[str, ...]] = {IPTABLES: ("iptables",), NFTABLES: ("nft",)}
 # What it calls, besides iptables. Where it runs in a container, its image brings them.
 _PROGRAMS: Dict[str, Tuple[str, ...]] = {IPVS: ("ipset",), NFTABLES: ("nft",)}
+# By program, the package that has it, where that is called otherwise.
+PACKAGES = {"nft": "nftables"}
 _MOST_NAMED = 3
 
 
@@ -121,6 +125,11 @@ def needed_modules(mode: str, scheduler: str = DEFAULT_SCHEDULER) -> Tuple[str, 
 def needed_programs(mode: str) -> Tuple[str, ...]:
     """The programs that kube-proxy calls in a mode and not in every one."""
     return _PROGRAMS.get(mode, ())
+
+
+def printing_programs(mode: str) -> Tuple[str, ...]:
+    """The programs that the host needs so that what a mode has made can be read, wherever kube-proxy runs."""
+    return _PRINTING.get(mode, ())
 
 
 def standing_on(mode: str, node: NodeAbility, cluster: Cluster) -> Standing:

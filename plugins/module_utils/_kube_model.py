@@ -50,7 +50,8 @@ class NodeSeen:
     arguments: those that kube-proxy has there, where a unit or a file of flags tells them; of k3s and RKE2, what their
     own unit says of kube-proxy.
     modules: those of any mode and scheduler that are loaded, built in or can be loaded; module_limits: by module, what
-    keeps the others from being loaded. programs: those of any mode that are there.
+    keeps the others from being loaded. programs: those of any mode that are there
+    (needed_programs, printing_programs).
     proxy_mode: by its own answer, empty where it gives none. health: empty where it is healthy, else why not.
     entries: of the mode that runs, NodePorts in the shape of ANY, but those of ipvs, which are on the node's addresses;
     entries_limit: why they could not be read.

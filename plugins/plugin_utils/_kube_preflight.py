@@ -15,14 +15,15 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dat
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import (
     DEFAULT_SCHEDULER,
+    PACKAGES,
     Cluster,
     NodeAbility,
     needed_modules,
     needed_programs,
     obstacles,
+    printing_programs,
     standing_on,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import NFT
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import HEALTHZ, METRICS, NodeSeen
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
     DEPRECATED,
@@ -32,7 +33,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
     NFTABLES,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_service import ANSWERED
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import SCHEDULER
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import MODE, SCHEDULER, changes
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import KEEPALIVE, fights, short_of_keepalive
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import any_like, in_networks, networks_of, place
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import Around, NodeInfo
@@ -51,8 +52,9 @@ TOLERABLE = (FOREIGN_IPVS, STRICT_ARP, DNS_CACHE, SYSCTLS, NOT_READY)
 _MOST_NAMED = 3
 # nft has numbers for protocols then, kube-proxy has names: it removes what it does not know as its own.
 _NO_NAMES = "/etc/protocols is not there: kube-proxy would lose all Services when it starts again in this mode"
-
-_NO_NFT = "nft is not there: the rules that kube-proxy makes in this mode could not be verified, nor taken away later"
+_NOT_PRINTED = (
+    "%s is not there: the rules that kube-proxy makes in this mode could not be verified, nor taken away later"
+)
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,14 @@ class Member:
 
         Where kube-proxy brings its own: what prints its rules, which are verified, and taken away later.
         """
-        needed = [program for program in needed_programs(mode) if not self.seen.in_container or program == NFT]
+        called = () if self.seen.in_container else needed_programs(mode)
+        needed = dict.fromkeys((*called, *printing_programs(mode)))
         return tuple(program for program in needed if program not in self.seen.programs)
+
+    def differs(self, want: Mapping[str, Any]) -> bool:
+        """Whether its mode or its settings change, so that it will be verified."""
+        others = (field for field in changes(self.settings, want) if field != MODE)
+        return self.seen.proxy_mode != want[MODE] or any(others)
 
     @property
     def left_to_others(self) -> Tuple[str, ...]:
@@ -146,8 +154,7 @@ def preflight(
         if mode == NFTABLES and not (member.seen.in_container or member.seen.names_protocols):
             problems.append(Problem(member.host, _NO_NAMES, "install what has it, such as netbase of Debian"))
         problems += _asked_elsewhere(member)
-        if member.seen.in_container and member.lacking(mode) and not member.install:
-            problems.append(Problem(member.host, _NO_NFT, "install nftables, or leave kube_proxy_install true"))
+        problems += () if member.install or not member.differs(want) else _programs(member, mode)
     for name, problem in _tolerable(members, mode, want, around):
         if name in tolerated:
             warnings.append(str(problem))
@@ -159,6 +166,15 @@ def preflight(
             )
             problems.append(Problem(problem.path, problem.problem, cure))
     return Report(tuple(problems), (*warnings, *_warnings(members, mode, want, cluster)))
+
+
+def _programs(member: Member, mode: str) -> Iterator[Problem]:
+    """Those that are missing, but for what kube-proxy itself calls on a host: that is said by obstacles."""
+    called = () if member.seen.in_container else needed_programs(mode)
+    for program in member.lacking(mode):
+        if program not in called:
+            cure = "install %s, or leave kube_proxy_install true" % PACKAGES.get(program, program)
+            yield Problem(member.host, _NOT_PRINTED % program, cure)
 
 
 def _limits(member: Member, mode: str, scheduler: str) -> Iterator[Problem]:

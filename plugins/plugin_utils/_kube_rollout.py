@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import Problem
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import needed_modules
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import PACKAGES, needed_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_MAP, SERVER_UNITS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, MICROK8S
@@ -30,8 +30,6 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import Candida
 
 # By which road a node changes: by its own files, or by the DaemonSet of the cluster: to ours, or to the cluster's own.
 FILES, SECOND, HOME = "files", "second", "home"
-# By program, the package that has it, where that is called otherwise.
-_PACKAGES = {"nft": "nftables"}
 _LOST = "is not in the run any more"
 _NOT_INSTALLED = _LOST + ": what it lacks could not be installed: %s"
 # Of a Change.
@@ -123,7 +121,7 @@ def plan_node(
         stored=seen.stored,
         schedulable=not member.node.unschedulable,
         cordoned=member.node.cordoned,
-        packages=tuple(_PACKAGES.get(program, program) for program in member.lacking(mode)) if member.install else (),
+        packages=tuple(PACKAGES.get(program, program) for program in member.lacking(mode)) if member.install else (),
     )
 
 

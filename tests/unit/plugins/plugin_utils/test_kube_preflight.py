@@ -31,7 +31,7 @@ SEEN = NodeSeen(
     kernel="6.1.0-40-amd64",
     node_name="node1",
     modules=tuple({*needed_modules(IPVS), *needed_modules(NFTABLES)}),
-    programs=("nft",),
+    programs=("nft", "iptables"),
     proxy_mode=IPTABLES,
 )
 NODE = NodeInfo("node1", kubernetes="v1.34.2")
@@ -136,7 +136,7 @@ def test_other_users_of_ipvs_lose_their_servers(former: str, mode: str, want: Di
 
 
 def test_nftables_needs_names_of_protocols_where_kube_proxy_runs_on_the_host() -> None:
-    host = _member(names_protocols=False, in_container=False, programs=("nft", "ipset"))
+    host = _member(names_protocols=False, in_container=False, programs=("nft", "ipset", "iptables"))
     (said,) = _said(_check(host, mode=NFTABLES))
     assert said.startswith("node1: /etc/protocols is not there")
     assert "netbase" in said
@@ -219,20 +219,42 @@ def test_a_version_that_refuses_the_mode() -> None:
     assert "kube-proxy v1.43.0 refuses ipvs: removed from Kubernetes 1.43" in said
 
 
+@pytest.mark.parametrize("in_container", [True, False])
+def test_what_prints_the_rules_of_iptables_is_asked_for_before_a_node_goes_there(in_container: bool) -> None:
+    """Without it every switch would be given back, as what the kernel does with Services cannot be read."""
+    bare = _member(proxy_mode=NFTABLES, in_container=in_container, programs=("nft",), kubernetes="v1.34.2")
+    assert bare.lacking(IPTABLES) == ("iptables",)
+    (said,) = _said(_check(bare, mode=IPTABLES))
+    assert said.startswith("node1: iptables is not there: the rules that kube-proxy makes in this mode could not be")
+    assert said.endswith("(install iptables, or leave kube_proxy_install true)")
+    assert _check(replace(bare, install=True), mode=IPTABLES) == Report()
+    there = replace(bare, seen=replace(bare.seen, programs=("nft", "iptables")))
+    assert (there.lacking(IPTABLES), _check(there, mode=IPTABLES)) == ((), Report())
+
+
+@pytest.mark.parametrize("mode", [IPTABLES, NFTABLES])
+def test_a_node_that_stays_as_it_is_is_not_verified_and_needs_no_program_for_that(mode: str) -> None:
+    bare = _member(proxy_mode=mode, programs=(), settings={"conntrack.min": 1, "mode": ""})
+    assert _check(bare, mode=mode, conntrack_min=1) == Report()
+    (said,) = _said(_check(bare, mode=mode, conntrack_min=2))
+    assert "is not there: the rules that kube-proxy makes in this mode could not be verified" in said
+
+
 def test_programs_that_are_missing_are_installed_or_named() -> None:
     place = Place("standalone", CONFIG_FILE, "/etc/kube-proxy.yaml", "kube-proxy.service")
     bare = _member(place=place, in_container=False, kubernetes="v1.34.2", programs=())
     assert "ipvs needs programs that are not there: ipset" in _said(_check(bare))[0]
-    assert bare.lacking(IPVS) == ("ipset",)
+    assert (bare.lacking(IPVS), bare.lacking(IPTABLES)) == (("ipset",), ("iptables",))
     assert _check(replace(bare, install=True)) == Report()
     assert _member().lacking(IPVS) == ()
 
 
 def test_what_prints_the_rules_of_nftables_is_needed_beside_a_container_too() -> None:
     bare = _member(programs=())
-    assert (bare.lacking(NFTABLES), bare.lacking(IPVS), bare.lacking(IPTABLES)) == (("nft",), (), ())
+    assert (bare.lacking(NFTABLES), bare.lacking(IPVS)) == (("nft",), ())
     (said,) = _said(_check(bare, mode=NFTABLES))
     assert said.startswith("node1: nft is not there: the rules that kube-proxy makes in this mode could not be")
+    assert said.endswith("(install nftables, or leave kube_proxy_install true)")
     assert _check(replace(bare, install=True), mode=NFTABLES) == Report()
 
 

@@ -359,7 +359,7 @@ def test_a_static_pod_that_answers_arp_is_found_without_a_list_of_all_pods(play:
             answer.body["items"].append(pod)
         return answer
 
-    play.cluster.send = noted  # type: ignore[method-assign]
+    play.cluster.send = noted  # type: ignore[method-assign, assignment]
     (problem,) = play.look()["problems"]
     assert problem.startswith("kube-vip in ARP mode (kube-system/kube-vip) needs strict ARP in the mode ipvs")
     assert asked
@@ -378,6 +378,19 @@ def test_who_may_not_list_pods_is_told_so(distribution: str, play: Play) -> None
     assert "may not do what is needed: list pods in kube-system (" in play.look()["msg"]
 
 
+def test_iptables_beside_a_container_is_installed_before_or_named(play: Play) -> None:
+    play.run()
+    play.begin()
+    play.settings["mode"] = "iptables"
+    assert play.look()["packages"] == {host: ["iptables"] for host in NODES}
+    play.begin()
+    play.settings["install"] = False
+    assert play.run() == {}
+    assert [problem.partition(" is not there")[0] for problem in play.said["plan"]["problems"]] == [
+        "%s: iptables" % host for host in NODES
+    ]
+
+
 @pytest.mark.parametrize("distribution", ["kubeadm", "standalone"])
 def test_a_host_on_which_a_program_could_not_be_installed_keeps_all_of_them_as_they_are(
     distribution: str, play: Play
@@ -385,7 +398,7 @@ def test_a_host_on_which_a_program_could_not_be_installed_keeps_all_of_them_as_t
     """The task that installs has taken it out of the play; it is of the last wave."""
     place = Place("standalone", UNIT, "", "kube-proxy.service")
     for node in play.nodes.values():
-        own = {"place": place, "in_container": False, "kubernetes": "v1.34.2", "unit_text": UNIT_TEXT}
+        own: dict[str, Any] = {"place": place, "in_container": False, "kubernetes": "v1.34.2", "unit_text": UNIT_TEXT}
         node.seen = replace(node.seen, programs=(), **(own if distribution == "standalone" else {}))
     play.settings["mode"] = "nftables"
     plan = play.look()
