@@ -57,6 +57,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import rea
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import (
     FILES,
     NodePlan,
+    lost,
     not_reached,
     reached,
     unsettled,
@@ -133,11 +134,16 @@ class ActionModule(ChangeAction):
             "warnings": [*plan.warnings, *warnings],
         }
 
-    def _begin(self, given: Mapping[str, Any], _task_vars: Dict[str, Any]) -> Dict[str, Any]:
-        """What has to be in the API before the first node moves."""
-        settings, plan, api, _sets = self._in_cluster(given)
-        if not plan.waves:
+    def _begin(self, given: Mapping[str, Any], task_vars: Dict[str, Any]) -> Dict[str, Any]:
+        """Refuse without any of the hosts; else what has to be in the API before the first node moves."""
+        if not _plan_of(given).waves:
             return _skipped("nothing is to change")
+        problems = lost(_plan_of(given).nodes, task_vars["ansible_play_hosts"])
+        if problems:
+            raise InputError(problems)
+        if not given["plan"]["by_api"]:
+            return _skipped("nodes have their settings in files of their own")
+        settings, plan, api, _sets = self._in_cluster(given)
 
         def steps_by(sets: Sets) -> Sequence[Step]:
             if _edited(sets, given):

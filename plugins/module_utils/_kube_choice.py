@@ -40,6 +40,8 @@ OLDEST_KERNEL: Dict[str, Version] = {NFTABLES: (5, 13, 0)}
 _IPVS_MODULES = ("ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_sh", "nf_conntrack")
 # By the statements of its rules: ct, fib, masquerade, dnat, numgen, reject.
 _NFTABLES_MODULES = ("nf_tables", "nft_chain_nat", "nft_ct", "nft_fib_ipv4", "nft_masq", "nft_nat", "nft_numgen")
+# What prints the rules of a mode, by which they are verified. IPVS tells what it has without a program.
+_PRINTING: Dict[str, Tuple[str, ...]] = {IPTABLES: ("iptables",), NFTABLES: ("nft",)}
 # What it calls, besides iptables. Where it runs in a container, its image brings them.
 _PROGRAMS: Dict[str, Tuple[str, ...]] = {IPVS: ("ipset",), NFTABLES: ("nft",)}
 # By program, the package that has it, where that is called otherwise.
@@ -78,6 +80,7 @@ class NodeAbility:
 
     modules: those of needed_modules that are loaded, built in or can be loaded. programs: those of needed_programs that
     kube-proxy finds there; in_container: it runs in one, and brings them.
+    scheduler: the one that it has in the mode ipvs.
     """
 
     name: str
@@ -86,6 +89,7 @@ class NodeAbility:
     modules: Tuple[str, ...] = ()
     programs: Tuple[str, ...] = ()
     in_container: bool = True
+    scheduler: str = DEFAULT_SCHEDULER
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,6 @@ class Cluster:
     distribution: str = ""
     plugin: str = ""
     gates: Tuple[Tuple[str, bool], ...] = ()
-    scheduler: str = DEFAULT_SCHEDULER
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,11 @@ def needed_programs(mode: str) -> Tuple[str, ...]:
     return _PROGRAMS.get(mode, ())
 
 
+def printing_programs(mode: str) -> Tuple[str, ...]:
+    """The programs that the host needs so that what a mode has made can be read, wherever kube-proxy runs."""
+    return _PRINTING.get(mode, ())
+
+
 def standing_on(mode: str, node: NodeAbility, cluster: Cluster) -> Standing:
     """Where the version of a node's kube-proxy stands with a mode. InputError where it is no version."""
     version = version_of(node.kubernetes, "%s: version of kube-proxy" % node.name)
@@ -149,7 +157,7 @@ def _obstacles_of(mode: str, node: NodeAbility, cluster: Cluster) -> Iterable[Tu
     oldest = OLDEST_KERNEL.get(mode)
     if oldest and version_of(node.kernel, "%s: kernel" % node.name) < oldest:
         yield "%s needs kernel %d.%d, this is %s" % (mode, oldest[0], oldest[1], node.kernel), ""
-    lacking = [name for name in needed_modules(mode, cluster.scheduler) if name not in node.modules]
+    lacking = [name for name in needed_modules(mode, node.scheduler) if name not in node.modules]
     if lacking:
         cure = "install the package of this kernel that has them"
         yield "%s needs modules that this kernel does not have: %s" % (mode, ", ".join(lacking)), cure

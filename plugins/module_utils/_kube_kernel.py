@@ -50,6 +50,8 @@ _OWN_DIRECTORIES: Dict[str, Tuple[str, ...]] = {
     K3S: ("/var/lib/rancher/k3s/data/current/bin", "/var/lib/rancher/k3s/data/current/bin/aux"),
     MICROK8S: tuple("/snap/microk8s/current/" + name for name in ("usr/sbin", "sbin", "usr/bin", "bin")),
 }
+# By program, what is called of it, where that has another name.
+_CALLED = {"iptables": tuple("iptables%s-save" % kind for kind in ("-nft", "-legacy", ""))}
 # By family: the prefix of iptables' programs, and where the kernel names the tables of the legacy kind.
 _IPTABLES = {4: ("iptables", "/proc/net/ip_tables_names"), 6: ("ip6tables", "/proc/net/ip6_tables_names")}
 _INCOMPATIBLE = re.compile(r"[Tt]able [`'](nat|filter|mangle)' is incompatible")
@@ -72,6 +74,10 @@ class Tools:
     def path(self, name: str) -> str:
         """Where a program is; empty where it is not."""
         return next(("%s/%s" % (directory, name) for directory, names in self._names.items() if name in names), "")
+
+    def has(self, program: str) -> bool:
+        """Whether a program is there, as a package has it: of iptables, what prints its rules."""
+        return any(self.path(name) for name in _CALLED.get(program, (program,)))
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,19 @@ class KernelSeen:
     def bound(self) -> Tuple[str, ...]:
         """The addresses on kube-ipvs0."""
         return self.addresses.get(IPVS_INTERFACE, ())
+
+    @property
+    def own_servers(self) -> Dict[str, Tuple[str, ...]]:
+        """By address of the node, what IPVS serves on it beside kube-proxy's interface, as "tcp 6443".
+
+        Those are NodePorts, or somebody else's. Nothing without that interface: then none is kube-proxy's.
+        """
+        found: Dict[str, List[str]] = {}
+        own = {*self.own_addresses}.difference(self.bound) if IPVS_INTERFACE in self.addresses else set()
+        for entry in self.servers:
+            if entry.address in own:
+                found.setdefault(entry.address, []).append("%s %d" % (entry.protocol, entry.port))
+        return {address: tuple(served) for address, served in found.items()}
 
     def leftovers(self, ipvs_is_shared: bool) -> Leftovers:
         """What of kube-proxy is there. ipvs_is_shared: then servers on the node's own addresses may be somebody's."""

@@ -57,12 +57,15 @@ class NodeSeen:
     arguments: those that kube-proxy has there, where a unit or a file of flags tells them; of k3s and RKE2, what their
     own unit says of kube-proxy.
     modules: those of any mode and scheduler that are loaded, built in or can be loaded; module_limits: by module, what
-    keeps the others from being loaded. programs: those of any mode that are there.
+    keeps the others from being loaded. programs: those of any mode that are there
+    (needed_programs, printing_programs).
     proxy_mode: by its own answer, empty where it gives none. health: empty where it is healthy, else why not.
     entries: of the mode that runs, NodePorts in the shape of ANY, but those of ipvs, which are on the node's addresses;
     entries_limit: why they could not be read.
     names_protocols: whether the host has /etc/protocols. bound: the addresses on kube-ipvs0.
-    foreign: who else uses IPVS here, in words. managed_by_network_manager: kube-ipvs0 is, or would be.
+    foreign: who else uses IPVS here, in words. own_servers: where kube-ipvs0 is there, by address of the node what IPVS
+    serves on it ("tcp 6443"): NodePorts, or what only the settings tell to be somebody else's.
+    managed_by_network_manager: kube-ipvs0 is, or would be.
     sysctls: the keys of _kube_sysctls.KEYS by name, those that this kernel has. own_sysctls: what files of this
     collection set of the keys that kube-proxy sets (see _kube_sysctls.fights).
     timeouts: those of ipvs in seconds, tcp, tcp_fin and udp, where IPVS is there.
@@ -90,6 +93,7 @@ class NodeSeen:
     bound: Tuple[str, ...] = ()
     leftovers: Leftovers = Leftovers()
     foreign: Tuple[str, ...] = ()
+    own_servers: Dict[str, Tuple[str, ...]] = field(default_factory=dict)
     managed_by_network_manager: bool = False
     sysctls: Dict[str, str] = field(default_factory=dict)
     own_sysctls: Tuple[SysctlLine, ...] = ()

@@ -14,7 +14,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils import _kube_process
 from ansible_collections.netfleet.tcp.plugins.module_utils._desired import is_ours
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError
 from ansible_collections.netfleet.tcp.plugins.module_utils._ipvs import read_timeouts
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import needed_programs
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import needed_programs, printing_programs
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import (
     CONFIG_FILE,
     CONFIG_MAP,
@@ -122,7 +122,7 @@ def observe_kube(
         arguments=_said_by_unit(system, place) or _arguments(place, signs, files),
         modules=tuple(name for name, limit in modules.items() if not limit),
         module_limits={name: limit for name, limit in modules.items() if limit},
-        programs=tuple(name for mode in MODES for name in needed_programs(mode) if tools.path(name)),
+        programs=tuple(name for name in _programs() if tools.has(name)),
         proxy_mode=mode,
         health=health(system, healthz),
         entries=found,
@@ -131,6 +131,7 @@ def observe_kube(
         bound=kernel.bound,
         leftovers=without_services(leftovers) if mode == IPTABLES else leftovers,
         foreign=foreign,
+        own_servers=kernel.own_servers,
         managed_by_network_manager=_managed(system),
         sysctls=values_of(system, KEYS),
         own_sysctls=tuple(_own_sysctls(system)),
@@ -139,6 +140,11 @@ def observe_kube(
         stored=id_at(system, STORED),
         kept=id_at(system, KEPT),
     )
+
+
+def _programs() -> Tuple[str, ...]:
+    """Those that any mode needs."""
+    return tuple(dict.fromkeys(name for mode in MODES for name in (*needed_programs(mode), *printing_programs(mode))))
 
 
 def _is_there(system: System, unit: str) -> bool:

@@ -15,9 +15,10 @@ description:
   - Looks at a node (V(look)); from what all of them said and what the API says, chooses the mode and the order of
     nodes, and names everything that stands in the way of any of them (V(plan)); changes a node, verifies it from the
     outside, and gives it back what it had where that does not hold (V(switch)).
-  - Where the API holds the configuration (kubeadm, EKS), nodes move one by one to a second DaemonSet (V(begin)); once
-    all have moved the cluster's own one gets the settings (V(settle)), nodes go back to it (V(home)), and nothing of
-    the second one is left (V(end)).
+  - Before the first node is changed, it refuses to go on without one of the hosts that were planned (V(begin)).
+  - Where the API holds the configuration (kubeadm, EKS), nodes move one by one to a second DaemonSet (V(begin) too);
+    once all have moved the cluster's own one gets the settings (V(settle)), nodes go back to it (V(home)), and nothing
+    of the second one is left (V(end)).
   - The role P(netfleet.tcp.kube_proxy#role) uses it, and says what the variables mean.
 extends_documentation_fragment:
   - netfleet.tcp.attributes

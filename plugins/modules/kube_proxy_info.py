@@ -68,7 +68,8 @@ node:
       seconds (V(-1) where it is not known for how long), C(scheduler) and C(refused); C(entries_limit) says why they
       cannot be read.
     - C(modules) and C(programs) are those of any mode that are there; C(module_limits) says why others are not.
-    - C(foreign) says who else uses IPVS; C(limits) what could not be looked at.
+    - C(foreign) says who else uses IPVS; C(own_servers) what it serves on each address of the node, which kube-proxy
+      may have made (NodePorts of the mode ipvs) or somebody else; C(limits) what could not be looked at.
     - C(kernel), C(kubernetes), C(node_name), C(addresses), C(files), C(arguments), C(bound), C(leftovers), C(sysctls),
       C(own_sysctls), C(names_protocols), C(timeouts), C(stored) and C(kept) say more.
   returned: success

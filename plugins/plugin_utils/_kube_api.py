@@ -115,11 +115,14 @@ class Api:
         answer = self._read(resource.path(namespace, name), (), what, missing=True)
         return None if answer.status == 404 else self._object(answer, what)
 
-    def list(self, resource: Resource, namespace: str = "", labels: str = "", node: str = "") -> List[Object]:
-        """All objects, by pages. labels: a selector; node: of pods, the one that they are on."""
+    def list(
+        self, resource: Resource, namespace: str = "", labels: str = "", node: str = "", fields: str = ""
+    ) -> List[Object]:
+        """All objects, by pages. labels, fields: selectors; node: of pods, the one that they are on."""
+        fields = "spec.nodeName=%s" % node if node else fields
         query: List[Tuple[str, str]] = [("limit", str(_PAGE))]
         query += [("labelSelector", labels)] if labels else []
-        query += [("fieldSelector", "spec.nodeName=%s" % node)] if node else []
+        query += [("fieldSelector", fields)] if fields else []
         found: List[Object] = []
         what, more = _what("list", resource, namespace), ""
         while True:

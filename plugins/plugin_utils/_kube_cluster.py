@@ -23,8 +23,12 @@ _CONTROL_PLANE = (
     "node-role.kubernetes.io/master",
     "node.kubernetes.io/microk8s-controlplane",
 )
-# Image names, without their registry and tag, of what answers ARP for addresses of Services.
-_METALLB, _KUBE_VIP = "metallb/speaker", "kube-vip"
+# In names of images, of what answers ARP for addresses of Services: others than its makers publish them too.
+_METALLB, _SPEAKER, _METALLB_SPEAKER, _KUBE_VIP = "metallb", "speaker", "metallb-speaker", "kube-vip"
+# How kube-vip is told to answer ARP; what Go reads as true.
+_BY_ENVIRONMENT, _BY_ARGUMENT, _TRUE = "vip_arp", "--arp", ("1", "t", "true")
+# Of pods: those that a kubelet has by a file. No other pod is without a service account.
+STATIC_PODS = "spec.serviceAccountName="
 _DNS_CACHE = "node-local-dns"
 # The annotation of a node that takes no new pods by our doing: a run that was killed did not end that.
 CORDONED = "netfleet.tcp/cordoned"
@@ -111,18 +115,31 @@ def _address(text: str) -> Optional[str]:
 
 
 def needs_strict_arp(workloads: Iterable[Mapping[str, Any]]) -> Tuple[str, ...]:
-    """Those of these DaemonSets that answer ARP for addresses of Services, which kube-ipvs0 has on every node."""
+    """Those of these that answer ARP for addresses of Services, which kube-ipvs0 has on every node.
+
+    workloads: DaemonSets, and pods that belong to none.
+    """
     found: List[str] = []
     for each in workloads:
         for container in _containers(each):
             # Without the registry, which may have a port, and without the tag.
-            parts = str(container.get("image", "")).partition("@")[0].split("/")
-            name = parts[-1].partition(":")[0]
-            if "/".join([*parts[-2:-1], name]) == _METALLB:
+            *path, last = str(container.get("image", "")).partition("@")[0].split("/")
+            name = last.partition(":")[0]
+            if _METALLB_SPEAKER in name or (name == _SPEAKER and any(_METALLB in part for part in path)):
                 found.append("MetalLB (%s)" % _where(each))
-            elif name == _KUBE_VIP and _environment(container).get("vip_arp", "").lower() == "true":
+            elif _KUBE_VIP in name and _answers_arp(container):
                 found.append("kube-vip in ARP mode (%s)" % _where(each))
     return tuple(dict.fromkeys(found))
+
+
+def _answers_arp(container: Mapping[str, Any]) -> bool:
+    """Whether kube-vip is told so: by its environment, or else by its arguments."""
+    said = _environment(container).get(_BY_ENVIRONMENT, "")
+    for word in (*(container.get("command") or ()), *(container.get("args") or ())):
+        name, equals, value = str(word).partition("=")
+        if name == _BY_ARGUMENT and not said:
+            said = value if equals else "true"
+    return said.lower() in _TRUE
 
 
 def dns_cache_address(workloads: Iterable[Mapping[str, Any]], services: Iterable[Mapping[str, Any]]) -> str:
@@ -151,8 +168,8 @@ def _listens_on(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _containers(workload: Mapping[str, Any]) -> List[Mapping[str, Any]]:
-    spec = ((workload.get("spec") or {}).get("template") or {}).get("spec") or {}
-    return list(spec.get("containers") or ())
+    spec = workload.get("spec") or {}
+    return list(((spec.get("template") or {}).get("spec") or spec).get("containers") or ())
 
 
 def _environment(container: Mapping[str, Any]) -> Dict[str, str]:
@@ -161,7 +178,10 @@ def _environment(container: Mapping[str, Any]) -> Dict[str, str]:
 
 def _where(workload: Mapping[str, Any]) -> str:
     metadata = workload.get("metadata") or {}
-    return "%s/%s" % (metadata.get("namespace", ""), metadata.get("name", ""))
+    name, node = str(metadata.get("name", "")), (workload.get("spec") or {}).get("nodeName")
+    # A static pod has the name of its node after its own.
+    suffix = "-%s" % node if node else ""
+    return "%s/%s" % (metadata.get("namespace", ""), name[: -len(suffix)] if suffix and name.endswith(suffix) else name)
 
 
 def find_nodes(

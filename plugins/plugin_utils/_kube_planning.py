@@ -13,21 +13,24 @@ from typing import Any, Dict, List, Optional, Tuple, TypeVar
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass as wired
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputError, NetfleetError, Problem
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import AUTO, DEFAULT_SCHEDULER, Cluster, choose
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import AUTO, Cluster, choose
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_MAP
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import FEATURE_GATES, MODE, SCHEDULER
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPVS
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import FEATURE_GATES, MODE
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Change
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import (
     DAEMON_SETS,
     ENDPOINT_SLICES,
     NODES,
+    PODS,
     SERVICES,
     SYSTEM_NAMESPACE,
     Api,
     Resource,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import (
+    STATIC_PODS,
     Around,
     NodeInfo,
     dns_cache_address,
@@ -68,6 +71,8 @@ _TO_VERIFY: Tuple[Tuple[str, Resource], ...] = (
     ("list", DAEMON_SETS),
     ("list", NODES),
 )
+# In the namespace of kube-system: for static pods.
+_TO_LOOK_AROUND: Tuple[Tuple[str, Resource], ...] = (("list", PODS),)
 _TO_CORDON: Tuple[Tuple[str, Resource], ...] = (("patch", NODES),)
 _NOT_ASKED = Around()
 _NO_VERSION = "which version of kube-proxy it has is not known"
@@ -124,7 +129,7 @@ def look_at_cluster(api: Api, distribution: str, cordon: bool = False) -> Cluste
     HostError where it cannot be asked, InputError with all that its user may not do.
     """
     lacking = [_permission(verb, resource) for verb, resource in _TO_VERIFY if not api.may(verb, resource)]
-    more = NEEDED if by_api(distribution) else _TO_CORDON if cordon else ()
+    more = NEEDED if by_api(distribution) else (*_TO_LOOK_AROUND, *(_TO_CORDON if cordon else ()))
     lacking += [
         "%s in %s" % (_permission(verb, resource), SYSTEM_NAMESPACE)
         if resource.namespaced
@@ -142,7 +147,7 @@ def look_at_cluster(api: Api, distribution: str, cordon: bool = False) -> Cluste
     around = Around(
         api=True,
         plugin=plugin,
-        strict_arp=needs_strict_arp(daemon_sets),
+        strict_arp=needs_strict_arp((*daemon_sets, *api.list(PODS, SYSTEM_NAMESPACE, fields=STATIC_PODS))),
         dns_cache=dns_cache_address(daemon_sets, api.list(SERVICES, SYSTEM_NAMESPACE)),
     )
     # A server that is too old for them is found out before a node is touched.
@@ -174,10 +179,9 @@ def plan_run(looks: Mapping[str, HostLook], cluster: ClusterLook) -> RunPlan:
         distribution=distribution,
         plugin=cluster.around.plugin.name,
         gates=tuple({**_gates(members), **(settings["fields"].get(FEATURE_GATES) or {})}.items()),
-        scheduler=str(settings["fields_ipvs"].get(SCHEDULER) or DEFAULT_SCHEDULER),
     )
     try:
-        mode, why = _mode(settings["mode"], members, parts)
+        mode, why = _mode(settings, members, parts)
         want = wanted(settings, mode)
         report = preflight(members, mode, want, parts, cluster.around, settings["tolerate"])
     except InputError as error:
@@ -198,11 +202,13 @@ def _left(members: Sequence[Member], sets: Optional[Sets]) -> Iterator[str]:
         yield _LEFT % some(left)
 
 
-def _mode(declared: str, members: Sequence[Member], cluster: Cluster) -> Tuple[str, str]:
+def _mode(settings: Mapping[str, Any], members: Sequence[Member], cluster: Cluster) -> Tuple[str, str]:
     """The mode, and why it is that one."""
-    if declared != AUTO:
-        return declared, "as kube_proxy_mode says"
-    choice = choose([member.ability for member in members], cluster)
+    if settings["mode"] != AUTO:
+        return str(settings["mode"]), "as kube_proxy_mode says"
+    # What a node keeps of its own settings is needed too, such as the module of its scheduler.
+    in_ipvs = wanted(settings, IPVS)
+    choice = choose([member.able(in_ipvs) for member in members], cluster)
     return choice.mode, str(choice)
 
 

@@ -14,15 +14,16 @@ from typing import Any, Dict, List, Tuple
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import (
+    DEFAULT_SCHEDULER,
     PACKAGES,
     Cluster,
     NodeAbility,
     needed_modules,
     needed_programs,
     obstacles,
+    printing_programs,
     standing_on,
 )
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import NFT
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import HEALTHZ, METRICS, NodeSeen
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
     DEPRECATED,
@@ -33,8 +34,9 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import unread_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_service import ANSWERED
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import MODE, SCHEDULER, changes
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import KEEPALIVE, fights, short_of_keepalive
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import in_networks, networks_of
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import any_like, in_networks, networks_of, place
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import Around, NodeInfo
 
 # The kernel forgets them with the virtual servers, which kube-proxy itself removes on the way to nftables.
@@ -51,8 +53,9 @@ TOLERABLE = (FOREIGN_IPVS, STRICT_ARP, DNS_CACHE, SYSCTLS, NOT_READY)
 _MOST_NAMED = 3
 # nft has numbers for protocols then, kube-proxy has names: it removes what it does not know as its own.
 _NO_NAMES = "/etc/protocols is not there: kube-proxy would lose all Services when it starts again in this mode"
-
-_NO_NFT = "nft is not there: the rules that kube-proxy makes in this mode could not be verified, nor taken away later"
+_NOT_PRINTED = (
+    "%s is not there: the rules that kube-proxy makes in this mode could not be verified, nor taken away later"
+)
 _NO_SIGHT = "%s is not there: what the mode %s leaves could not be seen, nor taken away"
 
 
@@ -79,14 +82,18 @@ class Member:
         everything = tuple(program for mode in MODES for program in needed_programs(mode))
         return replace(found, programs=everything) if self.install else found
 
+    def able(self, want: Mapping[str, Any]) -> NodeAbility:
+        """The same, with the scheduler that it has once it has the settings that are wanted."""
+        return replace(self.ability, scheduler=str(self.after(want).get(SCHEDULER) or DEFAULT_SCHEDULER))
+
     def lacking(self, mode: str) -> Tuple[str, ...]:
         """The programs that a mode needs of the node, and that are not there.
 
         Where kube-proxy brings its own: what prints its rules, which are verified, and taken away later. And in any
         case what shows that which the mode that runs now would leave.
         """
-        needed = [program for program in needed_programs(mode) if not self.seen.in_container or program == NFT]
-        lacking = [program for program in needed if program not in self.seen.programs]
+        called = () if self.seen.in_container else needed_programs(mode)
+        lacking = [each for each in (*called, *printing_programs(mode)) if each not in self.seen.programs]
         return tuple(dict.fromkeys((*lacking, *self.unseen(mode))))
 
     def unseen(self, mode: str) -> Tuple[str, ...]:
@@ -94,18 +101,39 @@ class Member:
         unread = unread_of(self.seen.leftovers, self.seen.proxy_mode, mode)
         return tuple(each.program for each in unread if each.program)
 
+    def differs(self, want: Mapping[str, Any]) -> bool:
+        """Whether its mode or its settings change, so that it will be verified."""
+        others = (field for field in changes(self.settings, want) if field != MODE)
+        return self.seen.proxy_mode != want[MODE] or any(others)
+
     @property
     def left_to_others(self) -> Tuple[str, ...]:
-        """The virtual servers that the mode ipvs leaves to somebody else: those in the networks of its excludeCIDRs."""
+        """The virtual servers on the node's addresses that the mode ipvs leaves to somebody else, by its excludeCIDRs.
+
+        Without NodePorts: what is served on an address outside of these networks too.
+        """
         networks = networks_of(self.settings.get("ipvs.excludeCIDRs") or ())
         if self.seen.proxy_mode != IPVS or not networks:
             return ()
-        found = [str(entry) for entry in self.seen.entries if in_networks(entry.address, networks)]
+        inside: List[Tuple[str, str]] = []
+        outside = set()
+        for address, served in self.seen.own_servers.items():
+            if in_networks(address, networks):
+                inside += [(address, each) for each in served]
+            else:
+                outside |= {(any_like(address), each) for each in served}
+        found = [_server(address, each) for address, each in inside if (any_like(address), each) not in outside]
         return ("%s (in ipvs.excludeCIDRs)" % some(found),) if found else ()
 
     def after(self, want: Mapping[str, Any]) -> Dict[str, Any]:
         """Its settings with those that are wanted."""
         return {**self.settings, **want}
+
+
+def _server(address: str, served: str) -> str:
+    """A virtual server in words. served: as NodeSeen has it, "tcp 6443"."""
+    protocol, _space, port = served.partition(" ")
+    return "%s %s" % (protocol, place(address, int(port)))
 
 
 @dataclass(frozen=True)
@@ -127,14 +155,14 @@ def preflight(
     """All of it. want: checked settings with the mode; tolerated: of TOLERABLE. InputError for a wrong version."""
     problems: List[Problem] = []
     warnings: List[str] = []
-    for problem in obstacles(mode, [member.ability for member in members], cluster):
+    for problem in obstacles(mode, [member.able(want) for member in members], cluster):
         problems.append(problem)
     for member in members:
-        problems += _limits(member, mode, cluster.scheduler)
+        problems += _limits(member, mode, member.able(want).scheduler)
         if mode == NFTABLES and not (member.seen.in_container or member.seen.names_protocols):
             problems.append(Problem(member.host, _NO_NAMES, "install what has it, such as netbase of Debian"))
         problems += _asked_elsewhere(member)
-        problems += () if member.install else _programs(member, mode)
+        problems += () if member.install or not member.differs(want) else _programs(member, mode)
     for name, problem in _tolerable(members, mode, want, around):
         if name in tolerated:
             warnings.append(str(problem))
@@ -149,15 +177,15 @@ def preflight(
 
 
 def _programs(member: Member, mode: str) -> Iterator[Problem]:
-    """Those that are missing, beside what kube-proxy itself calls on a host."""
+    """Those that are missing, but for what kube-proxy itself calls on a host: that is said by obstacles."""
+    called = () if member.seen.in_container else needed_programs(mode)
     unseen = member.unseen(mode)
-    cure = "install %s, or leave kube_proxy_install true"
     for program in member.lacking(mode):
-        package = PACKAGES.get(program, program)
+        cure = "install %s, or leave kube_proxy_install true" % PACKAGES.get(program, program)
         if program in unseen:
-            yield Problem(member.host, _NO_SIGHT % (program, member.seen.proxy_mode), cure % package)
-        elif member.seen.in_container:
-            yield Problem(member.host, _NO_NFT, cure % package)
+            yield Problem(member.host, _NO_SIGHT % (program, member.seen.proxy_mode), cure)
+        elif program not in called:
+            yield Problem(member.host, _NOT_PRINTED % program, cure)
 
 
 def _limits(member: Member, mode: str, scheduler: str) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from dataclasses import field
 from typing import Any, Dict, List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import Problem
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import PACKAGES, needed_modules
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_MAP, SERVER_UNITS
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange
@@ -37,6 +38,8 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import Candida
 
 # By which road a node changes: by its own files, or by the DaemonSet of the cluster: to ours, or to the cluster's own.
 FILES, SECOND, HOME = "files", "second", "home"
+_LOST = "is not in the run any more"
+_NOT_INSTALLED = _LOST + ": what it lacks could not be installed: %s"
 # Of a Change.
 SUBJECT = "kube-proxy"
 
@@ -218,6 +221,16 @@ def _restarts_control_plane(member: Member) -> bool:
         # Where the API was not asked, nobody knows.
         return member.node.control_plane or not member.node.name
     return place.unit in SERVER_UNITS
+
+
+def lost(plans: Iterable[NodePlan], present: Collection[str]) -> List[Problem]:
+    """The hosts that have left the run since it was planned. Between is nothing but that packages are installed."""
+    cure = "mend that, or leave the host out with --limit; no node was changed"
+    return [
+        Problem(plan.host, _NOT_INSTALLED % ", ".join(plan.packages) if plan.packages else _LOST, cure)
+        for plan in plans
+        if plan.host not in present
+    ]
 
 
 def not_reached(waves: Sequence[Sequence[str]], number: int, present: Collection[str]) -> str:

@@ -120,6 +120,7 @@ class FakeNode(FakeSystem):
         self.sets: list[str] = []
         self.servers: list[ProxyEntry] = []
         self.bound: list[str] | None = None  # without kube-ipvs0
+        self.own = [NODE]
         self.broken: set[str] = set()  # modes in which it does not come up
         self.never_ready: set[str] = set()  # modes in which it answers, and is not healthy
         self.stubborn: set[str] = set()  # programs that fail
@@ -280,7 +281,7 @@ class FakeNode(FakeSystem):
         if line[:3] == ["ipset", "list", "-n"]:
             return "".join(name + "\n" for name in self.sets)
         if line == ["ip", "-j", "address", "show"]:
-            own = {"lo": ["127.0.0.1"], "eth0": [NODE], **({} if self.bound is None else {"kube-ipvs0": self.bound})}
+            own = {"lo": ["127.0.0.1"], "eth0": self.own, **({} if self.bound is None else {"kube-ipvs0": self.bound})}
             return json.dumps([_interface(name, addresses) for name, addresses in own.items()])
         if line[0] == "systemctl":
             return self._shown_of_unit(line[1:])

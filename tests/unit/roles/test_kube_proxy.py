@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from jinja2.nativetypes import NativeEnvironment
 
 from ansible_collections.netfleet.tcp.plugins.action.kube_proxy import LOOK
@@ -88,6 +90,8 @@ def test_what_concerns_all_nodes_is_done_once() -> None:
             {"session_affinity": "ClientIP", "affinity_seconds": "60"},
             {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}}},
         ),
+        # The API takes no configuration beside None, and a patch leaves what it does not name.
+        ({"session_affinity": "None"}, {"sessionAffinity": "None", "sessionAffinityConfig": None}),
         (
             {"external_traffic_policy": "Local", "internal_traffic_policy": "Cluster"},
             {"externalTrafficPolicy": "Local", "internalTrafficPolicy": "Cluster"},
@@ -102,6 +106,32 @@ def test_a_service_gets_what_is_named_of_it_and_keeps_the_rest(service: dict[str
     rendered: Any = environment.from_string(template).render({"item": service})
     assert rendered == spec
     assert task["kubernetes.core.k8s"]["state"] == "patched"
+
+
+@pytest.mark.parametrize("entry", ["main", "services"])
+@pytest.mark.parametrize(
+    ("service", "said"),
+    [
+        ({"session_affinity": "ClientIP", "affinity_seconds": "60"}, ""),
+        ({"session_affinity": "None", "external_traffic_policy": "Local", "internal_traffic_policy": "Cluster"}, ""),
+        ({"session_afinity": "ClientIP"}, "session_afinity"),
+        ({"session_affinity": "Client"}, "None, ClientIP"),
+        ({"affinity_seconds": "an hour"}, "affinity_seconds"),
+        ({"internal_traffic_policy": "local"}, "Cluster, Local"),
+    ],
+)
+def test_what_is_said_of_a_service_is_checked(service: dict[str, Any], said: str, entry: str) -> None:
+    options = _yaml("meta/argument_specs.yml")["argument_specs"][entry]["options"]
+    given = {OF_SERVICES: [{"namespace": "shop", "name": "web", **service}]}
+    errors = ArgumentSpecValidator(options).validate(given).error_messages
+    assert bool(errors) is bool(said)
+    assert said in " ".join(errors)
+
+
+def test_what_is_specified_of_a_service_is_what_its_task_reads() -> None:
+    (task,) = _yaml("tasks/services.yml")
+    named = set(re.findall(r"item\.(\w+)", str(task)))
+    assert set(_options()[OF_SERVICES]["options"]) == named
 
 
 def test_distributions_are_those_that_are_known() -> None:

@@ -82,7 +82,7 @@ def test_where_nothing_fits_every_mode_says_why() -> None:
 
 def test_obstacles_are_all_told_at_once_by_node() -> None:
     bare = NodeAbility("bare", "v1.41.0", "6.1.0", in_container=False)
-    found = obstacles(IPVS, [NODE, bare], Cluster(scheduler="lc"))
+    found = obstacles(IPVS, [replace(NODE, scheduler="lc"), bare], Cluster())
     assert [(problem.path, problem.problem.split(":")[0]) for problem in found] == [
         ("node1", "ipvs needs modules that this kernel does not have"),
         ("bare", "kube-proxy v1.41.0 refuses ipvs"),
@@ -90,6 +90,7 @@ def test_obstacles_are_all_told_at_once_by_node() -> None:
         ("bare", "ipvs needs programs that are not there"),
     ]
     assert "ip_vs_lc" in found[0].problem
+    assert "ip_vs_lc" not in found[2].problem
     assert found[1].cure == "switch the feature gate KubeProxyIPVS on"
     assert found[3].problem.endswith(": ipset")
 

@@ -57,3 +57,14 @@ def test_entries_of_ipvs_are_its_virtual_servers_as_they_are() -> None:
     node = FakeNode(IPVS)
     found = entries_of(node, look_at_kernel(node, Tools(node)), IPVS)
     assert [str(entry) for entry in found] == ["tcp 10.96.0.10:80", "tcp 192.0.2.11:30080"]
+
+
+def test_what_ipvs_serves_on_the_nodes_own_addresses_is_told_apart() -> None:
+    node = FakeNode(IPVS)
+    node.servers.append(THEIRS)
+    assert look_at_kernel(node, Tools(node)).own_servers == {NODE: ("tcp 30080", "tcp 6443")}
+    # A Service may have an address of the node; and without its interface none of them is kube-proxy's.
+    node.bound = [CLUSTER_IP, NODE]
+    assert look_at_kernel(node, Tools(node)).own_servers == {}
+    node.bound = None
+    assert look_at_kernel(node, Tools(node)).own_servers == {}

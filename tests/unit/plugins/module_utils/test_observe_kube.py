@@ -78,7 +78,7 @@ def test_a_node_of_k3s() -> None:
     assert [file.path for file in seen.files] == [K3S_FILE, K3S_FILE + ".d/50-other.yaml"]
     assert "secret" not in json.dumps(to_wire(seen))
     assert "proxy-mode=iptables" in seen.files[0].text
-    assert set(seen.programs) == {"ipset", "nft"}
+    assert set(seen.programs) == {"ipset", "iptables", "nft"}
     assert seen.addresses == ("127.0.0.1", NODE)
 
 
@@ -369,6 +369,17 @@ def test_what_ipvs_has_left_is_not_known_without_its_program() -> None:
         ("ipsets", "/usr/sbin/ipset: it does not want to"),
     ]
     assert from_wire(NodeSeen, json.loads(json.dumps(to_wire(observe_kube(node))))) == observe_kube(node)
+
+
+@pytest.mark.parametrize("name", ["iptables-nft-save", "iptables-legacy-save", "iptables-save"])
+def test_iptables_is_there_where_what_prints_its_rules_is(name: str) -> None:
+    node = k3s()
+    del node.files["/usr/sbin/iptables-nft-save"]
+    node.put("/usr/sbin/iptables")
+    assert "iptables" not in observe_kube(node).programs
+    node.put("/usr/sbin/" + name)
+    node.stubborn = {"iptables-save"}
+    assert "iptables" in observe_kube(node).programs
 
 
 def test_chains_of_services_are_told_where_they_are_somebody_elses() -> None:

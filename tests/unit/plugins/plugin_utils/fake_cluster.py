@@ -70,6 +70,7 @@ def daemon_set(**spec: Any) -> Dict[str, Any]:
         "containers": [container],
         "hostNetwork": True,
         "nodeSelector": {"kubernetes.io/os": "linux"},
+        "serviceAccountName": "kube-proxy",
         "tolerations": [{"operator": "Exists"}],
         "volumes": [{"name": "kube-proxy", "configMap": {"name": "kube-proxy"}}],
         **spec,
@@ -210,7 +211,8 @@ class FakeCluster:
             wanted = dict(pair.split("=") for pair in query["labelSelector"].split(","))
             items = [each for each in items if wanted.items() <= (each["metadata"].get("labels") or {}).items()]
         if "fieldSelector" in query:
-            items = [each for each in items if each["spec"]["nodeName"] == query["fieldSelector"].split("=")[1]]
+            field, value = query["fieldSelector"].replace("spec.", "").split("=")
+            items = [each for each in items if each["spec"].get(field, "") == value]
         start = int(query.get("continue", 0))
         more = str(start + self.page) if start + self.page < len(items) else ""
         return Answer(200, {"items": items[start : start + self.page], "metadata": {"continue": more}})

@@ -15,7 +15,6 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CON
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import NodeSeen, SysctlLine
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import Leftovers, Unread
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import (
     Around,
     NodeInfo,
@@ -33,7 +32,7 @@ SEEN = NodeSeen(
     kernel="6.1.0-40-amd64",
     node_name="node1",
     modules=tuple({*needed_modules(IPVS), *needed_modules(NFTABLES)}),
-    programs=("nft",),
+    programs=("nft", "iptables"),
     proxy_mode=IPTABLES,
 )
 NODE = NodeInfo("node1", kubernetes="v1.34.2")
@@ -71,15 +70,15 @@ def test_who_leaves_ipvs_is_told_that_its_connections_end() -> None:
 
 def test_what_ipvs_leaves_to_others_is_lost_by_nftables() -> None:
     """kube-vip's server for the API on an address of the node: only the settings tell it from a NodePort."""
-    servers = (ProxyEntry("tcp", "192.0.2.11", 6443), ProxyEntry("tcp", "192.0.2.1", 30080))
+    servers = {"192.0.2.11": ("tcp 30080", "tcp 6443"), "192.0.2.1": ("tcp 30080",), "fd00::1": ("tcp 6443",)}
     settings = {"ipvs.excludeCIDRs": ("192.0.2.11/32",)}
-    member = _member(settings=settings, proxy_mode=IPVS, entries=servers)
+    member = _member(settings=settings, proxy_mode=IPVS, own_servers=servers)
     (said,) = _said(_check(member, mode=NFTABLES))
     assert said.startswith("node1: IPVS has other users, whose virtual servers would be lost: tcp 192.0.2.11:6443 (")
     assert "30080" not in said
     for mode in (IPVS, IPTABLES):
         assert _said(_check(member, mode=mode)) == []
-    assert _said(_check(_member(proxy_mode=IPVS, entries=servers), mode=NFTABLES)) == []
+    assert _said(_check(_member(proxy_mode=IPVS, own_servers=servers), mode=NFTABLES)) == []
 
 
 def test_all_problems_of_all_nodes_are_said_at_once_and_by_node() -> None:
@@ -98,6 +97,23 @@ def test_all_problems_of_all_nodes_are_said_at_once_and_by_node() -> None:
     assert "kube_proxy_tolerate: [foreign_ipvs] goes on all the same" in said[2]
     assert said[3].startswith("c: its node is not Ready")
     assert len(said) == 4
+
+
+def test_what_keeps_the_module_of_a_nodes_own_scheduler_from_being_loaded() -> None:
+    limits = {"ip_vs_wlc": "/etc/modprobe.d/x.conf forbids it"}
+    members = [
+        _member(name, settings, module_limits=limits)
+        for name, settings in (
+            ("a", {"ipvs.scheduler": "wlc"}),
+            ("b", {}),
+        )
+    ]
+    said = _said(_check(*members))
+    assert [line.partition(" (")[0] for line in said] == [
+        "a: ipvs needs modules that this kernel does not have: ip_vs_wlc",
+        "a: ip_vs_wlc: /etc/modprobe.d/x.conf forbids it",
+    ]
+    assert _check(*members, ipvs_scheduler="sh") == Report()
 
 
 @pytest.mark.parametrize(
@@ -121,7 +137,7 @@ def test_other_users_of_ipvs_lose_their_servers(former: str, mode: str, want: Di
 
 
 def test_nftables_needs_names_of_protocols_where_kube_proxy_runs_on_the_host() -> None:
-    host = _member(names_protocols=False, in_container=False, programs=("nft", "ipset"))
+    host = _member(names_protocols=False, in_container=False, programs=("nft", "ipset", "iptables"))
     (said,) = _said(_check(host, mode=NFTABLES))
     assert said.startswith("node1: /etc/protocols is not there")
     assert "netbase" in said
@@ -204,20 +220,42 @@ def test_a_version_that_refuses_the_mode() -> None:
     assert "kube-proxy v1.43.0 refuses ipvs: removed from Kubernetes 1.43" in said
 
 
+@pytest.mark.parametrize("in_container", [True, False])
+def test_what_prints_the_rules_of_iptables_is_asked_for_before_a_node_goes_there(in_container: bool) -> None:
+    """Without it every switch would be given back, as what the kernel does with Services cannot be read."""
+    bare = _member(proxy_mode=NFTABLES, in_container=in_container, programs=("nft",), kubernetes="v1.34.2")
+    assert bare.lacking(IPTABLES) == ("iptables",)
+    (said,) = _said(_check(bare, mode=IPTABLES))
+    assert said.startswith("node1: iptables is not there: the rules that kube-proxy makes in this mode could not be")
+    assert said.endswith("(install iptables, or leave kube_proxy_install true)")
+    assert _check(replace(bare, install=True), mode=IPTABLES) == Report()
+    there = replace(bare, seen=replace(bare.seen, programs=("nft", "iptables")))
+    assert (there.lacking(IPTABLES), _check(there, mode=IPTABLES)) == ((), Report())
+
+
+@pytest.mark.parametrize("mode", [IPTABLES, NFTABLES])
+def test_a_node_that_stays_as_it_is_is_not_verified_and_needs_no_program_for_that(mode: str) -> None:
+    bare = _member(proxy_mode=mode, programs=(), settings={"conntrack.min": 1, "mode": ""})
+    assert _check(bare, mode=mode, conntrack_min=1) == Report()
+    (said,) = _said(_check(bare, mode=mode, conntrack_min=2))
+    assert "is not there: the rules that kube-proxy makes in this mode could not be verified" in said
+
+
 def test_programs_that_are_missing_are_installed_or_named() -> None:
     place = Place("standalone", CONFIG_FILE, "/etc/kube-proxy.yaml", "kube-proxy.service")
     bare = _member(place=place, in_container=False, kubernetes="v1.34.2", programs=())
     assert "ipvs needs programs that are not there: ipset" in _said(_check(bare))[0]
-    assert bare.lacking(IPVS) == ("ipset",)
+    assert (bare.lacking(IPVS), bare.lacking(IPTABLES)) == (("ipset",), ("iptables",))
     assert _check(replace(bare, install=True)) == Report()
     assert _member().lacking(IPVS) == ()
 
 
 def test_what_prints_the_rules_of_nftables_is_needed_beside_a_container_too() -> None:
     bare = _member(programs=())
-    assert (bare.lacking(NFTABLES), bare.lacking(IPVS), bare.lacking(IPTABLES)) == (("nft",), (), ())
+    assert (bare.lacking(NFTABLES), bare.lacking(IPVS)) == (("nft",), ())
     (said,) = _said(_check(bare, mode=NFTABLES))
     assert said.startswith("node1: nft is not there: the rules that kube-proxy makes in this mode could not be")
+    assert said.endswith("(install nftables, or leave kube_proxy_install true)")
     assert _check(replace(bare, install=True), mode=NFTABLES) == Report()
 
 
@@ -312,6 +350,54 @@ def test_who_needs_strict_arp() -> None:
         ]
     )
     assert found == ("MetalLB (kube-system/speaker)", "kube-vip in ARP mode (kube-system/kube-vip-ds)")
+
+
+@pytest.mark.parametrize(
+    ("image", "known"),
+    [
+        ("registry.example/metallb/speaker:v0.14.9", True),
+        ("registry.example/bitnami/metallb-speaker:0.14.9-debian-12-r0", True),
+        ("registry.example:5000/rancher/mirrored-metallb-speaker@sha256:a", True),
+        ("registry.example/mirror-of-metallb/speaker", True),
+        ("registry.example/metallb/images/speaker:v1", True),
+        ("registry.example/metallb/controller:v0.14.9", False),
+        ("registry.example:5000/other/speaker", False),
+        ("speaker", False),
+    ],
+)
+def test_images_of_metallb(image: str, known: bool) -> None:
+    assert bool(needs_strict_arp([_workload("x", image)])) is known
+
+
+@pytest.mark.parametrize(
+    ("image", "arguments", "environment", "arp"),
+    [
+        ("registry.example/kube-vip/kube-vip:v0.8", ("manager", "--arp", "--services"), {}, True),
+        ("rancher/mirrored-kube-vip-kube-vip-iptables:v0.8", ("manager", "--arp=true"), {}, True),
+        ("registry.example/kube-vip/kube-vip:v0.8", ("manager", "--arp=false"), {}, False),
+        ("registry.example/kube-vip/kube-vip:v0.8", ("manager", "--bgp"), {}, False),
+        # What it finds in its environment counts before its arguments, as Go reads a truth value.
+        ("registry.example/kube-vip/kube-vip:v0.8", ("manager", "--arp"), {"vip_arp": "False"}, False),
+        ("registry.example/kube-vip/kube-vip:v0.8", ("manager",), {"vip_arp": "1"}, True),
+        ("registry.example/kube-vip/kube-vip-cloud-provider:v0.0.9", (), {}, False),
+    ],
+)
+def test_kube_vip_is_told_its_mode_by_arguments_or_by_its_environment(
+    image: str, arguments: Any, environment: Dict[str, str], arp: bool
+) -> None:
+    workload = _workload("kube-vip", image, *arguments, **environment)
+    assert bool(needs_strict_arp([workload])) is arp
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    container["command"] = ["/kube-vip", *container.pop("args")]
+    assert bool(needs_strict_arp([workload])) is arp
+
+
+def test_a_static_pod_is_named_once_for_all_nodes() -> None:
+    pods = []
+    for name in ("cp1", "cp2"):
+        pod = _workload("kube-vip-" + name, "registry.example/kube-vip/kube-vip:v0.8", vip_arp="true")
+        pods.append({"metadata": pod["metadata"], "spec": {**pod["spec"]["template"]["spec"], "nodeName": name}})
+    assert needs_strict_arp(pods) == ("kube-vip in ARP mode (kube-system/kube-vip)",)
 
 
 @pytest.mark.parametrize(

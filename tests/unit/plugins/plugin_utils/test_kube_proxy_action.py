@@ -18,13 +18,18 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.netfleet.tcp.plugins.action import kube_proxy
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import NetfleetError, host_error
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import RANCHER_FILES, Place
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_find import CONFIG_FILE, RANCHER_FILES, UNIT, Place
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ProxyChange, ProxyFile, ServiceToTry
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
 from ansible_collections.netfleet.tcp.plugins.module_utils._model import Finding, from_wire, to_wire
+from ansible_collections.netfleet.tcp.plugins.module_utils._observe_kube import observe_kube
 from ansible_collections.netfleet.tcp.plugins.module_utils._rules import RULE_INDEX, SUBJECTS
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._drift_kube import kube_check, kube_findings
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import Answer
+from tests.unit.plugins import fake_node
 from tests.unit.plugins.plugin_utils.fake_cluster import NODES, TEXT, FakeCluster, FakeNode, daemon_set
+
+UNIT_TEXT = "# /etc/systemd/system/kube-proxy.service\n[Service]\nExecStart=/usr/bin/kube-proxy --proxy-mode=iptables\n"
 
 
 class Line:
@@ -476,6 +481,138 @@ def test_all_problems_are_said_and_nothing_is_changed_anywhere(play: Play) -> No
     problems = play.said["plan"]["problems"]
     assert [problem.partition(":")[0] for problem in problems] == ["node2", "node1", "node3"]
     assert play.cluster.said == []
+
+
+def test_a_static_pod_that_answers_arp_is_found_without_a_list_of_all_pods(play: Play) -> None:
+    """kube-vip by a manifest of a node: no DaemonSet tells of it."""
+    container = {"name": "kube-vip", "image": "registry.example/kube-vip/kube-vip:v0.8.9", "args": ["manager", "--arp"]}
+    metadata = {"namespace": "kube-system", "name": "kube-vip-node1"}
+    pod = {"metadata": metadata, "spec": {"nodeName": "node1", "hostNetwork": True, "containers": [container]}}
+    asked: list[dict[str, str]] = []
+    send = play.cluster.send
+
+    def noted(method: str, path: str, query: Any, *rest: Any) -> Answer:
+        if path.endswith("/pods"):
+            assert path == "/api/v1/namespaces/kube-system/pods"
+            asked.append(dict(query))
+        answer = send(method, path, query, *rest)
+        if path.endswith("/pods") and asked[-1].get("fieldSelector") == "spec.serviceAccountName=":
+            answer.body["items"].append(pod)
+        return answer
+
+    play.cluster.send = noted  # type: ignore[method-assign, assignment]
+    (problem,) = play.look()["problems"]
+    assert problem.startswith("kube-vip in ARP mode (kube-system/kube-vip) needs strict ARP in the mode ipvs")
+    assert asked
+    assert all("fieldSelector" in each or "labelSelector" in each for each in asked)
+    play.begin()
+    play.settings["strict_arp"] = True
+    assert len(play.look()["waves"]) == 3
+
+
+@pytest.mark.parametrize("distribution", ["kubeadm", "standalone"])
+def test_who_may_not_list_pods_is_told_so(distribution: str, play: Play) -> None:
+    play.cluster.forbidden = {("list", "pods")}
+    place = Place("standalone", CONFIG_FILE, "/etc/x", "kube-proxy.service")
+    for node in play.nodes.values():
+        node.seen = replace(node.seen, place=place) if distribution == "standalone" else node.seen
+    assert "may not do what is needed: list pods in kube-system (" in play.look()["msg"]
+
+
+def test_iptables_beside_a_container_is_installed_before_or_named(play: Play) -> None:
+    play.run()
+    play.begin()
+    play.settings["mode"] = "iptables"
+    assert play.look()["packages"] == {host: ["iptables"] for host in NODES}
+    play.begin()
+    play.settings["install"] = False
+    assert play.run() == {}
+    assert [problem.partition(" is not there")[0] for problem in play.said["plan"]["problems"]] == [
+        "%s: iptables" % host for host in NODES
+    ]
+
+
+@pytest.mark.parametrize("distribution", ["kubeadm", "standalone"])
+def test_a_host_on_which_a_program_could_not_be_installed_keeps_all_of_them_as_they_are(
+    distribution: str, play: Play
+) -> None:
+    """The task that installs has taken it out of the play; it is of the last wave."""
+    place = Place("standalone", UNIT, "", "kube-proxy.service")
+    for node in play.nodes.values():
+        own: dict[str, Any] = {"place": place, "in_container": False, "kubernetes": "v1.34.2", "unit_text": UNIT_TEXT}
+        node.seen = replace(node.seen, programs=(), **(own if distribution == "standalone" else {}))
+    play.settings["mode"] = "nftables"
+    plan = play.look()
+    assert plan["by_api"] is (distribution == "kubeadm")
+    assert "nftables" in plan["packages"]["node3"]
+    play.gone = {"node3"}
+    said = play.step("node1", "begin", plan=plan)
+    assert said["failed"]
+    (problem,) = said["problems"]
+    assert problem.startswith("node3: is not in the run any more: what it lacks could not be installed: nftables")
+    assert "no node was changed" in problem
+    assert play.cluster.said == []
+    play.gone = set()
+    assert play.step("node1", "begin", plan=plan)["changed"] is (distribution == "kubeadm")
+
+
+def test_the_scheduler_that_a_node_keeps_is_a_module_that_it_needs(play: Play) -> None:
+    """The run names none: the one that stands in the ConfigMap stays, and the last node lacks its module."""
+    text = TEXT.replace('scheduler: ""', "scheduler: lc")
+    play.cluster.objects["configmaps", "kube-proxy"]["data"]["config.conf"] = text
+    last = play.nodes["node3"].seen
+    last = play.nodes["node3"].seen = replace(last, modules=tuple({*last.modules} - {"ip_vs_lc"}))
+    assert play.run() == {}
+    (problem,) = play.said["plan"]["problems"]
+    assert problem.startswith("node3: ipvs needs modules that this kernel does not have: ip_vs_lc")
+    assert play.cluster.said == []
+    # Whichever is wanted in its place is needed in its place.
+    play.begin()
+    play.settings["scheduler"] = "rr"
+    assert len(play.look()["waves"]) == 3
+    # It is no reason against a mode that has none.
+    play.settings.update(mode="nftables", scheduler="")
+    assert len(play.look()["waves"]) == 3
+
+
+def test_auto_takes_no_ipvs_whose_scheduler_a_node_lacks(play: Play) -> None:
+    text = TEXT.replace('scheduler: ""', "scheduler: wlc")
+    play.cluster.objects["configmaps", "kube-proxy"]["data"]["config.conf"] = text
+    for node in play.nodes.values():
+        node.seen = replace(node.seen, kernel="5.4.0")
+    play.settings["mode"] = "auto"
+    said = play.look()["msg"]
+    assert said.startswith("iptables: works wherever kube-proxy does")
+    assert "not ipvs: ipvs needs modules that this kernel does not have: ip_vs_wlc" in said
+    play.settings["scheduler"] = "lc"
+    assert play.look()["msg"].startswith("ipvs: ")
+
+
+@pytest.mark.parametrize("excluded", ["", '"198.51.100.0/24"', '"192.0.2.100/32"'])
+def test_what_ipvs_leaves_to_others_on_an_address_of_the_node_is_seen_by_the_look(excluded: str, play: Play) -> None:
+    """The API server behind a virtual address that kube-vip has given to the node: nftables would flush it."""
+    kernel = fake_node.FakeNode("ipvs", unit="")
+    kernel.own = [*kernel.own, "192.0.2.100"]
+    ends = ("192.0.2.11:6443", "192.0.2.12:6443")
+    # Beside it, a NodePort on each address of the node.
+    node_port = replace(kernel.servers[1], address="192.0.2.100")
+    kernel.servers += [ProxyEntry("tcp", "192.0.2.100", 8443, ends, scheduler="rr"), node_port]
+    play.begin(("node1",))
+    play.nodes["node1"].look = (  # type: ignore[method-assign]
+        lambda entries=True: observe_kube(kernel, "kubeadm", entries=entries)
+    )
+    text = TEXT.replace("mode: iptables", "mode: ipvs").replace("ipvs:\n", "ipvs:\n  excludeCIDRs: [%s]\n" % excluded)
+    play.cluster.objects["configmaps", "kube-proxy"]["data"]["config.conf"] = text
+    play.settings["mode"] = "nftables"
+    said = play.look()
+    if "192.0.2.100" not in excluded:
+        assert said["waves"] == [["node1"]]
+        return
+    (problem,) = said["problems"]
+    assert "virtual servers would be lost: tcp 192.0.2.100:8443 (in ipvs.excludeCIDRs)" in problem
+    play.begin(("node1",))
+    play.settings["tolerate"] = ["foreign_ipvs"]
+    assert "tcp 192.0.2.100:8443" in "".join(play.look()["warnings"])
 
 
 def test_a_host_that_could_not_be_looked_at_is_a_problem_of_the_run(play: Play) -> None:
