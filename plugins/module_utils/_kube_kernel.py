@@ -181,7 +181,10 @@ def _saved(system: System, tools: Tools, modules: Container[str], unread: List[U
             tried = True
             status, output, error = system.run([program])
             if status:
-                unread.append(Unread(CHAINS, "%s: %s" % (program, error.strip() or "exit status %d" % status)))
+                # What a kernel does not have at all holds no chains.
+                empty = program == nft and not _is_in_kernel(system, modules, "nf_tables")
+                why = "%s: %s" % (program, error.strip() or "exit status %d" % status)
+                unread.append(Unread("" if empty else CHAINS, why))
                 continue
             for name in _INCOMPATIBLE.findall(output):
                 # kube-proxy's own iptables could not have made chains there either.
@@ -193,7 +196,7 @@ def _saved(system: System, tools: Tools, modules: Container[str], unread: List[U
 
 
 def _is_in_kernel(system: System, modules: Container[str], name: str) -> bool:
-    """Whether a module is loaded (modules: those that are), or built in. Asked only where a program is missing."""
+    """Whether a module is loaded (modules: those that are), or built in. Asked where a program is missing, or fails."""
     return name in modules or not missing_modules(system, (name,))
 
 

@@ -47,7 +47,12 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set impo
     serves,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_plugin import look_at_plugin
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import Member, preflight, some
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import (
+    Member,
+    preflight,
+    some,
+    unverifiable,
+)
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import NEEDED, read_sets, served
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import (
     NodePlan,
@@ -335,7 +340,11 @@ def _plans(
     plans: List[NodePlan] = []
     for member in members:
         plan = _told(member.host, problems, _planner(member, want, looks[member.host].settings, sets, home))
-        plans += [plan] if plan else []
+        if plan is None:
+            continue
+        plans.append(plan)
+        # Also where no more than a residue is to go: what cannot be seen is verified by nobody.
+        problems += unverifiable(member, plan.mode) if plan.to_change else ()
     return plans, problems
 
 

@@ -34,7 +34,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import unread_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_service import ANSWERED
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import MODE, SCHEDULER, changes
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import SCHEDULER
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_sysctls import KEEPALIVE, fights, short_of_keepalive
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import any_like, in_networks, networks_of, place
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import Around, NodeInfo
@@ -101,11 +101,6 @@ class Member:
         unread = unread_of(self.seen.leftovers, self.seen.proxy_mode, mode)
         return tuple(each.program for each in unread if each.program)
 
-    def differs(self, want: Mapping[str, Any]) -> bool:
-        """Whether its mode or its settings change, so that it will be verified."""
-        others = (field for field in changes(self.settings, want) if field != MODE)
-        return self.seen.proxy_mode != want[MODE] or any(others)
-
     @property
     def left_to_others(self) -> Tuple[str, ...]:
         """The virtual servers on the node's addresses that the mode ipvs leaves to somebody else, by its excludeCIDRs.
@@ -162,7 +157,6 @@ def preflight(
         if mode == NFTABLES and not (member.seen.in_container or member.seen.names_protocols):
             problems.append(Problem(member.host, _NO_NAMES, "install what has it, such as netbase of Debian"))
         problems += _asked_elsewhere(member)
-        problems += () if member.install or not member.differs(want) else _programs(member, mode)
     for name, problem in _tolerable(members, mode, want, around):
         if name in tolerated:
             warnings.append(str(problem))
@@ -176,8 +170,17 @@ def preflight(
     return Report(tuple(problems), (*warnings, *_warnings(members, mode, want, cluster)))
 
 
-def _programs(member: Member, mode: str) -> Iterator[Problem]:
-    """Those that are missing, but for what kube-proxy itself calls on a host: that is said by obstacles."""
+def unverifiable(member: Member, mode: str) -> Iterator[Problem]:
+    """Why nobody could verify what becomes of a node that is to change: programs are missing or fail.
+
+    But for what kube-proxy itself calls on a host: that is said by obstacles.
+    """
+    for each in unread_of(member.seen.leftovers, member.seen.proxy_mode, mode):
+        if not each.program:
+            text = "what the mode %s leaves could not be seen, nor taken away: %s"
+            yield Problem(member.host, text % (member.seen.proxy_mode, each.why))
+    if member.install:
+        return
     called = () if member.seen.in_container else needed_programs(mode)
     unseen = member.unseen(mode)
     for program in member.lacking(mode):

@@ -349,29 +349,37 @@ class Switch:
                 # Before it answers nothing is taken away, and without a readinessProbe its pod is ready before that.
                 problems += way_back(lambda: self._refuse_other_mode(former))
         if outcome.id:
-            problems += way_back(lambda: self._restore(outcome.id, LostError))
+            problems += way_back(lambda: self._restore(outcome.id))
         elif former and former != plan.mode:
             problems += way_back(lambda: self._clean_former(former))
         return problems or self._given_back(former, _GIVEN_BACK)
 
     def _undo_unknown(self) -> List[Problem]:
         """The same of a node that was lost while it changed: it may have come to the end of that, or be at it yet."""
-        found: List[str] = []
-        problems = way_back(lambda: self._patiently(lambda: found.append(self._node.look().stored), LostError))
-        stored = "".join(found)
+        found: List[NodeSeen] = []
+        problems = way_back(lambda: found.append(self._look_patiently()))
+        stored = found[0].stored if found else ""
         if stored:
-            # As long as it is at it, it holds the host's lock, on which restoring fails.
-            problems += way_back(lambda: self._restore(stored, HostError, times=2))
-        return problems or self._given_back(self._plan.former, _GIVEN_BACK if stored else _NOT_CHANGED)
+            problems += way_back(lambda: self._restore_lost(stored))
+        # What has waited for its end since an earlier run gives back the mode before that one, which is not known here.
+        former = "" if stored and stored == self._plan.stored else self._plan.former
+        return problems or self._given_back(former, _GIVEN_BACK if stored else _NOT_CHANGED)
 
     def _given_back(self, former: str, text: str) -> List[Problem]:
         """That the former mode runs (text), and what is left of the other one all the same; or that it does not."""
         problems = way_back(lambda: self._refuse_other_mode(former))
         return problems or [Problem("", text % (former or "as before")), *way_back(self._refuse_residues)]
 
-    def _restore(self, stored: str, where: Type[HostError], times: int = 1) -> None:
-        """Have the node give back what is its own; again for a while where that fails in this way."""
-        self._patiently(lambda: self._node.restore(stored), where, times)
+    def _restore(self, stored: str) -> None:
+        """Have the node give back what is its own."""
+        try:
+            self._node.restore(stored)
+        except LostError:
+            self._restore_lost(stored)
+
+    def _restore_lost(self, stored: str) -> None:
+        """The same of a node that was lost, and that may be at something yet: it holds the host's lock meanwhile."""
+        self._patiently(lambda: self._node.restore(stored), HostError, times=2)
 
     def _clean_former(self, former: str) -> None:
         """What the mode that failed has left, where nothing else was made for it."""
@@ -422,14 +430,20 @@ class Switch:
         """Wait until the former mode runs, where there was one."""
         due = self._due("start_timeout")
         while former:
-            seen = self._node.look()
-            if seen.proxy_mode == former:
+            mode = self._look_patiently().proxy_mode
+            if mode == former:
                 return
             if self._clock() >= due:
-                raise host_error("", "kube-proxy runs %s, not %s" % (seen.proxy_mode or "no mode", former))
+                raise host_error("", "kube-proxy runs %s, not %s" % (mode or "no mode", former))
             self._sleep(_PAUSE)
 
+    def _look_patiently(self) -> NodeSeen:
+        """The node, which may be out of reach for a moment."""
+        found: List[NodeSeen] = []
+        self._patiently(lambda: found.append(self._node.look()), LostError)
+        return found[0]
+
     def _refuse_residues(self) -> None:
-        left = self._node.look().residues
+        left = self._look_patiently().residues
         if left:
             raise HostError([Problem("", "left over: %s" % residue, "run again") for residue in left])

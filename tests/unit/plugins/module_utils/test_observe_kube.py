@@ -363,6 +363,9 @@ def test_what_ipvs_has_left_is_not_known_without_its_program() -> None:
     node.start(IPTABLES)
     assert observe_kube(node).leftovers.unread == ()
     node.stubborn = {"ipset", "iptables-nft-save"}
+    # A kernel without nf_tables has no rules that this program could print.
+    assert [each.kind for each in observe_kube(node).leftovers.unread] == ["ipsets"]
+    node.loaded |= {"nf_tables"}
     said = [(each.kind, each.why) for each in observe_kube(node).leftovers.unread]
     assert said == [
         ("chains", "/usr/sbin/iptables-nft-save: it does not want to"),

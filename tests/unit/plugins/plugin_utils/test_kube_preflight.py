@@ -24,7 +24,13 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import 
     needs_strict_arp,
     node_info,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import TOLERABLE, Member, Report, preflight
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_preflight import (
+    TOLERABLE,
+    Member,
+    Report,
+    preflight,
+    unverifiable,
+)
 from tests.unit.plugins.plugin_utils.fake_cluster import node
 
 SEEN = NodeSeen(
@@ -220,31 +226,29 @@ def test_a_version_that_refuses_the_mode() -> None:
     assert "kube-proxy v1.43.0 refuses ipvs: removed from Kubernetes 1.43" in said
 
 
+def _unverifiable(member: Member, mode: str) -> List[str]:
+    return [str(problem) for problem in unverifiable(member, mode)]
+
+
 @pytest.mark.parametrize("in_container", [True, False])
 def test_what_prints_the_rules_of_iptables_is_asked_for_before_a_node_goes_there(in_container: bool) -> None:
     """Without it every switch would be given back, as what the kernel does with Services cannot be read."""
     bare = _member(proxy_mode=NFTABLES, in_container=in_container, programs=("nft",), kubernetes="v1.34.2")
     assert bare.lacking(IPTABLES) == ("iptables",)
-    (said,) = _said(_check(bare, mode=IPTABLES))
+    (said,) = _unverifiable(bare, IPTABLES)
     assert said.startswith("node1: iptables is not there: the rules that kube-proxy makes in this mode could not be")
     assert said.endswith("(install iptables, or leave kube_proxy_install true)")
-    assert _check(replace(bare, install=True), mode=IPTABLES) == Report()
+    assert _unverifiable(replace(bare, install=True), IPTABLES) == []
     there = replace(bare, seen=replace(bare.seen, programs=("nft", "iptables")))
-    assert (there.lacking(IPTABLES), _check(there, mode=IPTABLES)) == ((), Report())
-
-
-@pytest.mark.parametrize("mode", [IPTABLES, NFTABLES])
-def test_a_node_that_stays_as_it_is_is_not_verified_and_needs_no_program_for_that(mode: str) -> None:
-    bare = _member(proxy_mode=mode, programs=(), settings={"conntrack.min": 1, "mode": ""})
-    assert _check(bare, mode=mode, conntrack_min=1) == Report()
-    (said,) = _said(_check(bare, mode=mode, conntrack_min=2))
-    assert "is not there: the rules that kube-proxy makes in this mode could not be verified" in said
+    assert (there.lacking(IPTABLES), _unverifiable(there, IPTABLES)) == ((), [])
 
 
 def test_programs_that_are_missing_are_installed_or_named() -> None:
     place = Place("standalone", CONFIG_FILE, "/etc/kube-proxy.yaml", "kube-proxy.service")
     bare = _member(place=place, in_container=False, kubernetes="v1.34.2", programs=())
-    assert "ipvs needs programs that are not there: ipset" in _said(_check(bare))[0]
+    (said,) = _said(_check(bare))
+    assert "ipvs needs programs that are not there: ipset" in said
+    assert _unverifiable(bare, IPVS) == [], "it is said once"
     assert (bare.lacking(IPVS), bare.lacking(IPTABLES)) == (("ipset",), ("iptables",))
     assert _check(replace(bare, install=True)) == Report()
     assert _member().lacking(IPVS) == ()
@@ -253,22 +257,31 @@ def test_programs_that_are_missing_are_installed_or_named() -> None:
 def test_what_prints_the_rules_of_nftables_is_needed_beside_a_container_too() -> None:
     bare = _member(programs=())
     assert (bare.lacking(NFTABLES), bare.lacking(IPVS)) == (("nft",), ())
-    (said,) = _said(_check(bare, mode=NFTABLES))
+    (said,) = _unverifiable(bare, NFTABLES)
     assert said.startswith("node1: nft is not there: the rules that kube-proxy makes in this mode could not be")
     assert said.endswith("(install nftables, or leave kube_proxy_install true)")
-    assert _check(replace(bare, install=True), mode=NFTABLES) == Report()
+    assert _unverifiable(replace(bare, install=True), NFTABLES) == []
 
 
 def test_programs_that_show_what_the_former_mode_leaves_are_installed_or_named() -> None:
-    unread = (Unread("ipsets", "ipset is not installed: sets cannot be read", "ipset"), Unread("chains", "it fails"))
+    unread = (Unread("ipsets", "ipset is not installed: sets cannot be read", "ipset"),)
     bare = _member(proxy_mode=IPVS, leftovers=Leftovers(unread=unread))
     assert (bare.lacking(IPTABLES), bare.lacking(NFTABLES), bare.lacking(IPVS)) == (("ipset",), ("ipset",), ())
-    (said,) = _said(_check(bare, mode=IPTABLES))
-    assert said.startswith("node1: ipset is not there: what the mode ipvs leaves could not be seen, nor taken away (")
-    assert said.endswith("(install ipset, or leave kube_proxy_install true)")
-    assert _said(_check(replace(bare, install=True), mode=IPTABLES)) == []
-    (said,) = _said(_check(replace(bare, seen=replace(bare.seen, in_container=False)), mode=IPTABLES))
-    assert said.startswith("node1: ipset is not there")
+    for member in (bare, replace(bare, seen=replace(bare.seen, in_container=False))):
+        (said,) = _unverifiable(member, IPTABLES)
+        assert said.startswith("node1: ipset is not there: what the mode ipvs leaves could not be seen, nor taken away")
+        assert said.endswith("(install ipset, or leave kube_proxy_install true)")
+    assert _unverifiable(replace(bare, install=True), IPTABLES) == []
+
+
+def test_a_program_that_fails_is_named_before_it_would_have_every_node_given_back() -> None:
+    unread = (Unread("chains", "/usr/sbin/iptables-nft-save: exit status 1"),)
+    member = replace(_member(proxy_mode=IPTABLES, leftovers=Leftovers(unread=unread)), install=True)
+    (said,) = _unverifiable(member, NFTABLES)
+    assert said.endswith(
+        "what the mode iptables leaves could not be seen, nor taken away: /usr/sbin/iptables-nft-save: exit status 1"
+    )
+    assert _unverifiable(member, IPTABLES) == []
 
 
 def test_a_node_of_the_api() -> None:

@@ -532,6 +532,21 @@ def test_iptables_beside_a_container_is_installed_before_or_named(play: Play) ->
     ]
 
 
+def test_a_program_is_asked_for_where_a_residue_alone_is_to_go_and_where_nothing_is_it_is_not(play: Play) -> None:
+    play.settings["mode"] = "iptables"
+    play.run()
+    for node in play.nodes.values():
+        node.seen = replace(node.seen, programs=())
+    play.begin()
+    play.settings["install"] = False
+    play.run()
+    assert play.said["plan"]["waves"] == []
+    play.cluster.residue_of = {"node2": "ipvs"}
+    play.begin()
+    play.run()
+    assert [problem.partition(" is not there")[0] for problem in play.said["plan"]["problems"]] == ["node2: iptables"]
+
+
 @pytest.mark.parametrize("distribution", ["kubeadm", "standalone"])
 def test_a_host_on_which_a_program_could_not_be_installed_keeps_all_of_them_as_they_are(
     distribution: str, play: Play

@@ -637,6 +637,44 @@ def test_a_module_that_cannot_be_loaded_ends_it_before_the_node_loses_its_kube_p
     assert fleet.cluster.labels() == {}
 
 
+def test_a_node_that_is_lost_for_a_moment_on_its_way_back_is_waited_for(fleet: Fleet) -> None:
+    """Restoring takes residues away only where the former mode answers by then."""
+    plan = fleet.plan(mode="ipvs")
+    fleet.begin(plan)
+    node = fleet.nodes["node1"]
+    node.wrong = {"ipvs"}
+    look, restore, lost_at = node.look, node.restore, []
+
+    def looked(entries: bool = True) -> NodeSeen:
+        seen = look(entries)
+        if seen.proxy_mode == "iptables" and "ipvs" in done:
+            lost_at.append(fleet.time)
+            if fleet.time < lost_at[0] + 5.0:
+                raise LostError([Problem("", "the connection was lost")])
+            done.append("looked")
+        else:
+            done.append(seen.proxy_mode)
+        return seen
+
+    def restored(identifier: str) -> None:
+        done.append("restored")
+        # It goes on with that, out of reach, and holds the lock.
+        if done.count("restored") == 1:
+            raise LostError([Problem("", "the connection was lost")])
+        if done.count("restored") == 2:
+            raise host_error("/run/lock", "held by another run (pid 7)")
+        restore(identifier)
+
+    done: List[str] = []
+    node.look = looked  # type: ignore[method-assign]
+    node.restore = restored  # type: ignore[method-assign]
+    with pytest.raises(HostError) as caught:
+        fleet.switch(plan, "node1")
+    assert str(caught.value).endswith("it was given back what it had: kube-proxy runs iptables again")
+    # The looks at the end: at the mode, and at what is left.
+    assert done[-6:] == ["looked", *["restored"] * 3, "looked", "looked"]
+
+
 def test_a_node_that_is_lost_is_given_back_by_the_api(fleet: Fleet) -> None:
     plan = fleet.plan(mode="ipvs")
     fleet.begin(plan)
@@ -1218,6 +1256,18 @@ def test_a_node_that_is_lost_while_it_changes_is_looked_at_again_and_given_back(
         "the connection was lost; it was given back what it had: kube-proxy runs iptables again"
     )
     assert (node.said, node.mode) == (["change ipvs", "restore 17"], "iptables")
+
+
+def test_of_one_that_waits_since_an_earlier_run_the_mode_before_is_not_known(with_files: Fleet) -> None:
+    node = with_files.nodes["node1"]
+    assert isinstance(node, NodeWithFile)
+    node.change(ProxyChange("ipvs", node.seen.place, FILE, TEXT.replace("iptables", "ipvs")))
+    node.seen = replace(node.seen, stored="17")
+    plan = _plan_with_files(with_files)
+    _lost_while_it_changes(with_files, 5.0, taken=False)
+    with pytest.raises(HostError, match="it was given back what it had: kube-proxy runs as before again"):
+        with_files.switch(plan, "node1")
+    assert node.mode == "iptables"
 
 
 def test_a_node_that_is_lost_before_it_changes_has_nothing_to_give_back(with_files: Fleet) -> None:
