@@ -275,7 +275,7 @@ def test_the_expression_is_one_word_of_the_command_line() -> None:
     assert wanted == ("(tcp and (host 10.0.0.1 or host 2001:db8::1) and port 443 and (tcp[13] & 2 != 0)) or " + ERRORS)
     argv = arguments("eth0", wanted, 10.0, 0)
     assert argv[-2:] == ["--", wanted]
-    assert argv[:4] == ["timeout", "-k", "2", "15"]
+    assert argv[:4] == ["timeout", "-k", "2", "35"]
     assert argv[argv.index("-s") + 1] == "192"
     assert expression([], 0, "udp port 53").startswith("((udp port 53)) or ")
 
