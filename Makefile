@@ -133,8 +133,8 @@ test-conditions-core: venv collection-link ## Its core: delay and loss by netem;
 test-links: venv collection-link ## Molecule scenario `links`: WireGuard between virtual machines
 	@$(MOLECULE)/links molecule -c .config/molecule/config.yml test -s links
 
-test-links-core: venv collection-link ## Its core: without failover, IPsec, drift and narrow paths
-	@NETFLEET_LINK_TESTS=tests/links $(MOLECULE)/links molecule -c .config/molecule/config.yml test -s links
+test-links-core: venv collection-link ## Its core: without failover, IPsec, drift, narrow paths, and with half of the changes of links in use
+	@NETFLEET_LINK_TESTS=tests/links NETFLEET_LINK_EVENTS=core $(MOLECULE)/links molecule -c .config/molecule/config.yml test -s links
 
 test-faults: venv collection-link ## Break changes on virtual machines, by every fault at every step: killed, cut, no space, no power
 	@rm -f .cache/faults.txt

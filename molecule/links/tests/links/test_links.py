@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -25,6 +26,9 @@ MTU, DATA = 1440, 1412
 PROMISE = 1.0
 BOOT = "cat /proc/sys/kernel/random/boot_id"
 REBOOT = REPOSITORY / "molecule" / "shared" / "reboot.yml"
+# Of what happens to links while a connection goes through them, what the core of these tests has. Each takes minutes.
+CORE_EVENTS = ("a run that changes nothing", "a key changes", "preshared keys change")
+CORE = os.environ.get("NETFLEET_LINK_EVENTS") == "core"
 # Somebody whom nobody here manages joins.
 ALICE = {"public_key": "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="}
 WITH_ALICE = {
@@ -222,6 +226,8 @@ def test_keys_change_and_peers_come_and_go_and_a_connection_through_the_link_har
         "all keys change": {"wireguard_links_rotate": ["all"]},
         "preshared keys change": {"wireguard_links_generation": 1},
     }
+    if CORE:
+        events = {name: events[name] for name in CORE_EVENTS}
     times: dict[str, tuple[float, float]] = {}
     with stream(gateway, east, ADDRESSES["cloud1"], 7001) as seen:
         for name, variables in events.items():
@@ -241,7 +247,7 @@ def test_keys_change_and_peers_come_and_go_and_a_connection_through_the_link_har
     # hand-over both ends wait for WireGuard to try again, which takes it five seconds.
     assert seen.longest < 4 * PROMISE, seen.gaps
     keys = {name: Live.on(connections[name]).public_key for name in GATEWAYS}
-    assert not set(keys.values()) & {found.public_key for found in live.values()}
+    assert {name for name in GATEWAYS if keys[name] != live[name].public_key} == ({"local1"} if CORE else set(GATEWAYS))
     for name in GATEWAYS:
         assert set(Live.on(connections[name]).allowed) == {key for other, key in keys.items() if other != name}
         assert not connections[name].file(KEY + ".next").exists
