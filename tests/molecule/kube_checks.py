@@ -69,6 +69,18 @@ def will_not_start(cluster: Cluster, mode: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def loses_an_address(cluster: Cluster) -> Iterator[str]:
+    """Nodes on which somebody takes an address of a Service away from kube-ipvs0, as often as it comes."""
+    address, unit = cluster_ip(cluster.api, "echo"), "netfleet-test-thief"
+    take = f"while :; do ip address delete {address}/32 dev kube-ipvs0 2> /dev/null; sleep 0.2; done"
+    cluster.on_each(f"systemd-run --quiet --collect --unit={unit} /bin/sh -c '{take}'")
+    try:
+        yield address
+    finally:
+        cluster.on_each(f"systemctl stop {unit}")
+
+
+@contextlib.contextmanager
 def module_is_missing(cluster: Cluster, node: str, module: str) -> Iterator[None]:
     """A node that cannot load a module."""
     path = "/etc/modprobe.d/netfleet-test.conf"

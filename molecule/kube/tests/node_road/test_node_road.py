@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -24,7 +25,14 @@ from tests.molecule.kube import (
     wait,
     with_services,
 )
-from tests.molecule.kube_checks import busy, changes_nothing, module_is_missing, switched, will_not_start
+from tests.molecule.kube_checks import (
+    busy,
+    changes_nothing,
+    loses_an_address,
+    module_is_missing,
+    switched,
+    will_not_start,
+)
 from tests.molecule.kube_table import residues
 
 MANY = 200
@@ -101,6 +109,22 @@ def test_a_kube_proxy_that_does_not_come_up_is_put_back_and_the_others_are_not_t
     assert len(touched) == 1, f"touched: {touched}\n{run.output}"
     # What kube-proxy said of it.
     assert "ipset" in run.output
+    up.wait_served("iptables")
+    for name, node in up.nodes.items():
+        assert residues(node, "iptables") == [], name
+
+
+def test_a_kube_proxy_that_comes_up_and_does_not_do_what_it_should_is_put_back_too(up: Cluster, scratch: Path) -> None:
+    files, before = up.on_each(f"cat {CONFIG}"), proxies(up)
+    with loses_an_address(up) as address:
+        run = run_kube(scratch, up, kube_proxy_mode="ipvs", kube_proxy_verify_timeout=60)
+    after = proxies(up)
+    assert run.status != 0, run.output
+    assert up.on_each(f"cat {CONFIG}") == files
+    touched = [name for name in NODES if after[name] != before[name]]
+    assert len(touched) == 1, f"touched: {touched}\n{run.output}"
+    assert re.search(rf"{re.escape(address)}\b[^;]*is not on kube-ipvs0", run.output), run.output
+    assert "it was given back what it had: kube-proxy runs iptables again" in run.output
     up.wait_served("iptables")
     for name, node in up.nodes.items():
         assert residues(node, "iptables") == [], name
