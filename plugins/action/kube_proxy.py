@@ -20,6 +20,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import (
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._exit import failure
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
+    EDITED,
     FileChange,
     NodeSeen,
     ProxyChange,
@@ -70,8 +71,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import cut, pa
 LOOK = "__kube_proxy_look"
 _ROLE = "use the role netfleet.tcp.kube_proxy"
 _TAKEN_BACK = "what was begun was taken back"
-_EDITED = "somebody has changed it since this run looked at it"
-_EDIT_STAYS = "%s: " + _EDITED + ": that stays, beside the new settings"
+_EDIT_STAYS = "%s: " + EDITED + ": that stays, beside the new settings"
 _EKS = "the add-on's next update overwrites it, unless its configuration values say the same"
 
 
@@ -147,7 +147,7 @@ class ActionModule(ChangeAction):
 
         def steps_by(sets: Sets) -> Sequence[Step]:
             if _edited(sets, given):
-                raise host_error(place_in(sets.config_map, sets.key), _EDITED, "run again")
+                raise host_error(place_in(sets.config_map, sets.key), EDITED, "run again")
             return begin(sets, plan.text, not plan.home)
 
         try:

@@ -24,6 +24,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostEr
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_cleanup import Cleaned, clean
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import Tools
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
+    EDITED,
     FileChange,
     ProxyChange,
     ProxyOutcome,
@@ -201,7 +202,7 @@ def _refuse_edited(system: System, want: ProxyChange) -> None:
     """The text was worked out a while ago: what somebody has written since would be lost."""
     text = system.read(want.path) or ""
     if want.was and text != want.text and fingerprint(text) != want.was:
-        raise host_error(want.path, "somebody has changed it since this run looked at it", "run again")
+        raise host_error(want.path, EDITED, "run again")
 
 
 def _real(system: System, path: str) -> FileState:

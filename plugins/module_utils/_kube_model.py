@@ -22,6 +22,10 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import Pr
 METRICS, HEALTHZ = "127.0.0.1:10249", "127.0.0.1:10256"
 
 
+# Of what has another fingerprint by the time it is to be written.
+EDITED = "somebody has changed it since this run looked at it"
+
+
 def fingerprint(text: str) -> str:
     """By what a text is known again, on its host and on the controller, which has it as _exit.printable makes it."""
     printable = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

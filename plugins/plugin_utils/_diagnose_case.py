@@ -116,15 +116,20 @@ class Case:
             return not found.seen.duplicates
         return _has_one_way_in(found.view.addresses, end[0])
 
-    def watched(self, end: End, other: End, first: float, last: float) -> float:
-        """For how many seconds of that time the host at an end has so captured, as far as clocks can be trusted.
+    def watch(self, end: End, other: End) -> Tuple[float, float]:
+        """From when to when the host at an end has so captured, as far as clocks can be trusted.
 
-        Below 0: by how many it missed it.
+        An end before the beginning: never.
         """
         found = self.witness(end)
         if found is None or not self.sees(end, other):
-            return -inf
-        return min(last, found.view.ended - _APART / 2) - max(first, found.view.started + _APART)
+            return inf, -inf
+        return found.view.started + _APART, found.view.ended - _APART / 2
+
+    def watched(self, end: End, other: End, time: float) -> bool:
+        """Whether it has so captured at that time."""
+        began, ended = self.watch(end, other)
+        return began <= time <= ended
 
     def _talks(self) -> List[Talk]:
         found: Dict[Tuple[End, End, int], Connection] = {}
@@ -195,8 +200,9 @@ def carried(case: Case, connections: Iterable[Connection], client_sends: bool) -
             return Carried(unknown="where a capture has missed packets")
         unknown = "where the captures of both ends have no data in common: raise tcp_diagnose_seconds if one began late"
         here, there = near.side(sender), far.side(sender)
+        began, ended = case.watch(connection.other(sender), sender)
         # Where nothing arrived, no number tells whether that end has captured by then.
-        if there.ranges or case.watched(connection.other(sender), sender, near.first, near.last) > _APART:
+        if there.ranges or min(near.last, ended) - max(near.first, began) > _APART:
             found = _compared(here, there)
             sent, arrived = sent + found.sent, arrived + found.arrived
     return Carried(sent, arrived) if sent or arrived else Carried(unknown=unknown)

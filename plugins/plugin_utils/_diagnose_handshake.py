@@ -123,7 +123,7 @@ def _where(case: Case, connection: Connection, stream: Stream) -> str:
             return "queue"
         return "tracking" if witness and tracking_is_full(witness.view) else "server"
     first = stream.side(connection.client).first_syn
-    return "there" if case.watched(connection.server, connection.client, first, first) >= 0 else ""
+    return "there" if case.watched(connection.server, connection.client, first) else ""
 
 
 def _unfinished(case: Case, connection: Connection) -> bool:
@@ -151,7 +151,7 @@ def refused(case: Case, talk: Talk) -> Iterator[Finding]:
         far = case.near(connection, connection.server)
         own = own or (far is not None and bool(far.side(connection.server).resets))
         first = stream.side(connection.client).first_syn
-        never_there = far is None and case.watched(connection.server, connection.client, first, first) >= 0
+        never_there = far is None and case.watched(connection.server, connection.client, first)
         not_its_own = far is not None and not far.side(connection.server).resets and bool(resets)
         # Its own reset may leave by an interface on which nobody captures.
         device = device or never_there or (not_its_own and case.sees(connection.server, connection.client))
@@ -167,11 +167,8 @@ def refused(case: Case, talk: Talk) -> Iterator[Finding]:
         words = "by a reset that %s has not sent: a device on the way rejects them" % server
     elif case.captured(talk.server) and not own:
         where = "unseen"
-        words = "by a reset with the address of %s; whether %s has sent it cannot be told: it may have left by an" % (
-            server,
-            server,
-        )
-        words += " interface, or at a time, of which there is no capture"
+        words = "by a reset with the address of %s; whether %s has sent it cannot be told" % (server, server)
+        words += ": it may have left by an interface, or at a time, of which there is no capture"
     else:
         words = "by a reset of %s: nothing listens there, or its firewall rejects them" % server
     text = "%d of %d connections that were asked for were refused, %s" % (number, asked, words)

@@ -323,7 +323,7 @@ class Switch:
 
     def _is_unschedulable(self, api: Api) -> bool:
         """Whether it takes no new pods by somebody else's doing, who may have come since the plan was made."""
-        nodes = map(node_info, api.list(NODES))
+        nodes = map(node_info, api.list(NODES, fields="metadata.name=%s" % self._plan.node))
         return any(node.unschedulable for node in nodes if node.name == self._plan.node)
 
     def _uncordon(self, problems: Sequence[Problem]) -> None:

@@ -211,8 +211,9 @@ class FakeCluster:
             wanted = dict(pair.split("=") for pair in query["labelSelector"].split(","))
             items = [each for each in items if wanted.items() <= (each["metadata"].get("labels") or {}).items()]
         if "fieldSelector" in query:
-            field, value = query["fieldSelector"].replace("spec.", "").split("=")
-            items = [each for each in items if each["spec"].get(field, "") == value]
+            field, value = query["fieldSelector"].split("=")
+            part, name = field.split(".")
+            items = [each for each in items if each[part].get(name, "") == value]
         start = int(query.get("continue", 0))
         more = str(start + self.page) if start + self.page < len(items) else ""
         return Answer(200, {"items": items[start : start + self.page], "metadata": {"continue": more}})
