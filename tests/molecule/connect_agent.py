@@ -26,8 +26,9 @@ import threading
 import time
 from pathlib import Path
 
-# Seconds: until a connection has failed; between two of them; between two words, and until one is lost.
-PATIENCE, PAUSE, WORD, LOST = 3.0, 0.05, 0.1, 30.0
+# Seconds: until a connection has failed; between two of them; between two words, and until one is lost. With shorter
+# pauses the four emulated hosts of scenario kube do little else than connect, and kube-proxy stands in line for minutes.
+PATIENCE, PAUSE, WORD, LOST = 3.0, 0.25, 0.5, 30.0
 Target = tuple[str, int]
 
 
