@@ -54,6 +54,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_planning import
     plan_run,
     told,
 )
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_reach import LostError
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import read_sets, served, take_steps
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import (
     FILES,
@@ -64,7 +65,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import 
     unsettled,
 )
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import PREFIX, by_api, checked, wanted
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_switch import LostError, Switch, Switched
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_switch import Switch, Switched
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._waves import cut, parse_waves
 
 # Where the role leaves what a host was seen to be.

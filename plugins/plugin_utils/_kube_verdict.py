@@ -17,16 +17,16 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IP
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import residues, unread_of
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import NODE_PORTS, SCHEDULER, nanoseconds
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, with_node_ports
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_node_ports import (
-    wanted_in_ipvs,
-    without_node_ports_on,
-)
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import (
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_compare import (
     SERVICE_MISSING,
     Difference,
     compare,
     compare_addresses,
+)
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_node_ports import (
+    wanted_in_ipvs,
+    without_node_ports_on,
 )
 
 # Another mode than the wanted one runs, or none that answers; it is not healthy; Services are not as the API has them;

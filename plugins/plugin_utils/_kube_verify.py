@@ -1,146 +1,143 @@
 # SPDX-FileCopyrightText: netfleet.tcp contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node's kernel does with Services against what it should do: every difference, named. Pure.
+"""A node is looked at, against the API and by connections, until it does all that its plan says, or time is over.
 
-Runs on the controller alone. What differs for a moment only, since the API is a moment ahead of the kernel, is not told
-from what stays: whoever verifies looks again before it counts.
+Runs on the controller alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Iterator, Sequence
-from typing import Dict, List, Optional, Set, Tuple
+from collections.abc import Callable, Sequence
+from typing import List, Optional, Tuple
 
-from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import (
-    UNTOLD,
-    ProxyEntry,
-    any_like,
-    in_networks,
-    networks_of,
-    short,
+from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, NetfleetError, Problem
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import ServiceToTry, ServiceTried
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import ENDPOINT_SLICES, SERVICES
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry, expected
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_reach import Reach
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import FILES, NodePlan
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import (
+    RESIDUE,
+    Fault,
+    faults,
+    lasting,
+    lost,
+    named,
+    other_endpoints,
+    tells,
+    to_try,
+    to_try_again,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import ExpectedEntry
 
-# A Service that is not served; an endpoint of it that is not; one that should not be: the API does not have it, or it
-# is not ready, or this node is to use others; another affinity; a Service that the API does not have; an address that
-# is not on kube-ipvs0, or is there for nothing.
-SERVICE_MISSING, ENDPOINT_MISSING = "service-missing", "endpoint-missing"
-ENDPOINT_UNKNOWN, ENDPOINT_NOT_READY = "endpoint-unknown", "endpoint-not-ready"
-AFFINITY_WRONG, SCHEDULER_WRONG, SERVICE_UNKNOWN = "affinity-wrong", "scheduler-wrong", "service-unknown"
-ADDRESS_MISSING, ADDRESS_UNKNOWN = "address-missing", "address-unknown"
-_NO_ENTRY: Tuple[Optional[ProxyEntry], ...] = (None,)
+# Of each kind of fault.
+_MOST_NAMED = 5
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One thing that differs. where: the entry, such as tcp 10.96.0.10:80; service: its name, where the API has it."""
+class Verification:
+    """Of one node, once its plan is brought about. services: how many the API had when it was last asked."""
 
-    kind: str
-    where: str
-    text: str
-    service: str = ""
+    def __init__(self, plan: NodePlan, reach: Reach) -> None:
+        self.services = 0
+        self._plan = plan
+        self._reach = reach
 
-    def __str__(self) -> str:
-        return "%s%s: %s" % (self.where, " (%s)" % self.service if self.service else "", self.text)
+    def try_services(self) -> Tuple[ServiceTried, ...]:
+        """What connections do now: the baseline of those that are made after a change."""
+        wanted, most = self._expected(), int(self._reach.settings["connections"])
+        return self._connect(to_try(wanted, self._plan.tried_by, most))
 
+    def verify(
+        self, before: Sequence[ServiceTried], ways: Sequence[Callable[[], None]] = ()
+    ) -> Tuple[ServiceTried, ...]:
+        """Look until everything is as it should be, and connect. HostError with what is not, once the time is over.
 
-def compare(
-    wanted: Sequence[ExpectedEntry],
-    table: Iterable[ProxyEntry],
-    excluded: Sequence[str] = (),
-    scheduler: str = "",
-    own: Collection[str] = (),
-) -> Tuple[Difference, ...]:
-    """Every difference, in the order of the wanted entries, then what is too much.
+        before: of try_services. ways: to take away what other modes have left, each of which is gone once, in this
+        order, where nothing else is wrong.
 
-    excluded: networks whose entries are left to somebody else (ipvs.excludeCIDRs). scheduler: that of ipvs, where it
-    is known which it should be. own: the node's addresses. The table has NodePorts of ipvs in the shape of the other
-    modes (see with_node_ports), more than one where they differ by address.
-    """
-    by_key: Dict[Tuple[str, str, int], List[ProxyEntry]] = {}
-    for entry in table:
-        by_key.setdefault(entry.key, []).append(entry)
-    known: Set[Tuple[str, str, int]] = set()
-    found: List[Difference] = []
-    for want in wanted:
-        key = want.key if want.key in by_key else _elsewhere(want, by_key, own)
-        known.add(key)
-        for have in by_key.get(key) or _NO_ENTRY:
-            found.extend(_differences(want, have, scheduler))
-    networks = networks_of(excluded)
-    for entry in (each for entries in by_key.values() for each in entries):
-        if entry.key in known:
-            continue
-        if not entry.node_port and in_networks(entry.address, networks):
-            continue
-        text = "is refused" if entry.refused else "is served by %s" % (", ".join(entry.endpoints) or "nothing")
-        found.append(Difference(SERVICE_UNKNOWN, str(entry), "%s, but the API has no such Service" % text))
-    # Of several addresses, what is wrong with all is said once.
-    return tuple(dict.fromkeys(found))
+        Endpoints change all the time, and no list of the API is of the same moment as a look. So of Services only that
+        counts which two looks find, one after the other, and connections are made twice before they are a reason.
+        """
+        left = list(ways)
+        due = self._reach.due("verify_timeout")
+        # That before, if it has told of Services.
+        former: Optional[Sequence[Fault]] = None
+        tries = 0
+        while True:
+            wanted = self._awaited(due)
+            found = self._faults(wanted)
+            counting = found if former is None else lasting(found, former)
+            if counting:
+                problems: Sequence[str] = named(counting, _MOST_NAMED)
+                again = former is None and tells(found)
+            else:
+                after = self._connect(to_try_again(wanted, self._plan.tried_by, before))
+                problems = self._lost(before, after, wanted)
+                if not problems:
+                    return after
+                tries += 1
+                again = tries == 1
+            former = found if tells(found) else None
+            if left and self._only_residues(counting):
+                left.pop(0)()
+                # It may have been another kube-proxy.
+                former = None
+                due = self._reach.due("verify_timeout")
+                continue
+            if self._reach.over(due) and not again:
+                raise HostError([*(Problem("", "verification: %s" % each) for each in problems), *self._pods_say()])
+            self._reach.pause()
 
+    def _expected(self) -> Tuple[ExpectedEntry, ...]:
+        api = self._reach.api
+        if api is None:
+            return ()
+        services = api.list(SERVICES)
+        self.services = len(services)
+        return expected(services, api.list(ENDPOINT_SLICES), self._plan.view, self._plan.mode)
 
-def _elsewhere(
-    want: ExpectedEntry, by_key: Container[Tuple[str, str, int]], own: Collection[str]
-) -> Tuple[str, str, int]:
-    """The key by which the table has an entry that it does not have by its own; its own where there is none."""
-    node_port = any_like(want.address)
-    # A network that is left to others may have all addresses of the node in it.
-    addresses = sorted(each for each in own if any_like(each) == node_port) if want.address == node_port else []
-    keys = ((want.protocol, address, want.port) for address in addresses)
-    return next((key for key in keys if key in by_key), want.key)
+    def _awaited(self, due: float) -> Tuple[ExpectedEntry, ...]:
+        """What is expected, by an API that answers until then."""
+        while True:
+            try:
+                return self._expected()
+            except HostError:
+                # With a server of k3s, RKE2 or MicroK8s it was the API server that was restarted.
+                if self._reach.over(due):
+                    raise
+                self._reach.pause()
 
+    def _faults(self, wanted: Sequence[ExpectedEntry]) -> Tuple[Fault, ...]:
+        plan, seen = self._plan, self._reach.node.look()
+        return faults(seen, plan.mode, plan.settings, wanted, self._reach.api is not None, plan.former)
 
-def _differences(want: ExpectedEntry, have: Optional[ProxyEntry], scheduler: str) -> Iterator[Difference]:
-    where = str(ProxyEntry(want.protocol, want.address, want.port))
-    if have is None or (want.endpoints and not have.endpoints):
-        if want.endpoints:
-            state = "is refused" if have is not None and have.refused else "is not served"
-            text = "%s, but has endpoints: %s" % (state, ", ".join(want.endpoints))
-            yield Difference(SERVICE_MISSING, where, text, want.name)
-        return
-    for end in want.endpoints:
-        if end not in have.endpoints:
-            text = "%s gets no new connections" if end in have.draining else "%s is missing"
-            yield Difference(ENDPOINT_MISSING, where, text % end, want.name)
-    for end in have.endpoints:
-        if end in want.endpoints:
-            continue
-        if end in want.known:
-            text = "%s is not ready, or not for this node" % end
-            yield Difference(ENDPOINT_NOT_READY, where, text, want.name)
-        else:
-            yield Difference(ENDPOINT_UNKNOWN, where, "%s is none of its endpoints" % end, want.name)
-    if have.endpoints and have.affinity != want.affinity and not (have.affinity == UNTOLD and want.affinity):
-        known = "clients stay for %d s with an endpoint, not %d" % (have.affinity, want.affinity)
-        text = "clients stay with an endpoint, and should not" if have.affinity == UNTOLD else known
-        yield Difference(AFFINITY_WRONG, where, text, want.name)
-    if scheduler and have.scheduler != scheduler:
-        yield Difference(
-            SCHEDULER_WRONG, where, "has the scheduler %s, not %s" % (have.scheduler, scheduler), want.name
-        )
+    def _connect(self, services: Sequence[ServiceToTry]) -> Tuple[ServiceTried, ...]:
+        seconds = float(self._reach.settings["verify_timeout"]) or 10.0
+        return self._reach.node.connect(services, seconds) if services else ()
 
+    def _lost(
+        self, before: Sequence[ServiceTried], after: Sequence[ServiceTried], wanted: Sequence[ExpectedEntry]
+    ) -> Tuple[str, ...]:
+        """What connections did before and do not since, to Services that still have the endpoints they had then."""
+        if not lost(before, after):
+            return ()
+        try:
+            changed = other_endpoints(wanted, self._expected())
+        except HostError:
+            changed = set()
+        return lost(before, [tried for tried in after if tried.name not in changed])
 
-def compare_addresses(
-    wanted: Iterable[ExpectedEntry], bound: Iterable[str], own: Collection[str] = ()
-) -> Tuple[Difference, ...]:
-    """For ipvs: the addresses of Services against those on kube-ipvs0, without which no connection is taken in.
+    def _only_residues(self, found: Sequence[Fault]) -> bool:
+        """Whether nothing else is wrong than what other modes have left, by roads on which that can still go."""
+        residues_alone = bool(found) and all(fault.kind == RESIDUE for fault in found)
+        return residues_alone and self._plan.road != FILES
 
-    own: the node's addresses on other interfaces. Those take connections in without it, and kube-proxy does not bind
-    them (nodeAddressSet in its pkg/proxy/ipvs).
-    """
-    names: Dict[str, str] = {}
-    for want in wanted:
-        if not ProxyEntry(want.protocol, want.address, want.port).node_port:
-            names.setdefault(want.address, want.name)
-    have = {short(address) for address in bound}
-    missing = [
-        Difference(ADDRESS_MISSING, address, "is not on kube-ipvs0", name)
-        for address, name in names.items()
-        if address not in have and address not in own
-    ]
-    unknown = [
-        Difference(ADDRESS_UNKNOWN, address, "is on kube-ipvs0, but no Service has it")
-        for address in sorted(have - set(names))
-    ]
-    return (*missing, *unknown)
+    def _pods_say(self) -> List[Problem]:
+        """Why kube-proxy does not do what it should, in its own words, where the API has them."""
+        if self._plan.road == FILES:
+            return []
+        try:
+            said = self._reach.pods_on(self._plan.node, self._plan.change.place.distribution)
+        except NetfleetError:
+            # What is wrong is known already.
+            return []
+        return [Problem("", each) for each in said]

@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 
 # Seconds: until a connection has failed; between two of them; between two words, and until one is lost. With shorter
-# pauses the four emulated hosts of scenario kube do little else than connect, and kube-proxy stands in line for minutes.
+# pauses the four emulated hosts of scenario kube do little else than connect, and kube-proxy stands in line.
 PATIENCE, PAUSE, WORD, LOST = 3.0, 0.25, 0.5, 30.0
 Target = tuple[str, int]
 

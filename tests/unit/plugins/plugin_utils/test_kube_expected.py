@@ -16,13 +16,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._errors import InputE
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import Tools, entries_of, look_at_kernel
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import UNTOLD, ProxyEntry, with_node_ports
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_compare import compare, compare_addresses
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import (
     ExpectedEntry,
     NodeView,
     expected,
     follows_nodes,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import compare, compare_addresses
 from tests.unit.plugins.fake_node import FakeNode
 
 NODE = NodeView("node1", "zone-a")

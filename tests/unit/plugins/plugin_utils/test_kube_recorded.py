@@ -20,9 +20,9 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_settings import
     SETTINGS,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ProxyEntry
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_compare import compare
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_configuration import read_configuration, with_settings
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_expected import NodeView, expected
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import compare
 
 RECORDED = Path(__file__).parents[2] / "fixtures" / "kube"
 NODE = "local1"

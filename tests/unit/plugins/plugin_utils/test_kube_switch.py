@@ -31,9 +31,10 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_planning import
     look_at_cluster,
     plan_run,
 )
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_reach import LostError
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets, served, take_steps
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import checked
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_switch import LostError, Switch, Switched
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_switch import Switch, Switched
 from tests.unit.plugins.plugin_utils.fake_cluster import ENTRY, NODES, TEXT, FakeCluster, FakeNode
 
 
