@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 from lab.paths import REPOSITORY
 from tests.molecule.health import run_module
+from tests.waiting import until
 
 CLIENT = Path(__file__).with_name("client.py")
 PORT = 1234
@@ -95,11 +95,8 @@ class Trap:
 
     def wait_for_waiting(self, to: str, number: int) -> None:
         """Until so many connections to an address wait in TIME-WAIT."""
-        due = time.monotonic() + _PATIENCE
         words = ("ss", "-Htn", "state", "time-wait", "dst", f"{to}:{PORT}")
-        while (found := len(self.run(*words).splitlines())) < number:
-            assert time.monotonic() < due, f"{found} of {number} in TIME-WAIT"
-            time.sleep(0.2)
+        until(lambda: len(self.run(*words).splitlines()) >= number, _PATIENCE, f"{number} to {to} in TIME-WAIT")
 
     def look(self, interval: float, *as_nobody: str) -> dict[str, Any]:
         """What the module returns, without the seconds that Ansible takes before and after."""
@@ -161,8 +158,9 @@ def trap(folder: Path) -> Iterator[Trap]:
 
 def wait_for_answer(made: Trap) -> None:
     """Until the Redis answers."""
-    due = time.monotonic() + _PATIENCE
     argv: Sequence[str] = made.inside("redis-cli", "-s", made.path, "ping")
-    while subprocess.run(argv, capture_output=True, text=True, check=False).stdout != "PONG\n":
-        assert time.monotonic() < due, "the Redis does not answer"
-        time.sleep(0.1)
+
+    def answers() -> bool:
+        return subprocess.run(argv, capture_output=True, text=True, check=False).stdout == "PONG\n"
+
+    until(answers, _PATIENCE, "the Redis answers", 0.1)

@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shlex
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
@@ -16,6 +14,7 @@ from testinfra.host import Host as Connection
 
 from lab.fleet import Host
 from lab.paths import REPOSITORY
+from tests.waiting import until
 
 OBSERVE = REPOSITORY / "molecule" / "shared" / "observe.py"
 
@@ -108,10 +107,11 @@ def differences(before: Mapping[str, Seen], after: Mapping[str, Seen]) -> dict[s
 
 def wait_for(connection: Connection, command: str, seconds: float) -> None:
     """Until a command on the host succeeds; a host that cannot be reached meanwhile is waited for too."""
-    until = time.monotonic() + seconds
-    while True:
-        with contextlib.suppress(RuntimeError):
-            if connection.run(f"timeout 100 sh -c {shlex.quote(command)}").rc == 0:
-                return
-        assert time.monotonic() < until, f"not within {seconds:.0f} s: {command}"
-        time.sleep(1.0)
+
+    def succeeds() -> bool:
+        try:
+            return bool(connection.run(f"timeout 100 sh -c {shlex.quote(command)}").rc == 0)
+        except RuntimeError:
+            return False
+
+    until(succeeds, seconds, command, 1.0)

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.molecule.kube_client import ApiError, Client, Object
 from tests.molecule.kube_objects import AGENTS, DEFAULT, PROGRAM, PROXY, SYSTEM
 from tests.molecule.kube_table import Entries, entries_of
 from tests.molecule.playbook import Run, run_drift, start_playbook
+from tests.waiting import until
 
 PLAYBOOK = REPOSITORY / "playbooks" / "kube_proxy.yml"
 INVENTORY = REPOSITORY / "molecule" / "kube" / "inventory" / "kube.yml"
@@ -106,14 +108,15 @@ class Cluster:
         """Until every node runs a mode, and its kernel serves exactly what the API has."""
         wanted = self.served()
         for name, node in self.nodes.items():
-            until = time.monotonic() + seconds
-            while True:
-                running = proxy_mode(node)
-                found = entries_of(node, mode) if running == mode else {}
-                if found == wanted:
-                    break
-                assert time.monotonic() < until, f"{name} runs {running!r}, {difference(wanted, found)}"
-                time.sleep(2.0)
+            wrong = partial(_unlike, name, node, mode, wanted)
+            until(lambda wrong=wrong: not wrong(), seconds, wrong, 2.0)  # type: ignore[misc]
+
+
+def _unlike(name: str, node: Connection, mode: str, wanted: Entries) -> str:
+    """What a node runs and serves, if that is not this; for people."""
+    running = proxy_mode(node)
+    found = entries_of(node, mode) if running == mode else {}
+    return "" if found == wanted else f"{name} runs {running!r}, {difference(wanted, found)}"
 
 
 def difference(wanted: Entries, found: Entries) -> str:
@@ -173,7 +176,7 @@ def without_proxy(cluster: Cluster) -> None:
     for each in cluster.api.items(_DAEMON_SETS):
         if each["metadata"]["name"].startswith(PROXY):
             cluster.api.delete(f"{_DAEMON_SETS}/{each['metadata']['name']}")
-    wait(lambda: not cluster.api.items(_SYSTEM_PODS), 120.0, "kube-proxy's pods are gone")
+    until(lambda: not cluster.api.items(_SYSTEM_PODS), 120.0, "kube-proxy's pods are gone")
     for each in cluster.api.items(_CONFIG_MAPS):
         if each["metadata"]["name"].startswith(PROXY):
             cluster.api.delete(f"{_CONFIG_MAPS}/{each['metadata']['name']}")
@@ -197,14 +200,6 @@ def _replace(api: Client, path: str, body: Object) -> None:
             if error.status != 409 or time.monotonic() > until:
                 raise
             time.sleep(0.5)
-
-
-def wait(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Until a condition holds."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.5)
 
 
 def with_services(cluster: Cluster, count: int) -> None:
@@ -231,7 +226,7 @@ def with_services(cluster: Cluster, count: int) -> None:
         if service["metadata"]["name"] not in have:
             api.create(_SERVICES, service)
     full = {f"{address}:{kube_objects.ECHO_PORT}" for address in cluster.addresses.values()}
-    wait(
+    until(
         lambda: sum(ends == full for ends in cluster.served().values()) == count,
         180.0,
         f"{count} Services have an endpoint on each of {', '.join(cluster.nodes)}",

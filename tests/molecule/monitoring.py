@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from testinfra.host import Host as Connection
 from lab.paths import REPOSITORY
 from tests.molecule.hosts import wait_for
 from tests.molecule.playbook import Run, run_playbook
+from tests.waiting import until
 
 AGENT = REPOSITORY / "tests" / "molecule" / "monitoring_agent.py"
 PLAYBOOK = REPOSITORY / "playbooks" / "monitoring.yml"
@@ -150,13 +150,14 @@ def drop_in(hosts: Sequence[Connection], unit: str, *lines: str) -> Iterator[Non
 def starts(host: Connection, number: int, seconds: float) -> list[int]:
     """When the exporter was started, seen that many times: microseconds since the machine's boot."""
     found: list[int] = []
-    until = time.monotonic() + seconds
-    while len(found) < number:
-        assert time.monotonic() < until, f"started {len(found)} times in {seconds:.0f} s"
+
+    def enough() -> bool:
         when = int(properties(host, SERVICE, "ExecMainStartTimestampMonotonic")["ExecMainStartTimestampMonotonic"])
         if when not in found:
             found.append(when)
-        time.sleep(0.5)
+        return len(found) >= number
+
+    until(enough, seconds, lambda: f"started {number} times, but {len(found)}", 0.5)
     return found
 
 

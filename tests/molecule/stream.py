@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from testinfra.host import Host as Connection
 
 from tests.molecule import stream_agent
+from tests.molecule.hosts import wait_for
 
 _AGENT, _STOP = "/root/stream_agent.py", "/root/stream_agent.stop"
 
@@ -46,22 +46,15 @@ def stream(sender: Connection, receiver: Connection, address: str, port: int) ->
         connection.check_output(f"rm -f {_STOP}; printf %%s %s > {_AGENT}", text)
     python = f"/usr/bin/python3 {_AGENT}"
     there = receiver.check_output(f"{python} receive {port} > {_AGENT}.receive 2>&1 < /dev/null & echo $!")
-    _until(receiver, f"ss -Htln sport = :{port} | grep -q .")
+    wait_for(receiver, f"ss -Htln sport = :{port} | grep -q .", 90.0)
     here = sender.check_output(f"{python} send {port} {address} {_STOP} > {_AGENT}.send 2>&1 < /dev/null & echo $!")
     try:
         yield found
     finally:
         sender.check_output(f"touch {_STOP}")
         for connection, process in ((sender, here), (receiver, there)):
-            _until(connection, f"! kill -0 {process}")
+            wait_for(connection, f"! kill -0 {process}", 90.0)
     found.sent.update(json.loads(sender.check_output(f"cat {_AGENT}.send")))
     found.received.update(json.loads(receiver.check_output(f"cat {_AGENT}.receive")))
     for connection in (sender, receiver):
         connection.check_output(f"rm -f {_AGENT} {_AGENT}.send {_AGENT}.receive {_STOP}")
-
-
-def _until(connection: Connection, condition: str, seconds: float = 90.0) -> None:
-    until = time.monotonic() + seconds
-    while connection.run(condition).rc != 0:
-        assert time.monotonic() < until, f"not within {seconds} s: {condition}"
-        time.sleep(0.3)

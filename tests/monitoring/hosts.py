@@ -15,17 +15,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.parse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from tests.monitoring.promtool import ROOT, RULES
+from tests.waiting import until
 
-T = TypeVar("T")
 HERE = Path(__file__).resolve().parent
 ADDRESS, PEER = "192.0.2.1", "192.0.2.2"
 STREAM, SHORT = 7001, 7002
@@ -62,7 +61,7 @@ class Hosts:
         self.folder = folder
         self.processes: list[subprocess.Popen[bytes]] = []
         self.holders = [self._start(["unshare", "-m", "-n", "sleep", "infinity"]) for _host in range(2)]
-        wait(lambda: all(_network(str(holder.pid)) != _network("self") for holder in self.holders))
+        until(lambda: _network("self") not in {_network(str(holder.pid)) for holder in self.holders})
         self._wire()
         self._files()
 
@@ -192,7 +191,7 @@ class Hosts:
             f"--web.listen-address=127.0.0.1:{PROMETHEUS_PORT}",
             log="prometheus.log",
         )
-        wait(lambda: self.ask("query", query="up"))
+        until(lambda: self.ask("query", query="up"), what="Prometheus answers")
 
     def ask(self, path: str, **parameters: str) -> Any:
         """What Prometheus answers; None where it does not. AssertionError where it does not like the question."""
@@ -235,18 +234,3 @@ class Hosts:
         lines += [f"numgen random mod 100 < {percent} drop", "}", "}"]
         self.run("nft", "-f", "-", peer=True, stdin="\n".join(lines if percent else lines[:2]) + "\n")
         return "nftables"
-
-
-def wait(
-    read: Callable[[], T], seconds: float = 30, every: float = 0.2, meanwhile: Callable[[], None] | None = None
-) -> T:
-    """What is read, as soon as it is true; AssertionError where it does not become so in time."""
-    until = time.monotonic() + seconds
-    while True:
-        found = read()
-        if found:
-            return found
-        assert time.monotonic() < until, f"not within {seconds} s: {found}"
-        if meanwhile:
-            meanwhile()
-        time.sleep(every)

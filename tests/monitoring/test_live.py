@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._node_exporter import DEFAULTS, DIRECTORY
-from tests.monitoring.hosts import ADDRESS, PEER, SHORT, Hosts, wait
+from tests.monitoring.hosts import ADDRESS, PEER, SHORT, Hosts
 from tests.monitoring.promtool import FILES, RULES, promtool
+from tests.waiting import until
 
 PLAYBOOK = "playbooks/monitoring.yml"
 DASHBOARD = FILES / "netfleet-tcp-dashboard.json"
@@ -49,11 +50,11 @@ def queries() -> dict[str, list[str]]:
 
 
 def until_fires(hosts: Hosts, name: str, seconds: float = 45) -> None:
-    wait(lambda: name in hosts.firing(), seconds, 0.5, hosts.export)
+    until(lambda: name in hosts.firing(), seconds, f"{name} fires", 0.5, hosts.export)
 
 
 def until_clears(hosts: Hosts, name: str, seconds: float = 45) -> None:
-    wait(lambda: name not in hosts.firing(), seconds, 0.5, hosts.export)
+    until(lambda: name not in hosts.firing(), seconds, f"{name} is over", 0.5, hosts.export)
 
 
 def test_check_mode_changes_nothing(hosts: Hosts) -> None:
@@ -81,7 +82,7 @@ def test_what_the_exporter_writes_promtool_has_no_complaint_about(hosts: Hosts) 
 def test_prometheus_has_the_exporters_metrics_and_the_counters(hosts: Hosts) -> None:
     for peer in (True, False):
         hosts.traffic("serve", peer=peer)
-        wait(partial(hosts.run, "ss", "-Htln", "sport", "=", ":7001", peer=peer))
+        until(partial(hosts.run, "ss", "-Htln", "sport", "=", ":7001", peer=peer))
     hosts.traffic("send", PEER, "10", "60")
     hosts.traffic("send", ADDRESS, "6", "5", peer=True)
     hosts.traffic("connect", PEER, str(SHORT), "20")
@@ -89,7 +90,7 @@ def test_prometheus_has_the_exporters_metrics_and_the_counters(hosts: Hosts) -> 
     hosts.export()
     names = set(re.findall(r"^(netfleet_tcp_\w+)", hosts.run("cat", TEXT_FILE), re.MULTILINE))
     assert len(names) > 30
-    wait(lambda: hosts.query('netfleet_tcp_rtt_mean_low_seconds{peers="local"}'), meanwhile=hosts.export)
+    until(lambda: hosts.query('netfleet_tcp_rtt_mean_low_seconds{peers="local"}'), meanwhile=hosts.export)
     scraped = set(hosts.ask("label/__name__/values"))
     assert names <= scraped
     assert {
@@ -115,7 +116,7 @@ def test_what_is_scraped_is_what_the_kernel_says(hosts: Hosts) -> None:
     waiting = [count_waiting(hosts)]
     began = time.time()
     hosts.export()
-    wait(lambda: scraped_look(hosts) >= began, 30, 0.2)
+    until(lambda: scraped_look(hosts) >= began)
     open_now = len(hosts.run("ss", "-Htn", "state", "established", "dport", "=", ":7001").splitlines())
     assert open_now == 10
     accepted = len(hosts.run("ss", "-Htn", "state", "established", "sport", "=", ":7001").splitlines())
@@ -129,7 +130,7 @@ def test_what_is_scraped_is_what_the_kernel_says(hosts: Hosts) -> None:
 
 
 def test_traffic_without_a_fault_lets_no_alert_fire(hosts: Hosts) -> None:
-    wait(lambda: hosts.query('instance:netfleet_tcp_of:increase15m{indicator="retransmission"} >= 1000'), 30)
+    until(lambda: hosts.query('instance:netfleet_tcp_of:increase15m{indicator="retransmission"} >= 1000'))
     for _second in range(6):
         hosts.export()
         assert hosts.firing() == set()
@@ -172,7 +173,7 @@ def test_what_somebody_changes_by_hand_is_drift(hosts: Hosts, tmp_path: Path) ->
     hosts.playbook(str(play))
     hosts.export()
     drift = 'netfleet_tcp_drift{declaration="80-keepalive",where="running"}'
-    wait(lambda: list(hosts.query(drift).values()) == [0])
+    until(lambda: list(hosts.query(drift).values()) == [0])
     hosts.run("sysctl", "-w", "net.ipv4.tcp_fin_timeout=60")
     until_fires(hosts, "TcpDrift")
     (labels,) = hosts.query('netfleet_tcp_drift_info{where="running"}')
@@ -197,8 +198,8 @@ def test_taken_away_nothing_is_left_and_node_exporter_has_its_flags_back(hosts: 
     assert (counts["changed"], counts["failed"]) == (1, 0)
     assert hosts.run("cat", DEFAULTS) == before
     assert hosts.run("ls", "-R", DIRECTORY, "/etc/systemd/system").count("netfleet") == 0
-    wait(lambda: hosts.query("up") and not hosts.query("node_netstat_TcpExt_TCPOrigDataSent"))
-    wait(lambda: "TcpExporterGone" in hosts.firing(), 45)
+    until(lambda: hosts.query("up") and not hosts.query("node_netstat_TcpExt_TCPOrigDataSent"))
+    until(lambda: "TcpExporterGone" in hosts.firing(), 45)
     _said, counts = hosts.playbook(PLAYBOOK, tcp_monitoring_state="absent")
     assert counts["changed"] == 0
 

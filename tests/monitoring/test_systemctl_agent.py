@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.monitoring import systemctl_agent
-from tests.monitoring.hosts import wait
+from tests.waiting import until
 
 # Its first thread ends at once, and is a zombie then; the other one ends with what comes in.
 PROGRAM = """
@@ -28,9 +28,9 @@ def test_a_process_is_there_until_the_last_of_its_threads_is_gone(
     with subprocess.Popen([sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE) as process:
         (tmp_path / "unit").write_text(str(process.pid))
         stat = Path(f"/proc/{process.pid}/stat")
-        wait(lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z")
+        until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z")
         assert systemctl_agent.pid_of("unit") == process.pid
         assert process.stdin
         process.stdin.write(b"x")
         process.stdin.flush()
-        wait(lambda: systemctl_agent.pid_of("unit") == 0)
+        until(lambda: systemctl_agent.pid_of("unit") == 0)

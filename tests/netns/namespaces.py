@@ -13,7 +13,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,14 +117,6 @@ def run(*argv: str, text: str | None = None) -> str:
     done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{argv}: {done.stderr}"
     return done.stdout
-
-
-def until(condition: Any, seconds: float, what: str) -> None:
-    """Wait until something holds."""
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.05)
 
 
 @contextlib.contextmanager

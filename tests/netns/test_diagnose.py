@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.netns.diagnosis import AGENT, PORT, SECRET, another_way_back, diagnose, narrow, serve, traffic
-from tests.netns.namespaces import LEFT, RIGHT, Net, until
+from tests.netns.namespaces import LEFT, RIGHT, Net
+from tests.waiting import until
 
 
 def test_a_pair_that_is_well_gives_no_finding(hosts: Net) -> None:

@@ -16,8 +16,9 @@ from lab.fleet import Fleet
 from lab.kube_plane import ADMIN, Plane
 from lab.paths import Settings
 from tests.molecule import kube_light
-from tests.molecule.kube import CLIENT, NODES, SERVICES, Cluster, wait, with_services
+from tests.molecule.kube import CLIENT, NODES, SERVICES, Cluster, with_services
 from tests.molecule.kube_client import Client
+from tests.waiting import until
 
 # A light host may not hand the kernel more at once than net.core.wmem_default, and 40 Services are more already.
 MOST_OF_LIGHT = 20
@@ -39,7 +40,7 @@ def cluster(
             nodes = found.api.items("/api/v1/nodes")
             return len(nodes) == len(NODES) and not any(node["spec"].get("taints") for node in nodes)
 
-        wait(ready, 120.0, f"{', '.join(NODES)} are nodes, and ready")
+        until(ready, 120.0, f"{', '.join(NODES)} are nodes, and ready")
         with_services(found, MOST_OF_LIGHT if kube_light.wanted() else SERVICES)
         yield found
 

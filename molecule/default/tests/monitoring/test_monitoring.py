@@ -9,9 +9,9 @@ it, is in tests/monitoring.
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,12 +41,14 @@ from tests.molecule.monitoring import (
     stop_node_exporter,
 )
 from tests.molecule.playbook import Run
+from tests.waiting import until
 
 T = TypeVar("T")
 Before = tuple[dict[str, Stand], dict[str, Seen]]
 NAMES = ["local1", "local2"]
 # The least that the role takes.
 INTERVAL = 15
+LAST_SUCCESS = "netfleet_tcp_exporter_last_success_timestamp_seconds"
 # Of its own, or nobody's file system.
 IN_MEMORY = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue")  # noqa: S108
 # What a process of the unit may try; refused with which errors.
@@ -196,20 +198,21 @@ def test_systemd_has_no_complaint_about_the_units(hosts: dict[str, Connection]) 
         assert properties(host, SERVICE, "TriggeredBy", "Result") == {"TriggeredBy": TIMER, "Result": "success"}
 
 
+def looked_since(host: Connection, seconds: float) -> bool:
+    """Whether the exporter has succeeded since then (seconds since the epoch)."""
+    return scrape(host)[LAST_SUCCESS] >= seconds
+
+
 @pytest.mark.usefixtures("applied")
 def test_the_timer_runs_it_again_and_again(hosts: dict[str, Connection]) -> None:
-    fresh = "netfleet_tcp_exporter_last_success_timestamp_seconds"
-    before = {name: found[fresh] for name, found in on_all(hosts, scrape).items()}
+    before = {name: found[LAST_SUCCESS] for name, found in on_all(hosts, scrape).items()}
     for found in on_all(hosts, lambda host: starts(host, 3, 90)).values():
         for earlier, later in itertools.pairwise(found):
             assert INTERVAL - 1 <= (later - earlier) / 1e6 <= 2 * INTERVAL, found
     for name, host in hosts.items():
         assert properties(host, SERVICE, "Result", "ExecMainStatus") == {"Result": "success", "ExecMainStatus": "0"}
         # The run that was just begun need not have written yet.
-        due = time.monotonic() + 60
-        while scrape(host)[fresh] < before[name] + INTERVAL:
-            assert time.monotonic() < due, f"{name} has no newer look"
-            time.sleep(1)
+        until(partial(looked_since, host, before[name] + INTERVAL), 60, f"a newer look of {name}", 1)
 
 
 @pytest.mark.usefixtures("applied")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from pathlib import Path
@@ -22,7 +23,6 @@ from tests.molecule.kube import (
     proxies,
     proxy_mode,
     run_kube,
-    wait,
     with_services,
 )
 from tests.molecule.kube_checks import (
@@ -34,6 +34,7 @@ from tests.molecule.kube_checks import (
     will_not_start,
 )
 from tests.molecule.kube_table import residues
+from tests.waiting import until
 
 MANY = 200
 LONG_SILENCE = 20.0
@@ -179,18 +180,16 @@ def test_ipvs_outlasts_a_boot(up: Cluster, scratch: Path) -> None:
     node = up.nodes["local2"]
     boot = node.check_output("cat /proc/sys/kernel/random/boot_id")
     node.run("systemctl reboot")
-    until = time.monotonic() + 240.0
-    while True:
-        try:
+
+    def is_back() -> bool:
+        with contextlib.suppress(RuntimeError):
             now = node.run("cat /proc/sys/kernel/random/boot_id")
-            if now.rc == 0 and now.stdout.strip() != boot and proxy_mode(node) == "ipvs":
-                break
-        except RuntimeError:
-            pass
-        assert time.monotonic() < until, "local2 is not back with ipvs"
-        time.sleep(2.0)
+            return now.rc == 0 and now.stdout.strip() != boot and proxy_mode(node) == "ipvs"
+        return False
+
+    until(is_back, 240.0, "local2 is back with ipvs", 2.0)
     # It tells its mode before it has programmed anything.
-    wait(lambda: " lc" in node.check_output("ipvsadm -Ln"), 240.0, "local2 has virtual servers with the scheduler lc")
+    until(lambda: " lc" in node.check_output("ipvsadm -Ln"), 240.0, "local2 has virtual servers with the scheduler lc")
     run = run_kube(scratch, up, "--limit=local2", kube_proxy_mode="iptables")
     assert (run.status, run.changed) == (0, ["local2"]), run.output
     up.wait_served("iptables")
