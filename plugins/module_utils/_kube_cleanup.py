@@ -21,8 +21,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import (
     IPSET,
     KernelSeen,
     Tools,
-    foreign_users,
-    look_at_kernel,
+    told_apart,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import (
     CHAINS,
@@ -62,11 +61,12 @@ def clean(
     """Take away what other modes than this one, which runs, have left.
 
     excluded: networks whose virtual servers are somebody else's. Where somebody else uses IPVS, only those on
-    kube-ipvs0's addresses are kube-proxy's. HostError where the kernel cannot be looked at.
+    kube-ipvs0's addresses, and those that its ipsets name, are kube-proxy's. HostError where the kernel cannot be
+    looked at.
     """
     networks = networks_of(excluded)
-    seen = look_at_kernel(system, tools)
-    shared = bool(foreign_users(system, seen))
+    told = told_apart(system, tools)
+    seen, shared = told.kernel, bool(told.foreign)
     found = left = residues(_ours(seen, shared, networks), mode)
     failed: List[str] = []
     for attempt in range(0 if check_mode else _ATTEMPTS):
@@ -75,7 +75,7 @@ def clean(
         # The kernel lets a set go a moment after the rules that named it, and kube-proxy writes rules meanwhile.
         sleep(_PAUSE if attempt else 0)
         failed = _take_away(system, tools, seen, left)
-        seen = look_at_kernel(system, tools)
+        seen = told_apart(system, tools).kernel
         left = residues(_ours(seen, shared, networks), mode)
     if check_mode:
         return Cleaned(tuple(str(each) for each in found))
@@ -91,14 +91,15 @@ def _take_away(system: System, tools: Tools, seen: KernelSeen, left: Sequence[Re
         by_kind.setdefault(each.kind, []).extend(each.names)
     theirs = {*by_kind.get(SERVERS, ())}
     servers = delete_servers(system, [each for each in seen.servers if str(each) in theirs])
-    # By its addresses the servers are known, so it stays where one of them does.
+    # By its addresses and by sets the servers are known, so these stay where one of them does.
     interfaces: Sequence[str] = () if servers else by_kind.get(INTERFACE, ())
+    sets: Sequence[str] = () if servers else by_kind.get(SETS, ())
     whys = [
         *servers,
         *(_run(system, [tools.path("ip"), "link", "delete", name]) for name in interfaces),
         # Rules first: sets are held by them.
-        *_chains(system, seen, by_kind.get(CHAINS, ()), by_kind.get(SETS, ())),
-        *(_run(system, [tools.path(IPSET), "destroy", name]) for name in by_kind.get(SETS, ())),
+        *_chains(system, seen, by_kind.get(CHAINS, ()), sets),
+        *(_run(system, [tools.path(IPSET), "destroy", name]) for name in sets),
         *(_run(system, [seen.nft, "delete", "table", *name.split()]) for name in by_kind.get(TABLE, ())),
     ]
     return [why for why in whys if why]

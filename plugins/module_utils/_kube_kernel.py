@@ -9,6 +9,7 @@ would load a module. Pure but for the System that is handed in.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Container, Dict, List, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
@@ -28,6 +29,8 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import
     Leftovers,
     Unread,
     chains_in,
+    named_in,
+    names_servers,
     servers_of,
     sets_in,
     tables_in,
@@ -37,6 +40,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import (
     IPVS_INTERFACE,
     IPVS_TABLE,
     ProxyEntry,
+    any_like,
     foreign_marks,
     interface_addresses,
     parse_ipvs,
@@ -94,7 +98,7 @@ class KernelSeen:
     """What the kernel has. addresses: by interface; servers: of IPVS, as they are; ipvs_text: its table.
 
     nft: the program's path, where it is there; unread: what could not be read; without a kind, nothing of kube-proxy's
-    can be there.
+    can be there. named: of the servers, those that kube-proxy's ipsets name, where that was asked (see told_apart).
     """
 
     addresses: Dict[str, Tuple[str, ...]]
@@ -105,6 +109,7 @@ class KernelSeen:
     sets: Tuple[str, ...]
     nft: str = ""
     unread: Tuple[Unread, ...] = ()
+    named: Tuple[ProxyEntry, ...] = ()
 
     @property
     def limits(self) -> Tuple[str, ...]:
@@ -137,13 +142,14 @@ class KernelSeen:
 
     def leftovers(self, ipvs_is_shared: bool) -> Leftovers:
         """What of kube-proxy is there. ipvs_is_shared: then servers on the node's own addresses may be somebody's."""
-        theirs = self.bound if ipvs_is_shared or not self.bound else (*self.bound, *self.own_addresses)
+        addresses = self.bound if ipvs_is_shared or not self.bound else (*self.bound, *self.own_addresses)
+        on_addresses = servers_of(self.servers, addresses)
         return Leftovers(
             chains=chains_in(each.text for each in self.saved),
             sets=self.sets,
             tables=self.tables,
             interface=IPVS_INTERFACE in self.addresses,
-            servers=servers_of(self.servers, theirs),
+            servers=tuple(sorted({*on_addresses, *map(str, self.named)})),
             unread=tuple(each for each in self.unread if each.kind),
         )
 
@@ -251,7 +257,38 @@ def entries_of(system: System, seen: KernelSeen, mode: str) -> Tuple[ProxyEntry,
     return ()
 
 
-def foreign_users(system: System, kernel: KernelSeen) -> Tuple[str, ...]:
+@dataclass(frozen=True)
+class ToldApart:
+    """What a kernel has, and who else uses its IPVS, in words: virtual servers of those are not kube-proxy's."""
+
+    kernel: KernelSeen
+    foreign: Tuple[str, ...]
+
+
+def told_apart(system: System, tools: Tools) -> ToldApart:
+    """The kernel, as look_at_kernel reads it, and whose its virtual servers are.
+
+    kube-proxy's ipsets name its own: one whose address somebody has taken from kube-ipvs0 is still known by them. They
+    are read where others seem to use IPVS, which is seldom.
+    """
+    kernel = look_at_kernel(system, tools)
+    foreign = _foreign_users(system, kernel)
+    if not (foreign and kernel.servers and kernel.sets):
+        return ToldApart(kernel, foreign)
+    ipset = tools.path(IPSET)
+    asked = [system.run([ipset, "save", name]) for name in kernel.sets if names_servers(name)]
+    keys = named_in("".join(output for status, output, _error in asked if status == 0))
+    own = {*kernel.own_addresses}
+    named = tuple(
+        entry
+        for entry in kernel.servers
+        if entry.key in keys or (entry.address in own and (entry.protocol, any_like(entry.address), entry.port) in keys)
+    )
+    kernel = replace(kernel, named=named)
+    return ToldApart(kernel, _foreign_users(system, kernel))
+
+
+def _foreign_users(system: System, kernel: KernelSeen) -> Tuple[str, ...]:
     """Who else uses IPVS here, in words: its virtual servers are not kube-proxy's."""
     found: List[str] = []
     for unit in _OTHERS:
@@ -266,7 +303,7 @@ def foreign_users(system: System, kernel: KernelSeen) -> Tuple[str, ...]:
     # On the node's own addresses kube-proxy has its NodePorts in the mode ipvs, and else nothing; kube-vip and lvscare
     # have the API server's there.
     known = {*kernel.bound, *kernel.own_addresses} if IPVS_INTERFACE in kernel.addresses else set()
-    others = [str(entry) for entry in kernel.servers if entry.address not in known]
+    others = [str(entry) for entry in kernel.servers if entry.address not in known and entry not in kernel.named]
     if others and kernel.addresses:
         more = " and %d more" % (len(others) - _MOST_NAMED) if len(others) > _MOST_NAMED else ""
         named = ", ".join(others[:_MOST_NAMED]) + more

@@ -16,7 +16,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dat
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import PACKAGES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_nft import NFT_TABLE
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import IPVS_INTERFACE, ProxyEntry
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, IPVS_INTERFACE, ProxyEntry, short
 from ansible_collections.netfleet.tcp.plugins.module_utils._programs import printed_json
 
 CHAINS, SETS, INTERFACE, SERVERS, TABLE = "chains", "ipsets", "interface", "virtual servers", "nftables table"
@@ -63,6 +63,11 @@ _SET = re.compile(
     r"|LOAD-BALANCER(?:-LOCAL|-FW|-SOURCE-IP|-SOURCE-CIDR?)?"
     r"|NODE-PORT(?:-LOCAL)?-(?:TCP|UDP|SCTP-HASH?)|HEALTH-CHECK-NODE-PORT|IPVS-IPS)\Z"
 )
+# Of those, the ones that name what IPVS serves: addresses with ports, and the ports of NodePorts.
+_SERVED = re.compile(
+    r"KUBE-(?:6-)?(?:CLUSTER-IP|EXTERNAL-IP(?:-LOCAL)?|LOAD-BALANCER(?:-LOCAL)?|NODE-PORT-(?:TCP|UDP|SCTP-HASH?))\Z"
+)
+_MEMBER = re.compile(r"add KUBE-(6-)?(?:NODE-PORT-(TCP|UDP) (\d+)|\S+ ([^,\s]+),(tcp|udp|sctp):(\d+))\Z")
 _MOST_NAMED = 5
 
 
@@ -139,6 +144,22 @@ def tables_in(text: str) -> Tuple[str, ...]:
     objects = printed.get("nftables") or () if isinstance(printed, dict) else ()
     tables = [each["table"] for each in objects if "table" in each]
     return tuple(sorted(str(table.get("family")) for table in tables if table.get("name") == NFT_TABLE))
+
+
+def names_servers(name: str) -> bool:
+    """Whether the ipset of this name tells what kube-proxy serves by IPVS."""
+    return bool(_SERVED.match(name))
+
+
+def named_in(saved: str) -> FrozenSet[Tuple[str, str, int]]:
+    """What such sets name, from the output of ``ipset save``: keys of ProxyEntry, of NodePorts with one of ANY."""
+    found: Set[Tuple[str, str, int]] = set()
+    for match in map(_MEMBER.match, saved.splitlines()):
+        if match:
+            six, node_port, port, address, protocol, at = match.groups()
+            own = ((node_port or "").lower(), ANY[6 if six else 4], int(port or 0))
+            found.add(own if node_port else (protocol, short(address), int(at)))
+    return frozenset(found)
 
 
 def servers_of(entries: Iterable[ProxyEntry], addresses: Sequence[str]) -> Tuple[str, ...]:

@@ -33,8 +33,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import (
     KernelSeen,
     Tools,
     entries_of,
-    foreign_users,
-    look_at_kernel,
+    told_apart,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_masked import rancher_text, unit_text
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import (
@@ -101,12 +100,12 @@ def observe_kube(
     running = _kube_process.of_pod(system) if in_container else of_unit
     tools = Tools(system, place.distribution)
     limits: List[str] = [] if system.facts()["root"] else ["this user is not root on the host, and sees a part of it"]
-    kernel = look_at_kernel(system, tools)
+    told = told_apart(system, tools)
+    kernel, foreign = told.kernel, told.foreign
     limits += kernel.limits
     mode = proxy_mode(system, metrics)
     modules = limits_of_modules(system)
     files = _files(system, place, limits)
-    foreign = foreign_users(system, kernel)
     leftovers = kernel.leftovers(bool(foreign))
     found, unread = _entries(system, kernel, mode) if entries else ((), "")
     limits += [unread] if unread else []

@@ -72,8 +72,10 @@ def will_not_start(cluster: Cluster, mode: str) -> Iterator[None]:
 def loses_an_address(cluster: Cluster) -> Iterator[str]:
     """Nodes on which somebody takes an address of a Service away from kube-ipvs0, as often as it comes."""
     address, unit = cluster_ip(cluster.api, "echo"), "netfleet-test-thief"
-    take = f"while :; do ip address delete {address}/32 dev kube-ipvs0 2> /dev/null; sleep 0.2; done"
-    cluster.on_each(f"systemd-run --quiet --collect --unit={unit} /bin/sh -c '{take}'")
+    # By events: looking again and again would take half of an emulated host from kube-proxy.
+    delete = f"ip address delete {address}/32 dev kube-ipvs0 2> /dev/null"
+    take = f'ip monitor address | while read -r line; do case "$line" in *{address}/32*) {delete};; esac; done'
+    cluster.on_each(f"systemd-run --quiet --collect --unit={unit} /bin/sh -c %s", take)
     try:
         yield address
     finally:

@@ -89,7 +89,11 @@ COMMIT
 -A PREROUTING -m comment --comment "a -j KUBE-NONE of somebody" -j ACCEPT
 COMMIT
 """
-_SETS = ("KUBE-CLUSTER-IP", "KUBE-LOOP-BACK")
+_SETS = {
+    "KUBE-CLUSTER-IP": "create KUBE-CLUSTER-IP hash:ip,port family inet\nadd KUBE-CLUSTER-IP 10.96.0.10,tcp:80\n",
+    "KUBE-LOOP-BACK": "create KUBE-LOOP-BACK hash:ip,port,ip family inet\n",
+    "KUBE-NODE-PORT-TCP": "create KUBE-NODE-PORT-TCP bitmap:port range 0-65535\nadd KUBE-NODE-PORT-TCP 30080\n",
+}
 _SERVERS = (
     ProxyEntry("tcp", CLUSTER_IP, 80, (ENDPOINT,), scheduler="rr"),
     ProxyEntry("tcp", NODE, 30080, (ENDPOINT,), scheduler="rr"),
@@ -278,8 +282,8 @@ class FakeNode(FakeSystem):
             return json.dumps({"nftables": tables})
         if line[:4] == ["nft", "-j", "list", "table"]:
             return json.dumps({"nftables": _NFT})
-        if line[:3] == ["ipset", "list", "-n"]:
-            return "".join(name + "\n" for name in self.sets)
+        if line[0] == "ipset" and line[1] in ("list", "save"):
+            return _SETS[line[2]] if line[1] == "save" else "".join(name + "\n" for name in self.sets)
         if line == ["ip", "-j", "address", "show"]:
             own = {"lo": ["127.0.0.1"], "eth0": self.own, **({} if self.bound is None else {"kube-ipvs0": self.bound})}
             return json.dumps([_interface(name, addresses) for name, addresses in own.items()])

@@ -464,12 +464,22 @@ def running_in_api(node: FakeNode) -> tuple[str, tuple[object, ...]]:
     return seen.proxy_mode, seen.residues
 
 
+def test_a_service_whose_address_was_taken_from_the_interface_is_still_kube_proxys() -> None:
+    """That is why a change was given back; and its NodePorts must not stay for it either."""
+    node = a_node(IPVS)
+    node.bound = []
+    outcome = do(node, to(IPTABLES))
+    assert node.servers == []
+    assert running(node) == (IPTABLES, [])
+    assert outcome.warnings == ()
+
+
 def test_virtual_servers_of_others_stay() -> None:
     node = a_node(IPVS)
     theirs = ProxyEntry("tcp", "198.51.100.9", 80, scheduler="wlc")
     node.servers.append(theirs)
     outcome = do(node, to(IPTABLES))
-    assert node.servers == [ProxyEntry("tcp", NODE, 30080, ("10.244.1.5:8080",), scheduler="rr"), theirs]
+    assert node.servers == [theirs]
     assert outcome.warnings == ()
     node = a_node(IPVS)
     do(node, to(IPTABLES, excluded=("192.0.2.0/24",)))
@@ -478,9 +488,11 @@ def test_virtual_servers_of_others_stay() -> None:
 
 def test_keepalived_keeps_what_is_on_the_nodes_own_addresses() -> None:
     node = a_node(IPVS)
+    theirs = ProxyEntry("tcp", NODE, 6443, scheduler="wlc")
+    node.servers.append(theirs)
     run_unit(node, "keepalived")
     do(node, to(IPTABLES))
-    assert [str(server) for server in node.servers] == ["tcp %s:30080" % NODE]
+    assert node.servers == [theirs]
 
 
 def test_what_could_not_be_cleaned_up_is_said() -> None:

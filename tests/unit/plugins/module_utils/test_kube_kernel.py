@@ -11,8 +11,8 @@ import pytest
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_kernel import (
     Tools,
     entries_of,
-    foreign_users,
     look_at_kernel,
+    told_apart,
 )
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import UNTOLD, ProxyEntry
@@ -27,17 +27,41 @@ def test_servers_on_the_nodes_own_address_are_somebody_elses_where_kube_proxy_ha
     node = FakeNode(mode)
     node.loaded.add("ip_vs")
     node.servers = [THEIRS]
-    kernel = look_at_kernel(node, Tools(node))
-    assert foreign_users(node, kernel) == (
+    assert told_apart(node, Tools(node)).foreign == (
         "virtual servers on addresses that kube-proxy has not bound: tcp 192.0.2.11:6443",
     )
 
 
 def test_with_its_interface_those_on_the_nodes_own_address_may_be_kube_proxys() -> None:
     node = FakeNode(IPVS)
-    assert foreign_users(node, look_at_kernel(node, Tools(node))) == ()
+    assert told_apart(node, Tools(node)).foreign == ()
+    node.servers.append(ProxyEntry("tcp", "10.96.0.11", 80, (ENDPOINT,), scheduler="rr"))
+    assert told_apart(node, Tools(node)).foreign != ()
+
+
+@pytest.mark.parametrize("bound", [[], None])
+def test_what_its_ipsets_name_is_kube_proxys_wherever_its_address_has_gone(bound: list[str] | None) -> None:
+    node = FakeNode(IPVS)
+    node.bound = bound
+    found = told_apart(node, Tools(node))
+    assert found.foreign == ()
+    named = ("tcp 10.96.0.10:80", "tcp 192.0.2.11:30080")
+    assert found.kernel.leftovers(ipvs_is_shared=True).servers == named
+    theirs = ProxyEntry("tcp", "198.51.100.9", 80, scheduler="wlc")
+    node.servers += [THEIRS, theirs]
+    found = told_apart(node, Tools(node))
+    assert theirs.address in found.foreign[0]
+    assert found.kernel.leftovers(ipvs_is_shared=True).servers == named
+
+
+def test_ipsets_are_asked_only_where_a_virtual_server_may_be_somebody_elses() -> None:
+    node = FakeNode(IPVS)
+    told_apart(node, Tools(node))
+    assert ["ipset", "save", "KUBE-CLUSTER-IP"] not in node.ran
     node.bound = []
-    assert foreign_users(node, look_at_kernel(node, Tools(node))) != ()
+    told_apart(node, Tools(node))
+    assert ["ipset", "save", "KUBE-CLUSTER-IP"] in node.ran
+    assert ["ipset", "save", "KUBE-LOOP-BACK"] not in node.ran
 
 
 @pytest.mark.parametrize(("by_netlink", "seconds"), [(True, 10800), (False, UNTOLD)])

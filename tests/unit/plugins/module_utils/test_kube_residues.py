@@ -18,6 +18,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import
     Leftovers,
     Residue,
     chains_in,
+    named_in,
     residues,
     servers_of,
     sets_in,
@@ -165,6 +166,33 @@ def test_tables_of_others_are_left_out() -> None:
 def test_virtual_servers_of_others_are_left_out() -> None:
     entries = [ProxyEntry("tcp", "10.96.0.1", 443), ProxyEntry("tcp", "192.0.2.10", 80)]
     assert servers_of(entries, ["10.96.0.1"]) == ("tcp 10.96.0.1:443",)
+
+
+def test_ipsets_name_addresses_with_ports_and_node_ports_by_family() -> None:
+    lines = [
+        "create KUBE-CLUSTER-IP hash:ip,port family inet hashsize 1024 maxelem 65536",
+        "add KUBE-CLUSTER-IP 10.96.0.10,tcp:53",
+        "add KUBE-CLUSTER-IP 10.96.0.10,udp:53",
+        "add KUBE-6-EXTERNAL-IP 2001:DB8:0::7,tcp:443",
+        "create KUBE-NODE-PORT-TCP bitmap:port range 0-65535",
+        "add KUBE-NODE-PORT-TCP 30080",
+        "add KUBE-6-NODE-PORT-UDP 30081",
+        "add KUBE-NODE-PORT-SCTP-HASH 192.0.2.11,sctp:30082",
+        # Of forms that kube-proxy has never used.
+        "add KUBE-CLUSTER-IP 10.96.0.0/24,tcp:http",
+        "add KUBE-NODE-PORT-TCP x",
+        "add",
+        "add KUBE-CLUSTER-IP x,tcp:1",
+    ]
+    assert named_in("\n".join(lines)) == {
+        ("tcp", "10.96.0.10", 53),
+        ("udp", "10.96.0.10", 53),
+        ("tcp", "2001:db8::7", 443),
+        ("tcp", "0.0.0.0", 30080),
+        ("udp", "::", 30081),
+        ("sctp", "192.0.2.11", 30082),
+        ("tcp", "x", 1),
+    }
 
 
 def test_of_many_names_a_few_are_shown() -> None:

@@ -276,10 +276,11 @@ def test_other_users_of_ipvs() -> None:
     assert observe_kube(node).foreign == (), "VRRP alone is none"
     node.put("/etc/keepalived/keepalived.conf", "  virtual_server 192.0.2.1 80 {\n}\n")
     assert observe_kube(node).foreign == ("keepalived.service runs",)
-    node.servers.append(ProxyEntry("tcp", "198.51.100.9", 80, scheduler="wlc"))
+    node.servers += [ProxyEntry("tcp", address, 80, scheduler="wlc") for address in ("198.51.100.9", NODE)]
     seen = observe_kube(node)
     assert seen.foreign[1:] == ("virtual servers on addresses that kube-proxy has not bound: tcp 198.51.100.9:80",)
-    assert seen.leftovers.servers == ("tcp 10.96.0.10:80",), "those on the node's addresses may be somebody's now"
+    own = ("tcp 10.96.0.10:80", "tcp %s:30080" % NODE)
+    assert seen.leftovers.servers == own, "of those on the node's addresses, its ipsets name one"
 
 
 def test_network_manager_would_take_the_interface() -> None:
