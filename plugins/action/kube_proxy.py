@@ -54,7 +54,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_planning import
     plan_run,
     told,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_reach import LostError
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_reach import LostError, Reach
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import read_sets, served, take_steps
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import (
     FILES,
@@ -173,7 +173,7 @@ class ActionModule(ChangeAction):
             return _result(own, changes, outcome.files, outcome.warnings)
         api = _api(settings) if settings["api"] else None
         try:
-            done = Switch(own, node, api, settings).run()
+            done = Switch(own, Reach(node, api, settings)).run()
         except HostError as error:
             # Where it is the last one in the play, nobody comes to the run's last step.
             alone = own.road != FILES and list(task_vars["ansible_play_hosts"]) == [host]
@@ -233,7 +233,7 @@ class ActionModule(ChangeAction):
             return _skipped(why)
         own = plan.by_host[str(task_vars["inventory_hostname"])]
         if not self._task.check_mode:
-            Switch(own, _Host(self, settings, task_vars), _api(settings), settings).go_home()
+            Switch(own, Reach(_Host(self, settings, task_vars), _api(settings), settings)).go_home()
         return {"changed": True, "msg": "back to %s/%s, which has its settings by now" % (NAMESPACE, DAEMON_SET)}
 
     def _end(self, given: Mapping[str, Any], _task_vars: Dict[str, Any]) -> Dict[str, Any]:

@@ -7,9 +7,8 @@ Runs on the controller alone; the node and the API are handed in.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, List, Optional, Tuple
+from collections.abc import Callable, Sequence
+from typing import List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
 from ansible_collections.netfleet.tcp.plugins.module_utils._errors import HostError, NetfleetError, Problem
@@ -17,7 +16,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_model import Fi
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_api import NODES, Api
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_cluster import CORDONED, node_info
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_daemon_set import Sets, Step, move, move_back
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_reach import LostError, Node, Reach
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_reach import LostError, Reach
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_rollout import FILES, HOME, NodePlan
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verdict import not_compared
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_verify import Verification
@@ -39,24 +38,14 @@ class Switched:
 
 
 class Switch:
-    """A node's way to its plan. api: None where none is asked. settings: as _kube_run gives them."""
+    """A node's way to its plan."""
 
-    def __init__(
-        self,
-        plan: NodePlan,
-        node: Node,
-        api: Optional[Api],
-        settings: Mapping[str, Any],
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, plan: NodePlan, reach: Reach) -> None:
         self._plan = plan
-        self._node = node
-        self._api = api
-        self._settings = settings
-        self._reach = Reach(node, api, settings, sleep, clock)
-        self._verification = Verification(plan, self._reach)
-        self._way_back = WayBack(plan, self._reach)
+        self._reach = reach
+        self._node = reach.node
+        self._verification = Verification(plan, reach)
+        self._way_back = WayBack(plan, reach)
         self._removed: List[str] = []
         self._warnings: List[str] = []
 
@@ -137,7 +126,8 @@ class Switch:
         """Whether the node takes new pods otherwise, and does not take any while it changes."""
         if self._plan.cordoned:
             return True
-        if not (self._settings["cordon"] and self._api) or self._is_unschedulable(self._api):
+        api = self._reach.api
+        if not (self._reach.settings["cordon"] and api) or self._is_unschedulable(api):
             return False
         self._set_unschedulable(True, "true")
         return True

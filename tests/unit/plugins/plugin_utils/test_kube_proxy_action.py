@@ -51,7 +51,7 @@ class Play:
         monkeypatch.setattr(ActionBase, "run", lambda *_arguments: {})
         monkeypatch.setattr(kube_proxy, "connect", lambda *_arguments: self.cluster.api)
         self.time = 0.0
-        for name in ("Switch", "take_steps"):
+        for name in ("Reach", "take_steps"):
             timed = partial(getattr(kube_proxy, name), sleep=self._sleep, clock=lambda: self.time)
             monkeypatch.setattr(kube_proxy, name, timed)
         self._monkeypatch = monkeypatch
@@ -754,7 +754,7 @@ def test_a_node_that_is_lost_while_it_changes_is_given_back_over_a_new_connectio
     node.change = lost  # type: ignore[method-assign]
     play._execute = execute  # type: ignore[method-assign, assignment]
     play._sleep = later  # type: ignore[method-assign]
-    for name in ("Switch", "take_steps"):
+    for name in ("Reach", "take_steps"):
         getattr(kube_proxy, name).keywords["sleep"] = later
     said = play.step("node1", "switch", plan=plan, number=0)
     assert said["problems"][-1] == "it was given back what it had: kube-proxy runs iptables again"

@@ -31,7 +31,7 @@ from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_planning import
     look_at_cluster,
     plan_run,
 )
-from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_reach import LostError
+from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_reach import LostError, Reach
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_road import Road, read_sets, served, take_steps
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_run import checked
 from ansible_collections.netfleet.tcp.plugins.plugin_utils._kube_switch import Switch, Switched
@@ -83,7 +83,8 @@ class Fleet:
 
     def switch_of(self, plan: RunPlan, host: str, **given: Any) -> Switch:
         api, settings = self.cluster.api, self.settings(**given)
-        return Switch(plan.by_host[host], self.nodes[host], api, settings, self._sleep, lambda: self.time)
+        reach = Reach(self.nodes[host], api, settings, self._sleep, lambda: self.time)
+        return Switch(plan.by_host[host], reach)
 
     def begin(self, plan: RunPlan) -> None:
         self.road().take(begin(self.sets(), plan.text, not plan.home))
@@ -1324,7 +1325,7 @@ def test_without_the_api_what_kube_proxy_says_of_itself_has_to_do(with_files: Fl
     plan = _plan_with_files(with_files, api=False)
     with_files.cluster.silent = "nobody is to be asked"
     with_files.nodes["node1"].wrong = {"ipvs"}
-    switch = Switch(plan.by_host["node1"], with_files.nodes["node1"], None, with_files.settings(api=False))
+    switch = Switch(plan.by_host["node1"], Reach(with_files.nodes["node1"], None, with_files.settings(api=False)))
     assert switch.run().services == 0
 
 
