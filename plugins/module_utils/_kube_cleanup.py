@@ -67,7 +67,8 @@ def clean(
     networks = networks_of(excluded)
     told = told_apart(system, tools)
     seen, shared = told.kernel, bool(told.foreign)
-    found = left = residues(_ours(seen, shared, networks), mode)
+    ours = _ours(seen, shared, networks)
+    found = left = residues(ours, mode)
     failed: List[str] = []
     for attempt in range(0 if check_mode else _ATTEMPTS):
         if not left:
@@ -76,7 +77,8 @@ def clean(
         sleep(_PAUSE if attempt else 0)
         failed = _take_away(system, tools, seen, left)
         seen = told_apart(system, tools).kernel
-        left = residues(_ours(seen, shared, networks), mode)
+        # What tells of a server may be gone before it.
+        left = residues(_ours(seen, shared, networks, ours.servers), mode)
     if check_mode:
         return Cleaned(tuple(str(each) for each in found))
     still = {each.kind for each in left}
@@ -90,10 +92,14 @@ def _take_away(system: System, tools: Tools, seen: KernelSeen, left: Sequence[Re
     for each in left:
         by_kind.setdefault(each.kind, []).extend(each.names)
     theirs = {*by_kind.get(SERVERS, ())}
-    servers = delete_servers(system, [each for each in seen.servers if str(each) in theirs])
-    # By its addresses and by sets the servers are known, so these stay where one of them does.
-    interfaces: Sequence[str] = () if servers else by_kind.get(INTERFACE, ())
-    sets: Sequence[str] = () if servers else by_kind.get(SETS, ())
+    own = {*seen.own_addresses}
+    # NodePorts first: should this end half-way, they are known by what Services have beside them.
+    wanted = sorted((each for each in seen.servers if str(each) in theirs), key=lambda each: each.address not in own)
+    servers = delete_servers(system, wanted)
+    # By its addresses and by sets the servers are known, so these stay where one of them does, or may.
+    stay = bool(servers) or any(each.kind == SETS for each in seen.unread)
+    interfaces: Sequence[str] = () if stay else by_kind.get(INTERFACE, ())
+    sets: Sequence[str] = () if stay else by_kind.get(SETS, ())
     whys = [
         *servers,
         *(_run(system, [tools.path("ip"), "link", "delete", name]) for name in interfaces),
@@ -105,11 +111,12 @@ def _take_away(system: System, tools: Tools, seen: KernelSeen, left: Sequence[Re
     return [why for why in whys if why]
 
 
-def _ours(seen: KernelSeen, shared: bool, networks: Sequence[Network]) -> Leftovers:
-    """What of kube-proxy is there, without the virtual servers in these networks."""
+def _ours(seen: KernelSeen, shared: bool, networks: Sequence[Network], known: Sequence[str] = ()) -> Leftovers:
+    """What of kube-proxy is there, without the virtual servers in these networks. known: servers that were its own."""
     leftovers = seen.leftovers(shared)
-    theirs = {str(entry) for entry in seen.servers if in_networks(entry.address, networks)}
-    return replace(leftovers, servers=tuple(name for name in leftovers.servers if name not in theirs))
+    own = {*leftovers.servers, *known}
+    there = (str(entry) for entry in seen.servers if not in_networks(entry.address, networks))
+    return replace(leftovers, servers=tuple(sorted(name for name in there if name in own)))
 
 
 def _chains(system: System, seen: KernelSeen, names: Sequence[str], sets: Sequence[str]) -> List[str]:

@@ -30,6 +30,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_residues import
     Unread,
     chains_in,
     named_in,
+    named_of,
     names_servers,
     servers_of,
     sets_in,
@@ -40,7 +41,6 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import (
     IPVS_INTERFACE,
     IPVS_TABLE,
     ProxyEntry,
-    any_like,
     foreign_marks,
     interface_addresses,
     parse_ipvs,
@@ -131,7 +131,7 @@ class KernelSeen:
     def own_servers(self) -> Dict[str, Tuple[str, ...]]:
         """By address of the node, what IPVS serves on it beside kube-proxy's interface, as "tcp 6443".
 
-        Those are NodePorts, or somebody else's. Nothing without that interface: then none is kube-proxy's.
+        Those are NodePorts, or somebody else's. Nothing without that interface: then kube-proxy does not run in ipvs.
         """
         found: Dict[str, List[str]] = {}
         own = {*self.own_addresses}.difference(self.bound) if IPVS_INTERFACE in self.addresses else set()
@@ -276,15 +276,15 @@ def told_apart(system: System, tools: Tools) -> ToldApart:
     if not (foreign and kernel.servers and kernel.sets):
         return ToldApart(kernel, foreign)
     ipset = tools.path(IPSET)
-    asked = [system.run([ipset, "save", name]) for name in kernel.sets if names_servers(name)]
-    keys = named_in("".join(output for status, output, _error in asked if status == 0))
-    own = {*kernel.own_addresses}
-    named = tuple(
-        entry
-        for entry in kernel.servers
-        if entry.key in keys or (entry.address in own and (entry.protocol, any_like(entry.address), entry.port) in keys)
-    )
-    kernel = replace(kernel, named=named)
+    saved: List[str] = []
+    unread = list(kernel.unread)
+    for name in filter(names_servers, kernel.sets):
+        status, output, error = system.run([ipset, "save", name])
+        saved.append("" if status else output)
+        if status:
+            unread.append(Unread(SETS, "%s save %s: %s" % (ipset, name, error.strip() or "exit status %d" % status)))
+    named = named_of(kernel.servers, named_in("".join(saved)))
+    kernel = replace(kernel, named=named, unread=tuple(unread))
     return ToldApart(kernel, _foreign_users(system, kernel))
 
 
@@ -300,12 +300,13 @@ def _foreign_users(system: System, kernel: KernelSeen) -> Tuple[str, ...]:
     marks = foreign_marks(kernel.ipvs_text)
     if marks:
         found.append("%d virtual servers go by a firewall mark" % marks)
-    # On the node's own addresses kube-proxy has its NodePorts in the mode ipvs, and else nothing; kube-vip and lvscare
-    # have the API server's there.
+    # On the node's own addresses kube-proxy has its NodePorts in the mode ipvs, and else what that has left, which sets
+    # name; kube-vip and lvscare have the API server's there.
     known = {*kernel.bound, *kernel.own_addresses} if IPVS_INTERFACE in kernel.addresses else set()
-    others = [str(entry) for entry in kernel.servers if entry.address not in known and entry not in kernel.named]
+    named = {entry.key for entry in kernel.named}
+    others = [str(entry) for entry in kernel.servers if entry.address not in known and entry.key not in named]
     if others and kernel.addresses:
         more = " and %d more" % (len(others) - _MOST_NAMED) if len(others) > _MOST_NAMED else ""
-        named = ", ".join(others[:_MOST_NAMED]) + more
-        found.append("virtual servers on addresses that kube-proxy has not bound: %s" % named)
+        shown = ", ".join(others[:_MOST_NAMED]) + more
+        found.append("virtual servers on addresses that kube-proxy has not bound: %s" % shown)
     return tuple(found)

@@ -16,7 +16,13 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dat
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_choice import PACKAGES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_modes import IPTABLES, IPVS, NFTABLES
 from ansible_collections.netfleet.tcp.plugins.module_utils._kube_nft import NFT_TABLE
-from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import ANY, IPVS_INTERFACE, ProxyEntry, short
+from ansible_collections.netfleet.tcp.plugins.module_utils._kube_table import (
+    ANY,
+    IPVS_INTERFACE,
+    ProxyEntry,
+    any_like,
+    short,
+)
 from ansible_collections.netfleet.tcp.plugins.module_utils._programs import printed_json
 
 CHAINS, SETS, INTERFACE, SERVERS, TABLE = "chains", "ipsets", "interface", "virtual servers", "nftables table"
@@ -91,7 +97,8 @@ class Leftovers:
     """What of kube-proxy, in any mode, is on a node.
 
     chains: "nat KUBE-SERVICES"; sets: names of ipsets; tables: families of nftables that have kube-proxy's table;
-    interface: whether kube-ipvs0 is there; servers: the virtual servers of IPVS that are Services' (see servers_of).
+    interface: whether kube-ipvs0 is there; servers: the virtual servers of IPVS that are Services', by their addresses
+    (see servers_of) or by kube-proxy's ipsets (see named_of).
     unread: where there may be more of it.
     """
 
@@ -162,8 +169,20 @@ def named_in(saved: str) -> FrozenSet[Tuple[str, str, int]]:
     return frozenset(found)
 
 
+def named_of(entries: Sequence[ProxyEntry], keys: FrozenSet[Tuple[str, str, int]]) -> Tuple[ProxyEntry, ...]:
+    """The virtual servers that these keys of named_in name.
+
+    Of NodePorts sets have the port alone, and keepalived may balance that port of a VIP over the nodes. So one has to
+    share an endpoint with what sets name by its address: a Service with a NodePort has a ClusterIP too.
+    """
+    by_address = tuple(entry for entry in entries if entry.key in keys)
+    ends = {end for entry in by_address for end in (*entry.endpoints, *entry.draining)}
+    by_port = (entry for entry in entries if (entry.protocol, any_like(entry.address), entry.port) in keys)
+    return (*by_address, *(entry for entry in by_port if not ends.isdisjoint((*entry.endpoints, *entry.draining))))
+
+
 def servers_of(entries: Iterable[ProxyEntry], addresses: Sequence[str]) -> Tuple[str, ...]:
-    """The virtual servers with one of these addresses, those of Services; all others may be somebody else's."""
+    """The virtual servers with one of these addresses, those of Services."""
     known = {*addresses}
     return tuple(sorted(str(entry) for entry in entries if entry.address in known))
 

@@ -7,7 +7,7 @@ Runs on the controller alone; the node and the API are handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import List, Optional, Tuple
 
 from ansible_collections.netfleet.tcp.plugins.module_utils._dataclass import dataclass
@@ -68,6 +68,7 @@ class Switch:
         before = self._verification.try_services()
         try:
             self._take(lambda sets: move_back(sets, self._plan.node))
+            # Without the ways of a change: they would go to the second DaemonSet again.
             self._verification.verify(before)
         except NetfleetError as error:
             back = self._way_back.move_again() or [Problem("", "it is served by the second DaemonSet")]
@@ -119,7 +120,7 @@ class Switch:
         node = self._plan.node
         return move_back(sets, node, clean, anew=True) if self._plan.road == HOME else move(sets, node, clean)
 
-    def _take(self, steps_by: Callable[[Sets], Sequence[Step]]) -> None:
+    def _take(self, steps_by: Callable[[Sets], Iterable[Step]]) -> None:
         self._reach.take(self._plan.change.place.distribution, steps_by)
 
     def _cordon(self) -> bool:

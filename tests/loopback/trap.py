@@ -96,7 +96,13 @@ class Trap:
     def wait_for_waiting(self, to: str, number: int) -> None:
         """Until so many connections to an address wait in TIME-WAIT."""
         words = ("ss", "-Htn", "state", "time-wait", "dst", f"{to}:{PORT}")
-        until(lambda: len(self.run(*words).splitlines()) >= number, _PATIENCE, f"{number} to {to} in TIME-WAIT")
+        found: list[str] = []
+
+        def enough() -> bool:
+            found[:] = self.run(*words).splitlines()
+            return len(found) >= number
+
+        until(enough, _PATIENCE, lambda: f"{len(found)} of {number} in TIME-WAIT")
 
     def look(self, interval: float, *as_nobody: str) -> dict[str, Any]:
         """What the module returns, without the seconds that Ansible takes before and after."""

@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,15 +107,20 @@ class Cluster:
         """Until every node runs a mode, and its kernel serves exactly what the API has."""
         wanted = self.served()
         for name, node in self.nodes.items():
-            wrong = partial(_unlike, name, node, mode, wanted)
-            until(lambda wrong=wrong: not wrong(), seconds, wrong, 2.0)  # type: ignore[misc]
+            _wait_served(name, node, mode, wanted, seconds)
 
 
-def _unlike(name: str, node: Connection, mode: str, wanted: Entries) -> str:
-    """What a node runs and serves, if that is not this; for people."""
-    running = proxy_mode(node)
-    found = entries_of(node, mode) if running == mode else {}
-    return "" if found == wanted else f"{name} runs {running!r}, {difference(wanted, found)}"
+def _wait_served(name: str, node: Connection, mode: str, wanted: Entries, seconds: float) -> None:
+    running: str = ""
+    found: Entries = {}
+
+    def right() -> bool:
+        nonlocal running, found
+        running = proxy_mode(node)
+        found = entries_of(node, mode) if running == mode else {}
+        return found == wanted
+
+    until(right, seconds, lambda: f"{name} runs {running!r}, {difference(wanted, found)}", 2.0)
 
 
 def difference(wanted: Entries, found: Entries) -> str:
@@ -176,7 +180,7 @@ def without_proxy(cluster: Cluster) -> None:
     for each in cluster.api.items(_DAEMON_SETS):
         if each["metadata"]["name"].startswith(PROXY):
             cluster.api.delete(f"{_DAEMON_SETS}/{each['metadata']['name']}")
-    until(lambda: not cluster.api.items(_SYSTEM_PODS), 120.0, "kube-proxy's pods are gone")
+    until(lambda: not cluster.api.items(_SYSTEM_PODS), 120.0, "kube-proxy's pods are gone", 0.5)
     for each in cluster.api.items(_CONFIG_MAPS):
         if each["metadata"]["name"].startswith(PROXY):
             cluster.api.delete(f"{_CONFIG_MAPS}/{each['metadata']['name']}")
@@ -230,6 +234,7 @@ def with_services(cluster: Cluster, count: int) -> None:
         lambda: sum(ends == full for ends in cluster.served().values()) == count,
         180.0,
         f"{count} Services have an endpoint on each of {', '.join(cluster.nodes)}",
+        0.5,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from testinfra.host import Host as Connection
 
 from tests.molecule import stream_agent
-from tests.molecule.hosts import wait_for
+from tests.waiting import until
 
 _AGENT, _STOP = "/root/stream_agent.py", "/root/stream_agent.stop"
 
@@ -46,15 +46,20 @@ def stream(sender: Connection, receiver: Connection, address: str, port: int) ->
         connection.check_output(f"rm -f {_STOP}; printf %%s %s > {_AGENT}", text)
     python = f"/usr/bin/python3 {_AGENT}"
     there = receiver.check_output(f"{python} receive {port} > {_AGENT}.receive 2>&1 < /dev/null & echo $!")
-    wait_for(receiver, f"ss -Htln sport = :{port} | grep -q .", 90.0)
+    _until(receiver, f"ss -Htln sport = :{port} | grep -q .")
     here = sender.check_output(f"{python} send {port} {address} {_STOP} > {_AGENT}.send 2>&1 < /dev/null & echo $!")
     try:
         yield found
     finally:
         sender.check_output(f"touch {_STOP}")
         for connection, process in ((sender, here), (receiver, there)):
-            wait_for(connection, f"! kill -0 {process}", 90.0)
+            _until(connection, f"! kill -0 {process}")
     found.sent.update(json.loads(sender.check_output(f"cat {_AGENT}.send")))
     found.received.update(json.loads(receiver.check_output(f"cat {_AGENT}.receive")))
     for connection in (sender, receiver):
         connection.check_output(f"rm -f {_AGENT} {_AGENT}.send {_AGENT}.receive {_STOP}")
+
+
+def _until(connection: Connection, condition: str) -> None:
+    """Until a command succeeds on a host that can be reached all the time."""
+    until(lambda: connection.run(condition).rc == 0, 90.0, condition, 0.3)

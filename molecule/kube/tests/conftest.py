@@ -40,7 +40,7 @@ def cluster(
             nodes = found.api.items("/api/v1/nodes")
             return len(nodes) == len(NODES) and not any(node["spec"].get("taints") for node in nodes)
 
-        until(ready, 120.0, f"{', '.join(NODES)} are nodes, and ready")
+        until(ready, 120.0, f"{', '.join(NODES)} are nodes, and ready", 0.5)
         with_services(found, MOST_OF_LIGHT if kube_light.wanted() else SERVICES)
         yield found
 

@@ -140,6 +140,8 @@ class FakeNode(FakeSystem):
         self.programs = 0.0  # seconds that it takes to program the kernel, once it has started
         self.programmed = 0.0
         self.held = 0  # how often a set is still held when it is to go
+        self.held_servers = 0  # how many virtual servers the kernel does not delete when it is asked at first
+        self.unsaved = False  # ipset lists its sets, and saves none
         self.refused_by_netlink = False
         self.time = 0.0
         for name in _PROGRAMS:
@@ -239,6 +241,9 @@ class FakeNode(FakeSystem):
             return _netlink.message(kind, b"\14\1\0\0" + told)
         gone = [each for each in self.servers if _ipvs.delete_request(_FAMILY, each) == request]
         assert self.lock_held
+        if gone and self.held_servers:
+            self.held_servers -= 1
+            return struct.pack("=IHHIIi", 20, 2, 0, 1, 0, -16)
         self.servers = [each for each in self.servers if each not in gone]
         return struct.pack("=IHHIIi", 20, 2, 0, 1, 0, 0 if gone else -3)
 
@@ -259,7 +264,7 @@ class FakeNode(FakeSystem):
     def run(self, argv: Sequence[str], stdin: str = "") -> tuple[int, str, str]:
         line = [posixpath.basename(argv[0]), *argv[1:]]
         self.ran.append(line)
-        if line[0] in self.stubborn:
+        if line[0] in self.stubborn or (self.unsaved and line[:2] == ["ipset", "save"]):
             return 1, "", "it does not want to"
         shown = self._shown(line)
         if shown is not None:

@@ -189,7 +189,7 @@ def test_ipvs_outlasts_a_boot(up: Cluster, scratch: Path) -> None:
 
     until(is_back, 240.0, "local2 is back with ipvs", 2.0)
     # It tells its mode before it has programmed anything.
-    until(lambda: " lc" in node.check_output("ipvsadm -Ln"), 240.0, "local2 has virtual servers with the scheduler lc")
+    until(lambda: " lc" in node.check_output("ipvsadm -Ln"), 240.0, "virtual servers have the scheduler lc", 2.0)
     run = run_kube(scratch, up, "--limit=local2", kube_proxy_mode="iptables")
     assert (run.status, run.changed) == (0, ["local2"]), run.output
     up.wait_served("iptables")

@@ -37,6 +37,7 @@ from ansible_collections.netfleet.tcp.plugins.module_utils._observe_kube import 
 from tests.unit.plugins.fake_node import IPVS_MODULES, NODE, FakeNode
 from tests.unit.plugins.other_services import run_unit
 
+VIP = "192.0.2.100"
 OWN = "/etc/rancher/k3s/config.yaml.d/zz-netfleet-tcp.yaml"
 PLACE = Place("k3s", "rancher_files", "/etc/rancher/k3s/config.yaml", "k3s.service")
 KEEPALIVE = "net.ipv4.tcp_keepalive_time"
@@ -472,6 +473,52 @@ def test_a_service_whose_address_was_taken_from_the_interface_is_still_kube_prox
     assert node.servers == []
     assert running(node) == (IPTABLES, [])
     assert outcome.warnings == ()
+
+
+def test_a_node_port_at_an_address_that_the_node_has_lost_goes_too() -> None:
+    node = a_node(IPVS)
+    node.servers.append(replace(node.servers[1], address="192.0.2.77"))
+    do(node, to(IPTABLES))
+    assert node.servers == []
+
+
+@pytest.mark.parametrize("own", [[NODE, VIP], [NODE]])
+@pytest.mark.parametrize("by_unit", [True, False])
+def test_the_port_of_a_node_port_alone_makes_nobodys_virtual_server_kube_proxys(by_unit: bool, own: list[str]) -> None:
+    """keepalived balances a VIP's port over the NodePorts of the nodes."""
+    theirs = ProxyEntry("tcp", VIP, 30080, ("192.0.2.12:30080", "192.0.2.13:30080"), scheduler="wlc")
+    node = a_node(IPVS)
+    node.bound, node.own = [], own
+    node.servers.append(theirs)
+    if by_unit:
+        run_unit(node, "keepalived")
+    do(node, to(IPTABLES))
+    assert node.servers == [theirs]
+    assert observe_kube(node).foreign != ()
+
+
+def test_a_virtual_server_that_goes_at_the_second_attempt_is_not_forgotten() -> None:
+    """By then what told whose it is has gone."""
+    node = a_node(IPVS)
+    node.bound = []
+    node.held_servers = 1
+    outcome = do(node, to(IPTABLES))
+    assert (node.servers, outcome.warnings) == ([], ())
+
+
+def test_what_tells_of_virtual_servers_stays_while_it_cannot_be_read() -> None:
+    node = a_node(IPVS)
+    node.bound = []
+    node.unsaved = True
+    outcome = do(node, to(IPTABLES))
+    assert len(node.servers) == 2
+    assert (node.bound, len(node.sets)) == ([], 3)
+    assert [each for each in outcome.warnings if each.startswith("is still there: ipsets")] != []
+    assert "/usr/sbin/ipset save KUBE-CLUSTER-IP: it does not want to" in observe_kube(node).limits
+    node.unsaved = False
+    do(node, to(IPTABLES))
+    assert running(node) == (IPTABLES, [])
+    assert node.servers == []
 
 
 def test_virtual_servers_of_others_stay() -> None:
