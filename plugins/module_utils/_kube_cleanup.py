@@ -96,8 +96,9 @@ def _take_away(system: System, tools: Tools, seen: KernelSeen, left: Sequence[Re
     # NodePorts first: should this end half-way, they are known by what Services have beside them.
     wanted = sorted((each for each in seen.servers if str(each) in theirs), key=lambda each: each.address not in own)
     servers = delete_servers(system, wanted)
-    # By its addresses and by sets the servers are known, so these stay where one of them does, or may.
-    stay = bool(servers) or any(each.kind == SETS for each in seen.unread)
+    # By its addresses and by sets the servers are known: these stay where one of them does, or may.
+    unread = any(each.kind == SETS for each in seen.unread)
+    stay = bool(servers) or (unread and len(wanted) < len(seen.servers))
     interfaces: Sequence[str] = () if stay else by_kind.get(INTERFACE, ())
     sets: Sequence[str] = () if stay else by_kind.get(SETS, ())
     whys = [

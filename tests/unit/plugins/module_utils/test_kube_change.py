@@ -521,6 +521,14 @@ def test_what_tells_of_virtual_servers_stays_while_it_cannot_be_read() -> None:
     assert node.servers == []
 
 
+def test_without_a_virtual_server_that_they_could_tell_of_sets_that_cannot_be_read_keep_nothing() -> None:
+    node = a_node(IPVS)
+    node.files.pop("/usr/sbin/ipset")
+    outcome = do(node, to(IPTABLES))
+    assert (node.servers, node.bound) == ([], None)
+    assert outcome.removed != ()
+
+
 def test_virtual_servers_of_others_stay() -> None:
     node = a_node(IPVS)
     theirs = ProxyEntry("tcp", "198.51.100.9", 80, scheduler="wlc")
