@@ -16,7 +16,7 @@ def until(
     seconds: float = 30.0,
     what: str | Callable[[], str] = "",
     pause: float = 0.2,
-    meanwhile: Callable[[], None] | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> T:
     """What is read, as soon as it is true; it is read once at least, and once more when the time is over.
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.molecule import connect_agent, echo_agent
+from tests.waiting import until
 
 CONNECT = [sys.executable, str(connect_agent.__file__)]
 
@@ -39,10 +40,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 def wait_until_ready(stop: Path) -> None:
     """Until what is to stand stands, or some connections were made."""
-    until = time.monotonic() + 20.0
-    while not Path(f"{stop}.ready").exists():
-        assert time.monotonic() < until, "it never stood"
-        time.sleep(0.05)
+    until(Path(f"{stop}.ready").exists, 20.0, "it stands", 0.05)
 
 
 @pytest.mark.usefixtures("echo")

@@ -14,6 +14,7 @@ from tests.molecule import kubelet_pods
 from tests.molecule.kube_client import Client, Object
 from tests.molecule.kube_objects import daemon_set
 from tests.molecule.kubelet_pods import Container, Pod, RefusedError, expanded, field, write_atomically
+from tests.waiting import until
 
 CONFIGURATION = {"address": "10.77.101.11", "images": ["kube-proxy:v1", "echo:1"], "node": "local1"}
 
@@ -71,12 +72,8 @@ def _without_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kubelet_pods.subprocess, "Popen", start)
 
 
-def until(pod: Pod, condition: Any) -> None:
-    end = time.monotonic() + 10.0
-    while not condition():
-        assert time.monotonic() < end
-        pod.step()
-        time.sleep(0.02)
+def step_until(pod: Pod, condition: Any) -> None:
+    until(condition, 10.0, pause=0.02, meanwhile=pod.step)
 
 
 def test_files_of_a_config_map_change_all_at_once(tmp_path: Path) -> None:
@@ -102,7 +99,7 @@ def test_init_containers_come_first_and_one_after_the_other(tmp_path: Path) -> N
     pod = pod_of(api, container("proxy", f"echo proxy >> {path}; exec sleep 60"), initContainers=first)
     pod.step()
     assert api.last["phase"] == "Pending"
-    until(pod, lambda: pod.containers[0].ready)
+    step_until(pod, lambda: pod.containers[0].ready)
     assert path.read_text() == "clean\nagain\nproxy\n"
     assert api.last["phase"] == "Running"
     assert {each["type"]: each["status"] for each in api.last["conditions"]}["Ready"] == "True"
@@ -115,7 +112,9 @@ def test_one_that_ends_is_started_again_later_and_later(monkeypatch: pytest.Monk
     api = Api()
     pod = pod_of(api, container("proxy", "echo no ipset; exit 3"))
     # However slow the machine is: once it has ended at least twice.
-    until(pod, lambda: pod.containers[0].back_off >= 0.4 and "waiting" in api.last["containerStatuses"][0]["state"])
+    step_until(
+        pod, lambda: pod.containers[0].back_off >= 0.4 and "waiting" in api.last["containerStatuses"][0]["state"]
+    )
     status = api.last["containerStatuses"][0]
     assert status["state"]["waiting"]["reason"] == "CrashLoopBackOff"
     assert status["lastState"]["terminated"]["exitCode"] == 3
@@ -127,7 +126,7 @@ def test_one_that_ends_is_started_again_later_and_later(monkeypatch: pytest.Monk
 def test_a_failed_init_container_keeps_the_others_from_starting() -> None:
     api = Api()
     pod = pod_of(api, container("proxy", "exec sleep 60"), initContainers=[container("clean", "exit 1")])
-    until(pod, lambda: api.said and api.last["initContainerStatuses"][0].get("lastState"))
+    step_until(pod, lambda: api.said and api.last["initContainerStatuses"][0].get("lastState"))
     assert not pod.containers[0].running
     assert api.last["phase"] == "Pending"
 
@@ -136,7 +135,7 @@ def test_a_failed_init_container_keeps_the_others_from_starting() -> None:
 def test_a_pod_that_runs_once_comes_to_its_end(script: str, phase: str) -> None:
     api = Api()
     pod = pod_of(api, container("cleanup", script), restartPolicy="Never")
-    until(pod, lambda: api.said and api.last["phase"] == phase)
+    step_until(pod, lambda: api.said and api.last["phase"] == phase)
     assert api.last["containerStatuses"][0]["state"]["terminated"]["exitCode"] == int(script[-1])
     assert api.last["containerStatuses"][0]["restartCount"] == 0
 
@@ -153,7 +152,7 @@ def test_volumes_of_kubeadm_s_pod(tmp_path: Path) -> None:
     volumes.append({"name": "access", "projected": {"sources": sources}})
     volumes.append({"name": "lock", "hostPath": {"path": str(tmp_path / "lock"), "type": "FileOrCreate"}})
     pod = pod_of(api, container("proxy", "exec sleep 60"), volumes=volumes, serviceAccountName="kube-proxy")
-    until(pod, lambda: pod.containers[0].running)
+    step_until(pod, lambda: pod.containers[0].running)
     access = pod.directory / "volumes" / "access"
     assert {path.name: path.read_text() for path in access.glob("[!.]*")} == {
         "token": "token of kube-proxy",
@@ -194,12 +193,9 @@ def test_an_image_that_the_host_has_not_is_none() -> None:
 def test_a_pod_that_is_deleted_may_end_by_itself_and_is_gone_then() -> None:
     api = Api()
     pod = pod_of(api, container("proxy", "trap 'exit 0' TERM; while :; do sleep 0.05; done"))
-    until(pod, lambda: pod.containers[0].running)
+    step_until(pod, lambda: pod.containers[0].running)
     pod.object["metadata"].update(deletionTimestamp="now", deletionGracePeriodSeconds=30)
-    end = time.monotonic() + 10.0
-    while not pod.step():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    until(pod.step, 10.0, pause=0.02)
     assert api.deleted == ["/api/v1/namespaces/kube-system/pods/one"]
     assert not pod.directory.exists()
 
@@ -207,11 +203,9 @@ def test_a_pod_that_is_deleted_may_end_by_itself_and_is_gone_then() -> None:
 def test_one_that_is_deaf_is_killed_when_its_time_is_over() -> None:
     api = Api()
     pod = pod_of(api, container("proxy", "trap '' TERM; while :; do sleep 0.05; done"))
-    until(pod, lambda: pod.containers[0].running)
+    step_until(pod, lambda: pod.containers[0].running)
     time.sleep(0.2)
     pod.object["metadata"].update(deletionTimestamp="now", deletionGracePeriodSeconds=0.5)
     began = time.monotonic()
-    while not pod.step():
-        assert time.monotonic() - began < 10.0
-        time.sleep(0.02)
+    until(pod.step, 10.0, pause=0.02)
     assert time.monotonic() - began > 0.4
